@@ -1,0 +1,214 @@
+"""The one definition of a problem: inputs from a seed, and what the answer is in float64.
+
+W has standard deviation 1/sqrt(h), x has 1, so projections have about 1 whatever the shape. Inputs are drawn on the host
+with numpy, rounded to the case's dtype, and moved to its device; the reference uses the rounded values. Mask i of a
+problem does not depend on nm: a sweep over nm shares weights, masks and partial references.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mglubench.spec.case import Case
+from mglubench.spec.vocabulary import LayerKind
+
+if TYPE_CHECKING:
+    import torch
+
+FRESH_SETS = 2
+_REFERENCE_ROWS = 1024
+Float64 = npt.NDArray[np.float64]
+
+
+class InputSet:
+    """Host-side inputs shared by all cases of one shape, batch, dtype, activation, mask distribution and seed.
+
+    Masks and float64 projections are made when first asked for and kept. ``x(k)`` for k = 0 and 1 are independent
+    draws: correctness is checked on one before the timed loop and on the other after it.
+    """
+
+    def __init__(self, case: Case) -> None:
+        import torch
+
+        self.h, self.d, self.batch, self.seed = case.h, case.d, case.batch, case.seed
+        self.dtype: torch.dtype = getattr(torch, case.dtype)
+        self.activation = case.activation
+        self.mask_name = case.mask
+        self._masks: list[npt.NDArray[np.bool_]] = []
+        self._gates: list[Float64] = []
+
+    @cached_property
+    def weight(self) -> torch.Tensor:
+        """W, [d, h]; the gate matrix Wg of a GLU."""
+        return self._normal(0, (self.d, self.h), 1 / math.sqrt(self.h))
+
+    @cached_property
+    def weight_value(self) -> torch.Tensor:
+        """Wv of a GLU, [d, h]."""
+        return self._normal(1, (self.d, self.h), 1 / math.sqrt(self.h))
+
+    @cached_property
+    def _x(self) -> torch.Tensor:
+        return self._normal(2, (FRESH_SETS, self.batch, self.h), 1.0)
+
+    def x(self, fresh: int) -> torch.Tensor:
+        """The fresh-th independent x, [batch, h]."""
+        return self._x[fresh]
+
+    def masks(self, nm: int) -> npt.NDArray[np.bool_]:
+        """Boolean masks [nm, d, h]; True sends an element to the gate."""
+        return np.stack([self.mask(i) for i in range(nm)])
+
+    def mask(self, i: int) -> npt.NDArray[np.bool_]:
+        """Mask i, [d, h]."""
+        while len(self._masks) <= i:
+            self._masks.append(self._draw_mask(len(self._masks)))
+        return self._masks[i]
+
+    def reference(self, layer: LayerKind, nm: int, fresh: int) -> Float64:
+        """y in float64, [batch, d], for the fresh-th x."""
+        rows = slice(fresh * self.batch, (fresh + 1) * self.batch)
+        if layer == "read":
+            return np.broadcast_to(self._row_sums, (self.batch, self.d))
+        gate = self._total[:, rows]
+        if layer == "lu":
+            return activate(gate, self.activation).T
+        if layer == "glu":
+            return (activate(gate, self.activation) * self._value_total[:, rows]).T
+        y = np.zeros((self.d, self.batch))
+        for i in range(nm):
+            gate_i, value_i = self._halves(i)
+            y += activate(gate_i[:, rows], self.activation) * value_i[:, rows]
+        return y.T
+
+    def scale(self, nm: int, fresh: int) -> float:
+        """Size that an error is held against where the reference is exactly zero (all-ones or all-zeros masks)."""
+        rows = slice(fresh * self.batch, (fresh + 1) * self.batch)
+        return float(max(nm, 1) * np.linalg.norm(self._total[:, rows] ** 2))
+
+    @cached_property
+    def _row_sums(self) -> Float64:
+        return np.asarray(self.weight.double().sum(dim=1).numpy(), dtype=np.float64)
+
+    @cached_property
+    def _total(self) -> Float64:
+        return self._project(self.weight)
+
+    @cached_property
+    def _value_total(self) -> Float64:
+        return self._project(self.weight_value)
+
+    def _halves(self, i: int) -> tuple[Float64, Float64]:
+        while len(self._gates) <= i:
+            mask = self.mask(len(self._gates))
+            both = np.stack([self._project(self.weight, mask), self._project(self.weight, ~mask)])
+            self._gates.append(both)
+        gate, value = self._gates[i]
+        return gate, value
+
+    def _project(self, weight: torch.Tensor, mask: npt.NDArray[np.bool_] | None = None) -> Float64:
+        """(mask * weight) x^T in float64, [d, FRESH_SETS * batch], a block of rows at a time to bound memory."""
+        import torch
+
+        x = self._x.reshape(-1, self.h).double().T.contiguous()
+        out = np.empty((self.d, x.shape[1]))
+        for start in range(0, self.d, _REFERENCE_ROWS):
+            block = weight[start : start + _REFERENCE_ROWS].double()
+            if mask is not None:
+                block *= torch.from_numpy(mask[start : start + _REFERENCE_ROWS])
+            out[start : start + _REFERENCE_ROWS] = (block @ x).numpy()
+        return out
+
+    def _generator(self, stream: int) -> np.random.Generator:
+        return np.random.Generator(np.random.SFC64(np.random.SeedSequence([self.seed, self.h, self.d, stream])))
+
+    def _normal(self, stream: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
+        import torch
+
+        values = self._generator(stream).standard_normal(shape, dtype=np.float32)
+        values *= np.float32(scale)
+        return torch.from_numpy(values).to(self.dtype)
+
+    def _draw_mask(self, i: int) -> npt.NDArray[np.bool_]:
+        shape = (self.d, self.h)
+        if self.mask_name in ("ones", "zeros"):
+            return np.full(shape, self.mask_name == "ones")
+        ratio = float(self.mask_name.partition(":")[2])
+        generator = self._generator(16 + i)
+        if ratio == 0.5:
+            raw = np.frombuffer(generator.bytes(-(-self.d * self.h // 8)), np.uint8)
+            return np.unpackbits(raw, count=self.d * self.h).view(np.bool_).reshape(shape)
+        return generator.random(shape, dtype=np.float32) < ratio
+
+
+def input_key(case: Case) -> tuple[Any, ...]:
+    """Cases with equal keys share one :class:`InputSet`."""
+    mask = case.mask if case.nm else "none"
+    return case.h, case.d, case.batch, case.dtype, case.activation, mask, case.seed
+
+
+@dataclass
+class Problem:
+    """What a variant gets to prepare from: a case, device buffers, and the shared inputs.
+
+    Attributes:
+        weight: W, [d, h], row-major as ``nn.Linear`` stores it, on the case's device. A GLU's gate matrix.
+        x: [batch, h]; read by the launch; its content is replaced between launches, its address is not.
+        y: [batch, d]; written by the launch; poisoned with NaN before every check.
+    """
+
+    case: Case
+    inputs: InputSet
+    weight: torch.Tensor
+    x: torch.Tensor
+    y: torch.Tensor
+
+    @classmethod
+    def make(cls, case: Case, inputs: InputSet) -> Problem:
+        """Move the inputs to the case's device."""
+        import torch
+
+        weight = inputs.weight.to(case.device)
+        x = torch.empty((case.batch, case.h), dtype=inputs.dtype, device=case.device)
+        y = torch.empty((case.batch, case.d), dtype=inputs.dtype, device=case.device)
+        problem = cls(case, inputs, weight, x, y)
+        problem.load(0)
+        return problem
+
+    def replica(self) -> Problem:
+        """The same problem over buffers of its own, for modes that rotate buffers."""
+        return Problem(self.case, self.inputs, self.weight.clone(), self.x.clone(), self.y.clone())
+
+    @property
+    def weight_value(self) -> torch.Tensor:
+        """Wv of a GLU, [d, h], on the case's device."""
+        return self.inputs.weight_value.to(self.case.device)
+
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """Boolean masks [nm, d, h] on the host, for packing."""
+        return self.inputs.masks(self.case.nm)
+
+    def mask_tensor(self, i: int) -> torch.Tensor:
+        """Mask i as a boolean tensor [d, h] on the case's device."""
+        import torch
+
+        return torch.from_numpy(self.inputs.mask(i)).to(self.case.device)
+
+    def load(self, fresh: int) -> None:
+        """Copy the fresh-th x into place and poison y."""
+        self.x.copy_(self.inputs.x(fresh))
+        self.y.fill_(float("nan"))
+
+
+def activate(values: Float64, activation: str) -> Float64:
+    """The activation in float64; gelu is the exact (erf) form, as in ``torch.nn.functional.gelu``."""
+    import torch
+
+    function = getattr(torch.nn.functional, activation)
+    return np.asarray(function(torch.from_numpy(np.ascontiguousarray(values))).numpy(), dtype=np.float64)

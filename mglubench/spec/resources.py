@@ -1,0 +1,13 @@
+"""Where the files that travel with the package are: inside it when installed from a wheel, beside it in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def data_folder(name: str) -> Path:
+    """Folder ``name`` (``sweeps`` or ``kernels_cuda``) of this installation."""
+    packaged = PACKAGE / "_data" / name
+    return packaged if packaged.is_dir() else PACKAGE.parent / name
