@@ -119,11 +119,99 @@ class MaskBytes(Layout):
         return bits.reshape(d, h, self.bits_per_element(nm))[:, :, :nm].transpose(2, 0, 1)
 
 
+class LaneWords(Layout):
+    """Layouts of the CUDA kernels: one 32-bit word per lane of a warp and mask, for the elements the lane loads.
+
+    A chunk is what a warp multiplies in one step, 32 elements per lane. Its ``nm`` words per lane are stored so that
+    every load of the warp is contiguous: ``[32 lanes][4 words]`` for each four masks, then ``[32][2]`` if two or three
+    are left, then ``[32][1]`` if ``nm`` is odd; ``128 * nm`` bytes per chunk.
+    """
+
+    @abstractmethod
+    def to_words(self, masks: BoolArray) -> BoolArray:
+        """Padded ``masks[nm, D, H]`` to ``[chunks, nm, 32 lanes, 32 bits]``."""
+
+    @abstractmethod
+    def from_words(self, words: BoolArray, nm: int, d: int, h: int) -> BoolArray:
+        """Invert :meth:`to_words`."""
+
+    def arrange(self, masks: BoolArray) -> BoolArray:
+        words = self.to_words(masks)
+        chunks, nm = words.shape[:2]
+        groups = [words[:, first : first + count] for first, count in _word_groups(nm)]
+        return np.concatenate([group.transpose(0, 2, 1, 3).reshape(chunks, -1) for group in groups], axis=1)
+
+    def restore(self, bits: BoolArray, nm: int, d: int, h: int) -> BoolArray:
+        chunks = bits.reshape(-1, nm * 32 * 32)
+        words = np.empty((chunks.shape[0], nm, 32, 32), np.bool_)
+        for first, count in _word_groups(nm):
+            group = chunks[:, first * 1024 : (first + count) * 1024].reshape(-1, 32, count, 32)
+            words[:, first : first + count] = group.transpose(0, 2, 1, 3)
+        return self.from_words(words, nm, d, h)
+
+
+class MmaTiles(LaneWords):
+    """Chunks of 16 rows x 64 columns in the fragment order of ``mma.m16n8k16``, row tile by row tile.
+
+    Lane ``4 g + q`` holds rows ``g`` and ``g + 8``, columns ``32 t + 8 q + 2 v + e`` (``t``, ``e`` in 0..1, ``v`` in
+    0..3). Bit ``16 e + 8 t + 4 r + v`` of word ``i`` is mask ``i`` at row ``8 r + g`` and that column. Consumers:
+    ``flash-mglu-mma``, ``flash-mglu-bulk``. Padding: rows to 16, columns to 64.
+    """
+
+    name = "mma-16x64"
+    summary = "16 x 64 chunks in mma.m16n8k16 fragment order, nm 32-bit words per lane (CUDA tensor cores)"
+    row_multiple = 16
+
+    def column_multiple(self, nm: int) -> int:
+        return 64
+
+    def to_words(self, masks: BoolArray) -> BoolArray:
+        nm, d, h = masks.shape
+        split = masks.reshape(nm, d // 16, 2, 8, h // 64, 2, 4, 4, 2)  # nm, tile, r, g, chunk, t, q, v, e
+        return split.transpose(1, 4, 0, 3, 6, 8, 5, 2, 7).reshape(-1, nm, 32, 32)
+
+    def from_words(self, words: BoolArray, nm: int, d: int, h: int) -> BoolArray:
+        split = words.reshape(d // 16, h // 64, nm, 8, 4, 2, 2, 2, 4)  # tile, chunk, nm, g, q, e, t, r, v
+        return split.transpose(2, 0, 7, 3, 1, 6, 4, 8, 5).reshape(nm, d, h)
+
+
+class RowChunks(LaneWords):
+    """Row-major chunks of 1024 columns of one row, four 16-byte vectors per lane.
+
+    Bit ``8 u + e`` of lane ``l``'s word ``i`` is mask ``i`` at column ``256 u + 8 l + e`` of the chunk (``u`` in 0..3,
+    ``e`` in 0..7). Consumer: ``flash-mglu-packed``. Padding: columns to 1024.
+    """
+
+    name = "row-1024"
+    summary = "row-major, 1024-column chunks, nm 32-bit words per lane (CUDA cores)"
+
+    def column_multiple(self, nm: int) -> int:
+        return 1024
+
+    def to_words(self, masks: BoolArray) -> BoolArray:
+        nm, d, h = masks.shape
+        split = masks.reshape(nm, d * (h // 1024), 4, 32, 8)  # nm, chunk, u, lane, e
+        return split.transpose(1, 0, 3, 2, 4).reshape(-1, nm, 32, 32)
+
+    def from_words(self, words: BoolArray, nm: int, d: int, h: int) -> BoolArray:
+        return words.reshape(-1, nm, 32, 4, 8).transpose(1, 0, 3, 2, 4).reshape(nm, d, h)
+
+
+def _word_groups(nm: int) -> list[tuple[int, int]]:
+    """(first mask, masks) of each load of a lane: fours, then a pair, then a single one."""
+    groups = [(first, 4) for first in range(0, nm - 3, 4)]
+    if nm % 4 >= 2:
+        groups.append((nm // 4 * 4, 2))
+    if nm % 2:
+        groups.append((nm - 1, 1))
+    return groups
+
+
 def _registry(layouts: Iterable[Layout]) -> dict[str, Layout]:
     return {layout.name: layout for layout in layouts}
 
 
-LAYOUTS: dict[str, Layout] = _registry([RowWords16(), MaskBytes()])
+LAYOUTS: dict[str, Layout] = _registry([RowWords16(), MaskBytes(), MmaTiles(), RowChunks()])
 
 
 def round_up(value: int, multiple: int) -> int:
