@@ -1,0 +1,140 @@
+// flash_mglu_mma.cu - MGLU in one pass over w: sign flips on bit-packed masks, sums on tensor cores.
+//
+//   y[b, r] = sum_i g(gate_i) * value_i,   gate_i = (T - U_i) / 2,   value_i = (T + U_i) / 2        (see mma_tile.cuh)
+//
+// Partition: a block owns 16 rows of w (blockIdx.x) and one of gridDim.y ranges of 64-column chunks; its warps take the
+// chunks of the range in turn.
+//
+//              chunk 0   1   2   3   4   5   6   7  ...
+//   16 rows  |  w0  | w1 | w2 | w3 | w0 | w1 | w2 | w3 |     tile blockIdx.x, 4 warps
+//
+// NOTES
+//   No staging of x: a lane's x fragment is one 16-byte load of 64 contiguous bytes per token, and x (h * batch * 2
+//   bytes) stays in L1, which the weight loads do not touch. So the first weight loads leave as soon as a block starts,
+//   shared memory is used by the final sums only, and batch 1 costs no more x traffic than it needs.
+//   Two register stages: while a chunk is multiplied, the lane's four 16-byte weight loads of its next chunk are in
+//   flight (plus masks and x).
+#include "host.cuh"
+#include "mma_tile.cuh"
+
+#ifndef MGLU_STAGES  // register stages of the main loop: 1 or 2; 0: 2 unless registers would not suffice
+#define MGLU_STAGES 0
+#endif
+
+namespace mglu {
+
+constexpr int kSums = kMasks + 1;
+
+template <int kTokenTiles>
+__host__ __device__ constexpr int stages() {
+    return MGLU_STAGES != 0 ? MGLU_STAGES : (kMasks == 16 && kTokenTiles == 2) ? 1 : 2;
+}
+
+// Resident blocks of 4 warps that the registers must allow.
+template <int kTokenTiles>
+__host__ __device__ constexpr int min_blocks() {
+    if (MGLU_MIN_BLOCKS != 0) return MGLU_MIN_BLOCKS;
+    const int of_4_warps = kMasks == 16 ? (kTokenTiles == 1 ? 3 : 2) : kTokenTiles == 1 ? 4 : kMasks > 4 ? 3 : 4;
+    const int blocks = of_4_warps * 4 / kWarps;
+    return blocks < 1 ? 1 : blocks;
+}
+
+struct Params {
+    const element_t* w;    // [d, w_row_stride]
+    const uint8_t* masks;  // layout "mma-16x64"
+    const element_t* x;    // [batch, h]
+    element_t* y;          // [batch, d]
+    uint8_t* workspace;    // see split_workspace_bytes; null when gridDim.y is 1
+    int h, d, batch;
+    int64_t w_row_stride;  // elements
+    int activation;
+};
+
+template <int kTokenTiles, bool kVectorX>
+__global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) flash_mglu_mma(const Params p) {
+#ifdef CUDA_EMU
+    float* const shared = reinterpret_cast<float*>(cuda_emu::dynamic_shared());
+#else
+    extern __shared__ float shared[];
+#endif
+    // 1. This warp's share: chunks begin + warp, begin + warp + kWarps, ... below end.
+    const int chunks = ceil_div(p.h, kChunk), whole_chunks = p.h / kChunk;
+    const int per_block = ceil_div(chunks, static_cast<int>(gridDim.y));
+    const int begin = blockIdx.y * per_block, end = min(begin + per_block, chunks);
+    const element_t* const w[1] = {p.w};
+    const auto source = lane_source<1, kTokenTiles>(w, p.masks, p.x, blockIdx.x, p.d, p.h, p.batch, p.w_row_stride,
+                                                    chunks);
+
+    // 2. T and U_i over that share.
+    float sums[kSums][kTokenTiles][4] = {};
+    using Stage = Chunk<1, kTokenTiles>;
+    auto load = [&](Stage& stage, int chunk) {
+        if (chunk < whole_chunks) {
+            load_w(stage, source, chunk);
+            load_masks_from_global(stage.mask, source.masks + static_cast<int64_t>(chunk) * kMaskChunkBytes,
+                                   source.lane);
+            load_x<kVectorX>(stage, source, chunk);
+        } else {
+            load_w_tail(stage, source, chunk);
+            load_masks_from_global(stage.mask, source.masks + static_cast<int64_t>(chunk) * kMaskChunkBytes,
+                                   source.lane);
+            load_x_tail(stage, source, chunk);
+        }
+    };
+    auto use = [&](const Stage& stage) {
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+            accumulate_masked(sums, stage.w[0][half][0], stage.w[0][half][1], stage.x, stage.mask, half);
+    };
+    const int warp = threadIdx.x / 32;
+    pipeline<stages<kTokenTiles>(), Stage>(begin + warp, end, kWarps, load, use);
+
+    // 3. Add the warps (and the blocks that share the tile), activate, store.
+    reduce_and_store(sums, shared, p.workspace, blockIdx.x, gridDim.x, p.d, p.batch,
+                     [&](const float(&total)[kSums], int row, int token) {
+                         p.y[static_cast<int64_t>(token) * p.d + row] =
+                             float_to_element(combine_masked(total, p.activation));
+                     });
+}
+
+inline int token_tiles(const MgluArgs& a) { return a.batch > 8 ? 2 : 1; }
+inline int tiles(const MgluArgs& a) { return ceil_div(a.d, kTileRows); }
+inline int split(const MgluArgs& a) {
+    const int blocks_per_sm = a.batch > 8 ? min_blocks<2>() : min_blocks<1>();
+    return choose_split(a, tiles(a), ceil_div(a.h, kChunk), 2 * kWarps, blocks_per_sm);
+}
+
+template <int kTokenTiles>
+int launch(const MgluArgs& a, void* stream) {
+    static_assert(reduction_bytes<kSums>() <= 48 * 1024, "MGLU_WARPS is too large for this nm: sums exceed 48 KB");
+    const Params p = {static_cast<const element_t*>(a.w), static_cast<const uint8_t*>(a.masks),
+                      static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
+                      static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch, a.w_row_stride, a.activation};
+    const bool vector_x = aligned(a.x, 16) && (a.h % 8 == 0 || a.batch == 1);
+    return launch_kernel(vector_x ? flash_mglu_mma<kTokenTiles, true> : flash_mglu_mma<kTokenTiles, false>,
+                         dim3(tiles(a), split(a)), kThreads, reduction_bytes<kSums>(), stream, p);
+}
+
+}  // namespace mglu
+
+extern "C" {
+
+size_t mglu_workspace_bytes(const MgluArgs* args) {
+    if (!args || args->d < 1 || args->h < 1) return 0;
+    return mglu::split_workspace_bytes<mglu::kSums>(mglu::tiles(*args), mglu::split(*args), mglu::token_tiles(*args));
+}
+
+int mglu_launch(const MgluArgs* args, void* stream) {
+    if (!args) return MGLU_ERR_NULL_POINTER;
+    const int status = mglu::check_args(*args, true, false, true, mglu_workspace_bytes(args));
+    if (status != MGLU_OK) return status;
+    return args->batch > 8 ? mglu::launch<2>(*args, stream) : mglu::launch<1>(*args, stream);
+}
+
+int mglu_prepare(const MgluArgs*) { return MGLU_OK; }
+
+int mglu_abi_version(void) { return MGLU_ABI_VERSION; }
+
+const char* mglu_mask_layout(void) { return "mma-16x64"; }
+
+}  // extern "C"

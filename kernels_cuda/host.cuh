@@ -1,0 +1,68 @@
+// host.cuh - the host half of every library: argument checks, split-K choice, checked launches.
+#pragma once
+#include <stddef.h>
+
+#include "config.cuh"
+#include "launch_abi.h"
+
+namespace mglu {
+
+inline bool aligned(const void* p, size_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
+
+// MGLU_OK, or the first thing that is wrong with the arguments.
+inline int check_args(const MgluArgs& a, bool needs_masks, bool needs_w2, bool needs_x, size_t workspace_bytes) {
+    if (!a.w || !a.y || (needs_masks && !a.masks) || (needs_w2 && !a.w2) || (needs_x && !a.x))
+        return MGLU_ERR_NULL_POINTER;
+    if (a.h < 1 || a.d < 1 || a.batch < 1 || a.batch > kMaxBatch) return MGLU_ERR_SHAPE;
+    if (needs_masks && a.nm != kMasks) return MGLU_ERR_NM;
+    if (a.w_row_stride < a.h || a.w_row_stride % 8 != 0) return MGLU_ERR_ROW_STRIDE;
+    if (!aligned(a.w, 16) || !aligned(a.y, 2) || (needs_masks && !aligned(a.masks, 16)) ||
+        (needs_w2 && !aligned(a.w2, 16)) || (needs_x && !aligned(a.x, 2)))
+        return MGLU_ERR_ALIGNMENT;
+    if (a.activation < MGLU_SILU || a.activation > MGLU_RELU) return MGLU_ERR_ACTIVATION;
+    if (workspace_bytes > 0 && !a.workspace) return MGLU_ERR_WORKSPACE;
+    if (workspace_bytes > 0 && !aligned(a.workspace, 16)) return MGLU_ERR_ALIGNMENT;
+    return MGLU_OK;
+}
+
+// Blocks that share one tile along k. 1 when the tiles alone fill the resident blocks of all multiprocessors; otherwise
+// as many as still fit in one wave, each with at least `min_units` of the tile's `units` steps.
+inline int choose_split(const MgluArgs& a, int tiles, int units, int min_units, int blocks_per_sm) {
+    const int most = units > min_units ? units / min_units : 1;
+    int split = a.split_k > 0 ? a.split_k : a.sm_count * blocks_per_sm / tiles;
+    const int cap = a.split_k > 0 ? units : most;
+    if (split > cap) split = cap;
+    if (split > 65535) split = 65535;
+    return split < 1 ? 1 : split;
+}
+
+// kernel<<<grid, block, shared_bytes, stream>>>(args...) with its error code.
+template <class... Params, class... Args>
+int launch_kernel(void (*kernel)(Params...), dim3 grid, int threads, size_t shared_bytes, void* stream, Args... args) {
+#ifdef CUDA_EMU
+    (void)stream;
+    return cuda_emu::launch(kernel, grid, threads, shared_bytes, Params(args)...);
+#else
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = dim3(static_cast<unsigned>(threads));
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = static_cast<cudaStream_t>(stream);
+    return static_cast<int>(cudaLaunchKernelEx(&config, kernel, Params(args)...));
+#endif
+}
+
+// Let the kernel use `shared_bytes` of dynamic shared memory (needed above 48 KB).
+template <class Kernel>
+int allow_shared_memory(Kernel* kernel, size_t shared_bytes) {
+#ifdef CUDA_EMU
+    (void)kernel;
+    return shared_bytes <= 227 * 1024 ? MGLU_OK : MGLU_ERR_SHARED_MEMORY;
+#else
+    return static_cast<int>(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                                 cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                 static_cast<int>(shared_bytes)));
+#endif
+}
+
+}  // namespace mglu

@@ -1,0 +1,351 @@
+// mma_tile.cuh - the 16-row weight tile on tensor cores: loads, sign flips, sums, and the way from sums to y.
+//
+// One warp step is a chunk: 16 rows x 64 columns of w, as two halves of 32 columns. Lane 4 g + t holds
+//
+//        columns   0..7    8..15   16..23  24..31 | 32..39  40..47  48..55  56..63
+//   row g          t=0     t=1     t=2     t=3    | t=0     t=1     t=2     t=3        16 bytes each: one LDG.E.128
+//   row g + 8      t=0     t=1     t=2     t=3    | t=0     t=1     t=2     t=3
+//
+// so a warp-wide load takes 64 contiguous bytes of 8 rows, and the next one the other half of the same 128-byte lines.
+//
+// NOTES
+//   The k order of an MMA is free as long as A and B agree. Feeding the lane's 8 contiguous elements of w as the pairs
+//   (0, 1), (2, 3), (4, 5), (6, 7) of two k-steps, and the lane's 8 contiguous elements of x likewise, pairs column
+//   8 t + e of w with element 8 t + e of x; no shuffle is needed.
+//   Sign flip: with S_i = 1 - 2 M_i and U_i = x (S_i * W), gate_i = (T - U_i) / 2 and value_i = (T + U_i) / 2. Flipping
+//   signs is exact, and T and U_i add the same products in the same order: a mask of zeros gives U_i = T and gate_i = 0
+//   to the bit, a mask of ones U_i = -T and value_i = 0.
+//   Masks (layout "mma-16x64"): the chunk's nm bits per element are nm 32-bit words per lane, one word per mask. Bit p of
+//   the low half-word belongs to the even element of register p, bit p of the high half-word to the odd one; register
+//   p = 8 half + 4 (lower rows) + pair. One shift by 15 - p puts both on the sign bits.
+#pragma once
+#include "config.cuh"
+#include "element.cuh"
+#include "ptx.cuh"
+
+namespace mglu {
+
+constexpr int kTileRows = 16;
+constexpr int kChunk = 64;                          // columns of one warp step
+constexpr int kMaskChunkBytes = 128 * kMasks;       // kTileRows * kChunk * kMasks / 8
+constexpr uint32_t kSigns = 0x80008000u;
+
+// Registers of one chunk.
+template <int kMatrices, int kTokenTiles>
+struct Chunk {
+    uint4 w[kMatrices][2][2];    // [matrix][half][rows g | g + 8]: 8 elements each
+    uint4 x[kTokenTiles][2];     // [tokens 8 n + g][half]: 8 elements each
+    uint32_t mask[kMasks];       // one word per mask
+};
+
+// Where one lane reads. Rows beyond d and tokens beyond the batch are clamped to the last one: they cost no extra
+// traffic, and what they sum up to is never stored.
+template <int kMatrices, int kTokenTiles>
+struct LaneSource {
+    const element_t* w[kMatrices][2];     // row g | g + 8 of the tile, column 8 t
+    const element_t* x[kTokenTiles];      // token 8 n + g, element 8 t
+    const uint8_t* masks;                 // chunk 0 of the tile (not offset by lane)
+    int h;
+    int lane;
+
+    __device__ __forceinline__ int column(int chunk, int half) const {
+        return chunk * kChunk + half * 32 + (lane % 4) * 8;
+    }
+};
+
+template <int kMatrices, int kTokenTiles>
+__device__ __forceinline__ LaneSource<kMatrices, kTokenTiles> lane_source(
+    const element_t* const (&w)[kMatrices],  // [d, w_row_stride]
+    const uint8_t* masks,                    // [ceil(d/16), chunks, kMaskChunkBytes] or null
+    const element_t* x,                      // [batch, h]
+    int tile, int d, int h, int batch, int64_t w_row_stride, int chunks) {
+    LaneSource<kMatrices, kTokenTiles> source;
+    source.lane = threadIdx.x % 32;
+    source.h = h;
+    source.masks = masks + static_cast<int64_t>(tile) * chunks * kMaskChunkBytes;
+    const int group = source.lane / 4, quarter = source.lane % 4;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const int row = min(tile * kTileRows + half * 8 + group, d - 1);
+#pragma unroll
+        for (int m = 0; m < kMatrices; m++) source.w[m][half] = w[m] + row * w_row_stride + quarter * 8;
+    }
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; n++) {
+        const int token = min(n * 8 + group, batch - 1);
+        source.x[n] = x + static_cast<int64_t>(token) * h + quarter * 8;
+    }
+    return source;
+}
+
+// The lane's mask words of one chunk: as many 16-byte loads as fit, then 8 and 4 bytes. Each is contiguous over the warp:
+//   [32 lanes][4 words] x nm / 4, then [32][2] if nm % 4 >= 2, then [32][1] if nm is odd.
+template <class LoadV4, class LoadV2, class LoadU32>
+__device__ __forceinline__ void load_masks(uint32_t (&word)[kMasks], const uint8_t* chunk, int lane, LoadV4 load_v4,
+                                           LoadV2 load_v2, LoadU32 load_u32) {
+#pragma unroll
+    for (int i = 0; i + 4 <= kMasks; i += 4) {
+        const uint4 v = load_v4(chunk + i * 128 + lane * 16);
+        word[i] = v.x;
+        word[i + 1] = v.y;
+        word[i + 2] = v.z;
+        word[i + 3] = v.w;
+    }
+    if constexpr (kMasks % 4 >= 2) {
+        constexpr int i = kMasks / 4 * 4;
+        const uint2 v = load_v2(chunk + i * 128 + lane * 8);
+        word[i] = v.x;
+        word[i + 1] = v.y;
+    }
+    if constexpr (kMasks % 2 == 1) word[kMasks - 1] = load_u32(chunk + (kMasks - 1) * 128 + lane * 4);
+}
+
+__device__ __forceinline__ void load_masks_from_global(uint32_t (&word)[kMasks], const uint8_t* chunk, int lane) {
+    load_masks(
+        word, chunk, lane, [](const uint8_t* p) { return ptx::ld_stream_v4(p); },
+        [](const uint8_t* p) { return ptx::ld_stream_v2(p); }, [](const uint8_t* p) { return ptx::ld_stream_u32(p); });
+}
+
+// x of one chunk. kVectorX: every row of x is aligned to 16 bytes (h is a multiple of 8, or there is one row).
+template <bool kVectorX, int kMatrices, int kTokenTiles>
+__device__ __forceinline__ void load_x(Chunk<kMatrices, kTokenTiles>& to,
+                                       const LaneSource<kMatrices, kTokenTiles>& from, int chunk) {
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; n++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const element_t* p = from.x[n] + chunk * kChunk + half * 32;
+            to.x[n][half] = kVectorX ? ptx::ld_cached_v4(p) : gather_first(p, 8);
+        }
+    }
+}
+
+// x of the chunk that h ends in, zeros beyond h.
+template <int kMatrices, int kTokenTiles>
+__device__ __forceinline__ void load_x_tail(Chunk<kMatrices, kTokenTiles>& to,
+                                            const LaneSource<kMatrices, kTokenTiles>& from, int chunk) {
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; n++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const element_t* p = from.x[n] + chunk * kChunk + half * 32;
+            to.x[n][half] = gather_first(p, from.h - from.column(chunk, half));
+        }
+    }
+}
+
+// Weights of a chunk that lies wholly within h.
+template <int kMatrices, int kTokenTiles>
+__device__ __forceinline__ void load_w(Chunk<kMatrices, kTokenTiles>& to,
+                                       const LaneSource<kMatrices, kTokenTiles>& from, int chunk) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+#pragma unroll
+        for (int m = 0; m < kMatrices; m++) {
+#pragma unroll
+            for (int rows = 0; rows < 2; rows++)
+                to.w[m][half][rows] = ptx::ld_stream_v4(from.w[m][rows] + chunk * kChunk + half * 32);
+        }
+    }
+}
+
+// Weights of the chunk that h ends in. Whole 16-byte vectors are read while they start below h (the row stride covers
+// them); what they hold beyond h is blanked, because 0 * NaN would reach the sums.
+template <int kMatrices, int kTokenTiles>
+__device__ __forceinline__ void load_w_tail(Chunk<kMatrices, kTokenTiles>& to,
+                                            const LaneSource<kMatrices, kTokenTiles>& from, int chunk) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const int count = from.h - from.column(chunk, half);
+#pragma unroll
+        for (int m = 0; m < kMatrices; m++) {
+#pragma unroll
+            for (int rows = 0; rows < 2; rows++) {
+                uint4 v = make_uint4(0, 0, 0, 0);
+                if (count > 0) v = ptx::ld_stream_v4(from.w[m][rows] + chunk * kChunk + half * 32);
+                to.w[m][half][rows] = keep_first(v, count);
+            }
+        }
+    }
+}
+
+// sums += one half chunk (16 rows x 32 columns) times x: two k-steps of 16.
+//   r: the lane's 8 registers, rows g: r[0..3], rows g + 8: r[4..7]
+template <int kTokenTiles>
+__device__ __forceinline__ void multiply(float (&sums)[kTokenTiles][4], const uint32_t (&r)[8],
+                                         const uint4 (&x)[kTokenTiles][2], int half) {
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; n++)
+        ptx::mma_m16n8k16(sums[n], r[0], r[4], r[1], r[5], x[n][half].x, x[n][half].y);
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; n++)
+        ptx::mma_m16n8k16(sums[n], r[2], r[6], r[3], r[7], x[n][half].z, x[n][half].w);
+}
+
+__device__ __forceinline__ void unpack_registers(uint32_t (&r)[8], const uint4& upper, const uint4& lower) {
+    r[0] = upper.x, r[1] = upper.y, r[2] = upper.z, r[3] = upper.w;
+    r[4] = lower.x, r[5] = lower.y, r[6] = lower.z, r[7] = lower.w;
+}
+
+// sums[0] += T, sums[1 + i] += U_i of one half chunk.
+template <int kTokenTiles>
+__device__ __forceinline__ void accumulate_masked(float (&sums)[kMasks + 1][kTokenTiles][4], const uint4& upper,
+                                                  const uint4& lower, const uint4 (&x)[kTokenTiles][2],
+                                                  const uint32_t (&mask)[kMasks], int half) {
+    uint32_t plain[8];
+    unpack_registers(plain, upper, lower);
+    multiply(sums[0], plain, x, half);
+#pragma unroll
+    for (int i = 0; i < kMasks; i++) {
+        uint32_t flipped[8];
+#pragma unroll
+        for (int j = 0; j < 8; j++) flipped[j] = ptx::xor_and(plain[j], mask[i] << (15 - (half * 8 + j)), kSigns);
+        multiply(sums[1 + i], flipped, x, half);
+    }
+}
+
+// Run use(stage) for units first, first + step, ... below end, loading one unit ahead when kStages is 2: the loads of a
+// unit are then in flight while the unit before is multiplied.
+template <int kStages, class Stage, class Load, class Use>
+__device__ __forceinline__ void pipeline(int first, int end, int step, Load load, Use use) {
+    static_assert(kStages == 1 || kStages == 2, "one or two register stages");
+    int unit = first;
+    if (unit >= end) return;
+    Stage a;
+    if constexpr (kStages == 1) {
+        for (; unit < end; unit += step) {
+            load(a, unit);
+            use(a);
+        }
+    } else {
+        Stage b;
+        load(a, unit);
+        for (;;) {
+            if (unit + step < end) load(b, unit + step);
+            use(a);
+            unit += step;
+            if (unit >= end) break;
+            if (unit + step < end) load(a, unit + step);
+            use(b);
+            unit += step;
+            if (unit >= end) break;
+        }
+    }
+}
+
+// ---- from the warps' sums to y ---------------------------------------------------------------------------------------
+
+// Output element of accumulator q of a lane: C fragment of mma.m16n8k16.
+struct OutputIndex {
+    int row, token;
+};
+__device__ __forceinline__ OutputIndex output_index(int tile, int token_tile, int q, int lane) {
+    return {tile * kTileRows + lane / 4 + 8 * (q / 2), token_tile * 8 + lane % 4 * 2 + q % 2};
+}
+
+template <int kSums>
+constexpr size_t reduction_bytes() {
+    return sizeof(float) * kWarps * kSums * 4 * 32;
+}
+
+// Workspace of a split launch: one arrival counter per tile (padded to 16 bytes), then the partial sums.
+//   partial[tile][split][token tile][sum][q][lane], fp32
+__host__ __device__ inline size_t counter_bytes(int tiles) { return ceil_div<size_t>(tiles, 4) * 16; }
+template <int kSums>
+__host__ __device__ size_t split_workspace_bytes(int tiles, int split, int token_tiles) {
+    if (split == 1) return 0;
+    return counter_bytes(tiles) + sizeof(float) * 128 * kSums * static_cast<size_t>(tiles) * split * token_tiles;
+}
+
+// Add the warps' sums in warp order, then, when gridDim.y blocks share the tile along k, the blocks' sums in block order,
+// and call store(total, row, token) once per element of the tile.
+//
+// NOTES
+//   Both orders are fixed, so results are reproducible to the bit, and T and U_i keep adding alike.
+//   Split tiles meet through global memory rather than a cluster: it works on sm_80 and sm_120 alike and any number of
+//   blocks can share a tile. The last block to arrive (an acq_rel counter) finishes the tile and clears the counter, so
+//   the workspace needs zeroing once only.
+//   Warp q takes accumulator q of all lanes: with 4 warps each thread ends up with one element of y.
+template <int kSums, int kTokenTiles, class Store>
+__device__ __forceinline__ void reduce_and_store(const float (&sums)[kSums][kTokenTiles][4],
+                                                 float* shared,     // [kWarps][kSums][4][32]
+                                                 uint8_t* workspace, int tile, int tiles, int d, int batch,
+                                                 Store store) {
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int split = gridDim.y, part = blockIdx.y;
+    float* partial = nullptr;
+    if (split > 1) {
+        partial = reinterpret_cast<float*>(workspace + counter_bytes(tiles)) +
+                  static_cast<int64_t>(tile) * split * kTokenTiles * kSums * 128;
+    }
+    auto partial_at = [&](int s, int n, int i, int q) {
+        return partial + (((static_cast<int64_t>(s) * kTokenTiles + n) * kSums + i) * 4 + q) * 32 + lane;
+    };
+
+    // 1. Add the warps of this block.
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; n++) {
+        if (n > 0) __syncthreads();
+#pragma unroll
+        for (int i = 0; i < kSums; i++) {
+#pragma unroll
+            for (int q = 0; q < 4; q++) shared[((warp * kSums + i) * 4 + q) * 32 + lane] = sums[i][n][q];
+        }
+        __syncthreads();
+        for (int q = warp; q < 4; q += kWarps) {
+            const OutputIndex out = output_index(tile, n, q, lane);
+            if (out.row >= d || out.token >= batch) continue;
+            float total[kSums];
+#pragma unroll
+            for (int i = 0; i < kSums; i++) {
+                total[i] = 0.0f;
+#pragma unroll
+                for (int w = 0; w < kWarps; w++) total[i] += shared[((w * kSums + i) * 4 + q) * 32 + lane];
+            }
+            if (split == 1) {
+                store(total, out.row, out.token);
+            } else {
+#pragma unroll
+                for (int i = 0; i < kSums; i++) *partial_at(part, n, i, q) = total[i];
+            }
+        }
+    }
+    if (split == 1) return;
+
+    // 2. The last block of the tile adds the blocks.
+    __syncthreads();
+    uint32_t* const counter = reinterpret_cast<uint32_t*>(workspace) + tile;
+    uint32_t* const arrived = reinterpret_cast<uint32_t*>(shared);
+    if (threadIdx.x == 0) *arrived = ptx::atom_add_acq_rel_gpu(counter, 1);
+    __syncthreads();
+    if (*arrived != static_cast<uint32_t>(split - 1)) return;
+    if (threadIdx.x == 0) *counter = 0;
+    for (int n = 0; n < kTokenTiles; n++) {
+        for (int q = warp; q < 4; q += kWarps) {
+            const OutputIndex out = output_index(tile, n, q, lane);
+            if (out.row >= d || out.token >= batch) continue;
+            float total[kSums];
+#pragma unroll
+            for (int i = 0; i < kSums; i++) total[i] = 0.0f;
+            for (int s = 0; s < split; s++) {
+#pragma unroll
+                for (int i = 0; i < kSums; i++) total[i] += ptx::ld_other_block_f32(partial_at(s, n, i, q));
+            }
+            store(total, out.row, out.token);
+        }
+    }
+}
+
+// y from T = sum[0] and U_i = sum[1 + i].
+__device__ __forceinline__ float combine_masked(const float (&sum)[kMasks + 1], int activation) {
+    const float t = sum[0];
+    float y = 0.0f;
+#pragma unroll
+    for (int i = 0; i < kMasks; i++) {
+        const float gate = 0.5f * (t - sum[1 + i]), value = 0.5f * (t + sum[1 + i]);
+        y += activate(gate, activation) * value;
+    }
+    return nan_unless_finite(y, t);
+}
+
+}  // namespace mglu

@@ -1,0 +1,273 @@
+"""Compile kernel sources with g++ and run them on the CPU, one fiber per CUDA thread.
+
+Host emulation of kernel source, not a GPU run: it checks arithmetic, indexing and synchronisation against the documented
+semantics of CUDA and PTX, never speed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from mglubench.spec.packing import pack
+
+ROOT = Path(__file__).resolve().parents[2]
+KERNELS = ROOT / "kernels_cuda"
+EMU = Path(__file__).resolve().parent / "emu"
+CACHE = Path(tempfile.gettempdir()) / f"mglubench-emulation-{os.getuid()}"
+
+SANITIZERS = {"": [], "asan": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], "tsan": ["-fsanitize=thread"]}
+SILU, GELU, RELU = 0, 1, 2
+ORDERS = {"forward": 0, "reverse": 1, "random": 2}
+LAYOUTS = {"flash_mglu_paper": "bytes", "flash_mglu_packed": "row-1024", "flash_mglu_mma": "mma-16x64"}
+LAYOUTS["flash_mglu_bulk"] = "mma-16x64"
+
+
+@dataclass(frozen=True)
+class Library:
+    """One kernel source at one specialisation, possibly with a textual change (a planted bug)."""
+
+    kernel: str
+    nm: int = 1
+    bf16: bool = False
+    sanitizer: str = ""
+    defines: tuple[str, ...] = ()
+    patch: tuple[str, str, str] | None = None  # file, text, replacement
+
+
+@dataclass
+class Problem:
+    """Inputs of one case as float64 (exactly representable in the element type) and how to run them."""
+
+    w: np.ndarray  # [d, h]
+    x: np.ndarray  # [batch, h]
+    masks: np.ndarray | None = None  # [nm, d, h] bool
+    w2: np.ndarray | None = None  # [d, h]
+    activation: int = SILU
+    bf16: bool = False
+    pad_columns: int = 0  # extra multiples of 8 in the row stride
+    split_k: int = 0
+    sm_count: int = 0
+    order: str = "forward"
+    seed: int = 1
+    concurrent_blocks: bool = False
+    launches: int = 1
+    x_offset: int = 0  # elements by which x is moved off its 16-byte alignment
+    zero_bytes: int = -1  # bytes of the workspace that the caller zeroes; -1: all
+    overrides: dict[str, int] = field(default_factory=dict)
+
+    def with_order(self, order: str, seed: int = 1) -> Problem:
+        return replace(self, order=order, seed=seed)
+
+
+class EmulationError(AssertionError):
+    """The program broke a CUDA rule, or a sanitizer stopped it."""
+
+
+def skip_reason(sanitizer: str = "") -> str | None:
+    """Why nothing can be run here, or None."""
+    if shutil.which("g++") is None:
+        return "no g++ on PATH"
+    if not sanitizer:
+        return None
+    CACHE.mkdir(exist_ok=True)
+    probe = CACHE / f"probe-{sanitizer}-{os.getpid()}"
+    source = probe.with_suffix(".cpp")
+    source.write_text("int main() { return 0; }\n")
+    built = _execute(["g++", *SANITIZERS[sanitizer], str(source), "-o", str(probe)])
+    works = built.returncode == 0 and _execute([str(probe)]).returncode == 0
+    source.unlink()
+    probe.unlink(missing_ok=True)
+    return None if works else f"g++ has no working {sanitizer} runtime"
+
+
+def build(library: Library) -> Path:
+    """Path of the driver program for a library, compiled once per content of the sources and flags."""
+    sources = _sources(library)
+    flags = [
+        "-std=c++17",
+        "-g1" if library.sanitizer else "-g0",
+        "-O1" if library.sanitizer else "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Wno-unknown-pragmas",
+        "-Wno-array-bounds",
+        *SANITIZERS[library.sanitizer],
+    ]
+    defines = [f"-DMGLU_NM={library.nm}", f"-DMGLU_BF16={int(library.bf16)}", *(f"-D{d}" for d in library.defines)]
+    digest = hashlib.sha256(repr((sorted(sources.items()), flags, defines, library.kernel)).encode()).hexdigest()[:24]
+    program = CACHE / f"{library.kernel}-{digest}"
+    CACHE.mkdir(exist_ok=True)
+    with FileLock(f"{program}.lock"):
+        if not program.exists():
+            _compile(library, sources, flags, defines, program)
+    return program
+
+
+def run(library: Library, problems: list[Problem]) -> list[list[np.ndarray]]:
+    """y of every launch of every problem, as float64 [batch, d]. Raises EmulationError, or AssertionError on a status."""
+    results = run_statuses(library, problems)
+    for problem, (status, _) in zip(problems, results, strict=True):
+        assert status == 0, f"{library}: status {status} for d={problem.w.shape[0]} h={problem.w.shape[1]}"
+    return [outputs for _, outputs in results]
+
+
+def run_statuses(library: Library, problems: list[Problem]) -> list[tuple[int, list[np.ndarray]]]:
+    program = build(library)
+    with tempfile.TemporaryDirectory(prefix="mglu-emu-") as folder:
+        cases, results = Path(folder) / "cases", Path(folder) / "results"
+        cases.write_bytes(struct.pack("<i", len(problems)) + b"".join(_encode(library, p) for p in problems))
+        environment = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1 exitcode=66", "ASAN_OPTIONS": "detect_leaks=0"}
+        done = _execute([str(program), str(cases), str(results)], env=environment, timeout=240)
+        if done.returncode != 0:
+            raise EmulationError(f"{library}\nexit status {done.returncode}\n{done.stderr[-3000:]}")
+        return _decode(library, problems, results.read_bytes())
+
+
+def reference(problem: Problem) -> np.ndarray:
+    """The definition in float64, [batch, d]."""
+    if problem.masks is None:
+        assert problem.w2 is not None
+        return activate(problem.x @ problem.w.T, problem.activation) * (problem.x @ problem.w2.T)
+    y = np.zeros((problem.x.shape[0], problem.w.shape[0]))
+    for mask in problem.masks:
+        gate = problem.x @ np.where(mask, problem.w, 0.0).T
+        value = problem.x @ np.where(mask, 0.0, problem.w).T
+        y += activate(gate, problem.activation) * value
+    return y
+
+
+def activate(v: np.ndarray, activation: int) -> np.ndarray:
+    if activation == RELU:
+        return np.maximum(v, 0.0)
+    if activation == SILU:
+        return v / (1.0 + np.exp(-v))
+    return 0.5 * v * (1.0 + _erf(v / np.sqrt(2.0)))
+
+
+def to_bits(values: np.ndarray, bf16: bool) -> np.ndarray:
+    """Nearest fp16 | bf16 numbers as uint16 bits."""
+    if not bf16:
+        return values.astype(np.float16).view(np.uint16)
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)
+
+
+def from_bits(bits: np.ndarray, bf16: bool) -> np.ndarray:
+    if not bf16:
+        return bits.view(np.float16).astype(np.float64)
+    return (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+
+
+def rounded(values: np.ndarray, bf16: bool) -> np.ndarray:
+    """Values as the element type holds them."""
+    return from_bits(to_bits(values, bf16), bf16)
+
+
+def _erf(v: np.ndarray) -> np.ndarray:
+    import math
+
+    return np.vectorize(math.erf, otypes=[np.float64])(v)
+
+
+def _sources(library: Library) -> dict[str, str]:
+    files = [*KERNELS.glob("*.cuh"), *KERNELS.glob("*.h"), KERNELS / f"{library.kernel}.cu", *EMU.glob("*.*")]
+    sources = {path.name: path.read_text() for path in files}
+    if library.patch:
+        name, text, replacement = library.patch
+        assert sources[name].count(text) == 1, f"{name} holds {sources[name].count(text)} times {text!r}"
+        sources[name] = sources[name].replace(text, replacement)
+    return sources
+
+
+def _compile(library: Library, sources: dict[str, str], flags: list[str], defines: list[str], program: Path) -> None:
+    runtime = _runtime(sources["simt.cpp"], sources["simt.h"])
+    with tempfile.TemporaryDirectory(prefix="build-", dir=CACHE) as folder:
+        for name, text in sources.items():
+            (Path(folder) / name).write_text(text)
+        command = ["g++", *flags, *defines, "-I", folder, "-include", "cuda_emu.h", "-x", "c++", f"{library.kernel}.cu"]
+        command += ["driver.cpp", "-x", "none", str(runtime), "-o", "program"]
+        done = _execute(command, cwd=folder)
+        assert done.returncode == 0, f"g++ failed for {library}\n{done.stderr[-4000:]}"
+        assert library.patch or not done.stderr, f"g++ warns for {library}\n{done.stderr[-4000:]}"
+        (Path(folder) / "program").rename(program)
+
+
+def _runtime(source: str, header: str) -> Path:
+    """The SIMT runtime, never instrumented by a sanitizer."""
+    digest = hashlib.sha256((source + header).encode()).hexdigest()[:24]
+    target = CACHE / f"simt-{digest}.o"
+    with FileLock(f"{target}.lock"):
+        if not target.exists():
+            fresh = target.with_suffix(f".{os.getpid()}.o")
+            done = _execute(["g++", "-std=c++17", "-O2", "-c", str(EMU / "simt.cpp"), "-o", str(fresh)])
+            assert done.returncode == 0, done.stderr
+            fresh.rename(target)
+    return target
+
+
+def _encode(library: Library, problem: Problem) -> bytes:
+    d, h = problem.w.shape
+    stride = -(-h // 8) * 8 + 8 * problem.pad_columns
+    fields = {
+        "h": h,
+        "d": d,
+        "nm": library.nm,
+        "batch": problem.x.shape[0],
+        "w_row_stride": stride,
+        "activation": problem.activation,
+        "split_k": problem.split_k,
+        "sm_count": problem.sm_count,
+        "order": ORDERS[problem.order],
+        "seed": problem.seed,
+        "concurrent_blocks": int(problem.concurrent_blocks),
+        "launches": problem.launches,
+        "x_offset": problem.x_offset,
+        "zero_bytes": problem.zero_bytes,
+    }
+    assert set(problem.overrides) <= set(fields)
+    header = struct.pack("<14i", *{**fields, **problem.overrides}.values())
+    masks = b"" if problem.masks is None else pack(problem.masks, LAYOUTS[library.kernel]).data.tobytes()
+    buffers = [_rows(problem.w, stride, problem.bf16), b"", masks, to_bits(problem.x, problem.bf16).tobytes()]
+    if problem.w2 is not None:
+        buffers[1] = _rows(problem.w2, stride, problem.bf16)
+    return header + b"".join(struct.pack("<q", len(data)) + data for data in buffers)
+
+
+def _rows(w: np.ndarray, stride: int, bf16: bool) -> bytes:
+    """Rows padded to the stride with NaN: what lies beyond h must never be used."""
+    padded = np.full((w.shape[0], stride), np.nan)
+    padded[:, : w.shape[1]] = w
+    return to_bits(padded, bf16).tobytes()
+
+
+def _decode(library: Library, problems: list[Problem], data: bytes) -> list[tuple[int, list[np.ndarray]]]:
+    results = []
+    at = 0
+    for problem in problems:
+        shape = (problem.x.shape[0], problem.w.shape[0])
+        (status,) = struct.unpack_from("<i", data, at)
+        at += 4
+        outputs = []
+        for _ in range(problem.launches):
+            bits = np.frombuffer(data, np.uint16, shape[0] * shape[1], at).reshape(shape)
+            outputs.append(from_bits(bits, problem.bf16))
+            at += bits.nbytes
+        results.append((status, outputs))
+    assert at == len(data), f"{library}: {len(data) - at} bytes too many"
+    return results
+
+
+def _execute(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
