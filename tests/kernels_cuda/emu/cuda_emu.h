@@ -45,6 +45,7 @@ inline float2 make_float2(float x, float y) { return {x, y}; }
 
 using std::isfinite;
 using std::min;
+inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __expf(float v) { return std::exp(v); }
 inline float __uint_as_float(uint32_t bits) {
     float v;

@@ -1,0 +1,124 @@
+// swiglu_fused.cu - SwiGLU in one pass: the baseline that MGLU is compared with, of the same make as flash_mglu_mma.
+//
+//   y[b, r] = g( x[b] . Wg[r] ) * ( x[b] . Wv[r] )        args->w is Wg (gate), args->w2 is Wv (value)
+//
+// Partition, loads and reductions are those of flash_mglu_mma: a block owns the same 16 rows of both matrices, its warps
+// take 64-column chunks of both in turn. Twice the weight bytes per step, so twice the loads in flight: eight 16-byte
+// loads per lane and stage.
+#include "host.cuh"
+#include "mma_tile.cuh"
+
+#ifndef MGLU_STAGES  // register stages of the main loop: 1 or 2
+#define MGLU_STAGES 2
+#endif
+
+namespace mglu {
+
+constexpr int kSums = 2;  // gate, value
+
+template <int kTokenTiles>
+__host__ __device__ constexpr int min_blocks() {
+    if (MGLU_MIN_BLOCKS != 0) return MGLU_MIN_BLOCKS;
+    return ceil_div((kTokenTiles == 1 ? 4 : 3) * 4, kWarps);
+}
+
+struct Params {
+    const element_t* gate;   // [d, w_row_stride]
+    const element_t* value;  // [d, w_row_stride]
+    const element_t* x;      // [batch, h]
+    element_t* y;            // [batch, d]
+    uint8_t* workspace;      // see split_workspace_bytes; null when gridDim.y is 1
+    int h, d, batch;
+    int64_t w_row_stride;    // elements
+    int activation;
+};
+
+template <int kTokenTiles, bool kVectorX>
+__global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) swiglu_fused(const Params p) {
+#ifdef CUDA_EMU
+    float* const shared = reinterpret_cast<float*>(cuda_emu::dynamic_shared());
+#else
+    extern __shared__ float shared[];
+#endif
+    // 1. This warp's share of the chunks.
+    const int chunks = ceil_div(p.h, kChunk), whole_chunks = p.h / kChunk;
+    const int per_block = ceil_div(chunks, static_cast<int>(gridDim.y));
+    const int begin = blockIdx.y * per_block, end = min(begin + per_block, chunks);
+    const element_t* const w[2] = {p.gate, p.value};
+    const auto source = lane_source<2, kTokenTiles>(w, nullptr, p.x, blockIdx.x, p.d, p.h, p.batch, p.w_row_stride,
+                                                    chunks);
+
+    // 2. Both sums over that share.
+    float sums[kSums][kTokenTiles][4] = {};
+    using Stage = Chunk<2, kTokenTiles>;
+    auto load = [&](Stage& stage, int chunk) {
+        if (chunk < whole_chunks) {
+            load_w(stage, source, chunk);
+            load_x<kVectorX>(stage, source, chunk);
+        } else {
+            load_w_tail(stage, source, chunk);
+            load_x_tail(stage, source, chunk);
+        }
+    };
+    auto use = [&](const Stage& stage) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+#pragma unroll
+            for (int m = 0; m < 2; m++) {
+                uint32_t r[8];
+                unpack_registers(r, stage.w[m][half][0], stage.w[m][half][1]);
+                multiply(sums[m], r, stage.x, half);
+            }
+        }
+    };
+    const int warp = threadIdx.x / 32;
+    pipeline<MGLU_STAGES, Stage>(begin + warp, end, kWarps, load, use);
+
+    // 3. Add the warps (and the blocks that share the tile), activate, store.
+    reduce_and_store(sums, shared, p.workspace, blockIdx.x, gridDim.x, p.d, p.batch,
+                     [&](const float(&total)[kSums], int row, int token) {
+                         p.y[static_cast<int64_t>(token) * p.d + row] =
+                             float_to_element(activate(total[0], p.activation) * total[1]);
+                     });
+}
+
+inline int token_tiles(const MgluArgs& a) { return a.batch > 8 ? 2 : 1; }
+inline int tiles(const MgluArgs& a) { return ceil_div(a.d, kTileRows); }
+inline int split(const MgluArgs& a) {
+    const int blocks_per_sm = a.batch > 8 ? min_blocks<2>() : min_blocks<1>();
+    return choose_split(a, tiles(a), ceil_div(a.h, kChunk), 2 * kWarps, blocks_per_sm);
+}
+
+template <int kTokenTiles>
+int launch(const MgluArgs& a, void* stream) {
+    const Params p = {static_cast<const element_t*>(a.w), static_cast<const element_t*>(a.w2),
+                      static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
+                      static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch, a.w_row_stride, a.activation};
+    const bool vector_x = aligned(a.x, 16) && (a.h % 8 == 0 || a.batch == 1);
+    return launch_kernel(vector_x ? swiglu_fused<kTokenTiles, true> : swiglu_fused<kTokenTiles, false>,
+                         dim3(tiles(a), split(a)), kThreads, reduction_bytes<kSums>(), stream, p);
+}
+
+}  // namespace mglu
+
+extern "C" {
+
+size_t mglu_workspace_bytes(const MgluArgs* args) {
+    if (!args || args->d < 1 || args->h < 1) return 0;
+    return mglu::split_workspace_bytes<mglu::kSums>(mglu::tiles(*args), mglu::split(*args), mglu::token_tiles(*args));
+}
+
+int mglu_launch(const MgluArgs* args, void* stream) {
+    if (!args) return MGLU_ERR_NULL_POINTER;
+    const int status = mglu::check_args(*args, false, true, true, mglu_workspace_bytes(args));
+    if (status != MGLU_OK) return status;
+    return args->batch > 8 ? mglu::launch<2>(*args, stream) : mglu::launch<1>(*args, stream);
+}
+
+int mglu_prepare(const MgluArgs*) { return MGLU_OK; }
+
+int mglu_abi_version(void) { return MGLU_ABI_VERSION; }
+
+const char* mglu_mask_layout(void) { return ""; }
+
+}  // extern "C"
