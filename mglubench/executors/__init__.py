@@ -1,0 +1,1 @@
+"""What turns cases into measurements: a session (in-process, child process, fake) and the interleaving above it."""

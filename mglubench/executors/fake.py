@@ -1,0 +1,91 @@
+"""A session that computes nothing: latencies from the declared bytes, faults on request.
+
+It drives the whole command line in tests, instantly and without torch. Its runs are marked ``fake`` in their record and
+in every table, so that no one takes them for measurements.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mglubench.errors import CaseError, UnavailableError
+from mglubench.executors.base import Block, Finished, Prepared
+from mglubench.spec.case import Case
+from mglubench.variants.registry import get_variant, variants
+
+BANDWIDTH = 50e9
+OVERHEAD_NS = 2000.0
+NOISE = 0.02
+
+
+class FakeSession:
+    """Latencies are declared bytes at 50 GB/s plus 2 us, with 2 % noise that depends on the case alone.
+
+    Args:
+        faults: status by variant name; such a variant fails when it is prepared.
+        cuda: whether to pretend that there is a GPU.
+    """
+
+    def __init__(self, faults: Mapping[str, str] | None = None, cuda: bool = False) -> None:
+        self._faults = dict(faults or {})
+        self._cuda = cuda
+        self._random: dict[Case, np.random.Generator] = {}
+
+    def describe(self, devices: tuple[str, ...]) -> dict[str, Any]:
+        """A machine that does not exist."""
+        best = "cuda" if self._cuda else "cpu"
+        resolved = tuple(best if device == "auto" else device for device in devices)
+        if not self._cuda and any(device.startswith("cuda") for device in resolved):
+            raise UnavailableError("no CUDA device can be used here; `mglubench doctor` says what is missing")
+        kinds = {device.partition(":")[0] for device in resolved}
+        memory = {"total": 1 << 40, "available": 1 << 39}
+        return {
+            "fake": True,
+            "devices": {device: {"kind": device.partition(":")[0], "name": "fake device"} for device in resolved},
+            "memory": dict.fromkeys(resolved, memory),
+            "unavailable": {
+                kind: {
+                    name: f"runs on {' and '.join(variant.devices)} only"
+                    for name, variant in variants().items()
+                    if kind not in variant.devices
+                }
+                for kind in kinds
+            },
+        }
+
+    def prepare(self, case: Case) -> Prepared:
+        """Fail if asked to, else be ready at once."""
+        variant = get_variant(case.variant)
+        if case.variant in self._faults:
+            raise CaseError(self._faults[case.variant], f"planted fault in {case.variant}")
+        if reason := variant.unsupported(case):
+            raise CaseError("unsupported", reason)
+        if case.device_kind not in variant.devices:
+            raise CaseError("unavailable", f"runs on {' and '.join(variant.devices)} only")
+        self._random[case] = np.random.default_rng(zlib.crc32(case.key.encode()))
+        check = {"relative": 0.0, "worst": 0.0, "unwritten": 0}
+        seconds = dict.fromkeys(("inputs", "build", "check", "warm_up"), 0.0)
+        return Prepared(check, variant.declare(case).to_dict(), "fake clock", seconds)
+
+    def sample(self, case: Case, seconds: float, most: int) -> Block:
+        """Ten samples."""
+        total = get_variant(case.variant).declare(case).total
+        middle = OVERHEAD_NS + total / BANDWIDTH * 1e9
+        noise = self._random[case].normal(0.0, NOISE, min(10, most))
+        return Block([float(v) for v in middle * np.exp(noise)], 0, [], 0.0)
+
+    def finish(self, case: Case) -> Finished:
+        """Always right."""
+        del self._random[case]
+        return Finished({"relative": 0.0, "worst": 0.0, "unwritten": 0}, 0.0)
+
+    def abandon(self, case: Case) -> None:
+        """Forget the case."""
+        self._random.pop(case, None)
+
+    def close(self) -> None:
+        """Nothing to release."""

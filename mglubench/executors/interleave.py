@@ -1,0 +1,134 @@
+"""Measure a group of cases interleaved (A B C A B C ...), so that drift hits all of them alike.
+
+Written against the session protocol alone: the same code drives a process of its own, this process, or a fake.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mglubench.errors import CaseError
+from mglubench.executors.base import OK, Measurement, Prepared, Session
+from mglubench.measure.stats import median
+from mglubench.measure.stopping import stop_reason
+from mglubench.spec.case import Case
+from mglubench.spec.sweep import MeasureSettings
+
+# A block is one turn of a case: short enough that a second's drift hits all cases, long enough to amortise the turn.
+BLOCK_SECONDS = 0.1
+MOSTLY = 0.5
+
+Observer = Callable[[str, Case], None]
+
+
+@dataclass
+class _Turn:
+    """A case while it is being measured."""
+
+    case: Case
+    prepared: Prepared
+    prepare_wall: float
+    samples: list[float] = field(default_factory=list)
+    discarded: int = 0
+    readings: list[dict[str, Any]] = field(default_factory=list)
+    inside: float = 0.0
+    wall: float = 0.0
+
+
+def measure_group(
+    session: Session, cases: Sequence[Case], settings: MeasureSettings, observe: Observer = lambda phase, case: None
+) -> Iterator[Measurement]:
+    """Yield one measurement per case, as soon as it is finished; failures are measurements too."""
+    turns: list[_Turn] = []
+    for case in cases:
+        observe("prepare", case)
+        start = time.perf_counter()
+        try:
+            prepared = session.prepare(case)
+        except CaseError as error:
+            yield Measurement(case, error.status, str(error), overhead={"prepare": time.perf_counter() - start})
+        else:
+            turns.append(_Turn(case, prepared, time.perf_counter() - start))
+    together = len(turns)
+    while turns:
+        for turn in list(turns):
+            observe("sample", turn.case)
+            done = _take_turn(session, turn, settings, together)
+            if done is not None:
+                turns.remove(turn)
+                yield done
+
+
+def _take_turn(session: Session, turn: _Turn, settings: MeasureSettings, together: int) -> Measurement | None:
+    """One block of samples; a measurement if the case is over, for whatever reason."""
+    most = settings.max_samples - len(turn.samples)
+    start = time.perf_counter()
+    try:
+        block = session.sample(turn.case, BLOCK_SECONDS, most)
+    except CaseError as error:
+        return _failed(turn, error.status, str(error))
+    turn.wall += time.perf_counter() - start
+    turn.inside += block.seconds
+    turn.samples += block.samples
+    turn.discarded += block.discarded
+    turn.readings += block.telemetry
+    if turn.discarded > MOSTLY * (len(turn.samples) + turn.discarded) and turn.wall >= settings.max_seconds:
+        session.abandon(turn.case)
+        total = len(turn.samples) + turn.discarded
+        return _failed(turn, "unstable", f"{turn.discarded} of {total} samples were taken below 75 % of the SM clock")
+    stop = stop_reason(turn.samples, turn.wall, settings)
+    return None if stop is None else _finish(session, turn, stop, together)
+
+
+def _finish(session: Session, turn: _Turn, stop: str, together: int) -> Measurement:
+    start = time.perf_counter()
+    try:
+        finished = session.finish(turn.case)
+    except CaseError as error:
+        return _failed(turn, error.status, str(error))
+    wall = time.perf_counter() - start
+    prepared = turn.prepared
+    inside = sum(prepared.seconds.values()) + turn.inside + finished.seconds
+    outside = turn.prepare_wall + turn.wall + wall
+    return Measurement(
+        turn.case,
+        OK,
+        samples=[round(value, 1) for value in turn.samples],
+        stop=stop,
+        timer=prepared.timer,
+        discarded=turn.discarded,
+        ledger=prepared.ledger,
+        checks=[prepared.check, finished.check],
+        telemetry=summarise(turn.readings),
+        overhead={
+            "prepare": sum(prepared.seconds.values()) - prepared.seconds.get("check", 0.0),
+            "sampling": turn.inside,
+            "check": prepared.seconds.get("check", 0.0) + finished.seconds,
+            "isolation": max(0.0, outside - inside),
+        },
+        interleaved=together,
+    )
+
+
+def _failed(turn: _Turn, status: str, reason: str) -> Measurement:
+    return Measurement(
+        turn.case, status, reason, discarded=turn.discarded, ledger=turn.prepared.ledger, timer=turn.prepared.timer
+    )
+
+
+def summarise(readings: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians of GPU readings, extremes of the clock, and every throttle reason that was seen."""
+    if not readings:
+        return {}
+    numbers = {key for reading in readings for key in reading if key != "throttle"}
+    summary: dict[str, Any] = {
+        key: median([reading[key] for reading in readings if key in reading]) for key in sorted(numbers)
+    }
+    clocks = [reading["sm_mhz"] for reading in readings if "sm_mhz" in reading]
+    if clocks:
+        summary |= {"sm_mhz_min": min(clocks), "sm_mhz_max": max(clocks)}
+    summary["throttle"] = sorted({word for reading in readings for word in reading.get("throttle", [])})
+    return summary

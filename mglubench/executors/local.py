@@ -1,0 +1,245 @@
+"""A session in this process: the one place where variants are prepared, timed and checked."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+
+from mglubench.errors import CaseError, MglubenchError, UnavailableError
+from mglubench.executors.base import Block, Finished, Prepared
+from mglubench.measure.check import Check, compare
+from mglubench.measure.environment import available_memory, device_record, total_memory
+from mglubench.measure.eviction import CpuEvictor
+from mglubench.measure.telemetry import GpuTelemetry, too_slow
+from mglubench.measure.timers import CPU_MODES, CpuTimer, CudaTimer, Timer, replicas_needed
+from mglubench.spec.case import Case
+from mglubench.spec.problem import InputSet, Problem, input_key
+from mglubench.spec.tolerance import TOLERANCES
+from mglubench.variants.base import Launch, Variant
+from mglubench.variants.registry import get_variant, variants
+
+# Input sets that stay in memory; a group's cases share one or two.
+INPUT_SETS = 2
+
+
+@dataclass
+class _Live:
+    """A prepared case."""
+
+    variant: Variant
+    problem: Problem
+    launch: Launch
+    timer: Timer
+
+
+class LocalSession:
+    """Runs cases in this process; an exception becomes a :class:`CaseError`, a crash takes the process down."""
+
+    def __init__(self) -> None:
+        self._inputs: dict[tuple[Any, ...], InputSet] = {}
+        self._live: dict[Case, _Live] = {}
+        self._telemetry: dict[str, GpuTelemetry] = {}
+
+    def describe(self, devices: tuple[str, ...]) -> dict[str, Any]:
+        """Device records, memory, and why which variant is unavailable; ``auto`` becomes the best device here."""
+        import torch
+
+        best = "cuda" if torch.cuda.is_available() else "cpu"
+        resolved = tuple(best if device == "auto" else device for device in devices)
+        for device in resolved:
+            require_device(device)
+        kinds = sorted({device.partition(":")[0] for device in resolved})
+        return {
+            "devices": {device: device_record(device) for device in resolved},
+            "memory": {device: memory_of(device) for device in resolved},
+            "unavailable": {
+                kind: {name: reason for name, variant in variants().items() if (reason := variant.unavailable(kind))}
+                for kind in kinds
+            },
+        }
+
+    def prepare(self, case: Case) -> Prepared:
+        """Allocate, compile, check once, warm up."""
+        with _translated():
+            return self._prepare(case)
+
+    def _prepare(self, case: Case) -> Prepared:
+        variant = get_variant(case.variant)
+        self._refuse(variant, case)
+        start = time.perf_counter()
+        inputs = self._input_set(case)
+        problem = Problem.make(case, inputs)
+        made = time.perf_counter()
+        launch = variant.prepare(problem)
+        built = time.perf_counter()
+        check = self._check(variant, problem, launch, fresh=0)
+        checked = time.perf_counter()
+        timer = self._timer(variant, problem, launch)
+        timer.warm_up()
+        self._live[case] = _Live(variant, problem, launch, timer)
+        seconds = {
+            "inputs": made - start,
+            "build": built - made,
+            "check": checked - built,
+            "warm_up": time.perf_counter() - checked,
+        }
+        return Prepared(check.to_dict(), variant.declare(case).to_dict(), timer.description, seconds)
+
+    def sample(self, case: Case, seconds: float, most: int) -> Block:
+        """Take samples; a block whose SM clock was too low is discarded whole."""
+        with _translated():
+            start = time.perf_counter()
+            live = self._live[case]
+            telemetry = self._telemetry_of(case.device) if case.device_kind == "cuda" else None
+            readings = [telemetry.read()] if telemetry else []
+            samples = live.timer.sample(seconds, most)
+            if telemetry:
+                readings.append(telemetry.read())
+            slow = too_slow(readings, telemetry.expected_sm_mhz() if telemetry else None)
+            kept = [] if slow else samples
+            return Block(kept, len(samples) - len(kept), readings, time.perf_counter() - start)
+
+    def finish(self, case: Case) -> Finished:
+        """Check again on other inputs and release."""
+        with _translated():
+            start = time.perf_counter()
+            live = self._live.pop(case)
+            check = self._check(live.variant, live.problem, live.launch, fresh=1)
+            del live
+            self._release()
+            return Finished(check.to_dict(), time.perf_counter() - start)
+
+    def abandon(self, case: Case) -> None:
+        """Release without a check."""
+        self._live.pop(case, None)
+        self._release()
+
+    def close(self) -> None:
+        """Release everything."""
+        self._live.clear()
+        self._inputs.clear()
+        self._release()
+
+    def _refuse(self, variant: Variant, case: Case) -> None:
+        """Raise before anything is allocated if this case cannot run here."""
+        if case.device_kind == "cpu" and case.mode not in CPU_MODES:
+            raise CaseError("unavailable", f"mode {case.mode} needs CUDA; on a CPU use cold or hot")
+        require_device(case.device)
+        if reason := variant.unavailable(case.device_kind):
+            raise CaseError("unavailable", reason)
+        if reason := variant.unsupported(case):
+            raise CaseError("unsupported", reason)
+        needed, free = host_bytes(case), available_memory()
+        if case.device_kind == "cpu":
+            needed += variant.resident_bytes(case)
+        else:
+            resident, free_there = variant.resident_bytes(case), memory_of(case.device)["available"]
+            if resident > free_there:
+                raise CaseError("oom", f"needs {resident / 1e9:.1f} GB on {case.device}, {free_there / 1e9:.1f} GB free")
+        if needed > free:
+            raise CaseError("oom", f"needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are available")
+
+    def _input_set(self, case: Case) -> InputSet:
+        key = input_key(case)
+        if key not in self._inputs:
+            while len(self._inputs) >= INPUT_SETS:
+                del self._inputs[next(iter(self._inputs))]
+            self._inputs[key] = InputSet(case)
+        return self._inputs[key]
+
+    def _check(self, variant: Variant, problem: Problem, launch: Launch, fresh: int) -> Check:
+        import torch
+
+        problem.load(fresh)
+        launch()
+        if problem.case.device_kind == "cuda":
+            torch.cuda.synchronize(problem.case.device)
+        nm = problem.case.nm
+        y = problem.y.to("cpu", torch.float64).numpy()
+        check = compare(y, problem.inputs.reference(variant.layer, nm, fresh), problem.inputs.scale(nm, fresh))
+        if failure := check.failure(TOLERANCES[problem.case.dtype]):
+            raise CaseError("wrong", f"{failure} ({'before' if fresh == 0 else 'after'} the timed loop)")
+        return check
+
+    def _timer(self, variant: Variant, problem: Problem, launch: Launch) -> Timer:
+        case = problem.case
+        if case.device_kind == "cpu":
+            return CpuTimer(launch, case.mode, self._evictor if case.mode == "cold" else None)
+        launches = [launch]
+        for _ in range(1, replicas_needed(case.mode, case.device, variant.resident_bytes(case))):
+            launches.append(variant.prepare(problem.replica()))
+        return CudaTimer(launches, case.mode, case.device)
+
+    @cached_property
+    def _evictor(self) -> CpuEvictor:
+        return CpuEvictor()
+
+    def _telemetry_of(self, device: str) -> GpuTelemetry:
+        if device not in self._telemetry:
+            self._telemetry[device] = GpuTelemetry(int(device.partition(":")[2] or 0))
+        return self._telemetry[device]
+
+    def _release(self) -> None:
+        import torch
+
+        gc.collect()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+
+def require_device(device: str) -> None:
+    """Raise :class:`UnavailableError` if ``device`` is not here."""
+    if not device.startswith("cuda"):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        built = "" if torch.version.cuda else " (this torch is a CPU build)"
+        raise UnavailableError(f"no CUDA device can be used here{built}; `mglubench doctor` says what is missing")
+    index = int(device.partition(":")[2] or 0)
+    if index >= torch.cuda.device_count():
+        raise UnavailableError(f"device {device} does not exist; this machine has {torch.cuda.device_count()} GPU(s)")
+
+
+def memory_of(device: str) -> dict[str, int]:
+    """Total and available bytes of a device's memory."""
+    if not device.startswith("cuda"):
+        return {"total": total_memory(), "available": available_memory()}
+    import torch
+
+    free, total = torch.cuda.mem_get_info(device)
+    return {"total": total, "available": free}
+
+
+def host_bytes(case: Case) -> int:
+    """Host memory that the shared inputs take: weights (drawn in fp32), byte masks, references."""
+    return case.elements * (2 * (4 + case.itemsize) + case.nm) + 32 * case.d * case.batch * (case.nm + 2)
+
+
+class _translated:  # noqa: N801 - reads as a statement: with _translated():
+    """Turn whatever a variant raises into a :class:`CaseError` with a one-line reason."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or isinstance(error, CaseError) or not isinstance(error, Exception):
+            return
+        if isinstance(error, UnavailableError):
+            raise CaseError("unavailable", one_line(error)) from error
+        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+            raise CaseError("oom", f"out of memory: {one_line(error)}") from error
+        prefix = "" if isinstance(error, MglubenchError) else f"{type(error).__name__}: "
+        raise CaseError("error", prefix + one_line(error)) from error
+
+
+def one_line(error: BaseException) -> str:
+    """The first non-empty line of an error's text, shortened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else "no message")[:400]
+
+

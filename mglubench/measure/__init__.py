@@ -1,0 +1,1 @@
+"""How cases are measured: clocks, cache eviction, stopping rules, statistics, correctness, the machine's record."""

@@ -1,0 +1,77 @@
+"""The contract of a variant: one way to compute one layer.
+
+A variant prepares (allocates, packs, compiles) from a :class:`~mglubench.spec.problem.Problem` and returns a launch: a
+function without arguments that reads ``problem.x``, writes ``problem.y``, and does nothing else. Third parties register
+a subclass, or an instance, under the entry-point group ``mglubench.variants``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from mglubench.spec.case import Case
+from mglubench.spec.ledger import Ledger, declare
+from mglubench.spec.packing import NM_MAX
+from mglubench.spec.problem import Problem
+from mglubench.spec.vocabulary import ITEMSIZE, LayerKind
+
+Launch = Callable[[], None]
+
+
+class Variant(ABC):
+    """One implementation of one layer.
+
+    Attributes:
+        name: unique, lower case with hyphens; used in sweeps, rows and keys.
+        summary: one line for ``mglubench variants``.
+        layer: what it computes (``read``, ``lu``, ``glu``, ``mglu``).
+        backend: who runs it (``torch``, ``numba``, ``cuda``, ``triton``); groups colours in plots.
+        devices: device kinds it can run on. dtypes: of W, x and y.
+        nm_max, batch_max: largest nm and batch it accepts.
+        default: whether ``--variants auto`` includes it.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    layer: ClassVar[LayerKind]
+    backend: ClassVar[str] = "torch"
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    dtypes: ClassVar[tuple[str, ...]] = tuple(ITEMSIZE)
+    nm_max: ClassVar[int] = NM_MAX
+    batch_max: ClassVar[int] = 1024
+    default: ClassVar[bool] = True
+
+    def unavailable(self, device: str) -> str | None:
+        """Why this variant cannot run here on a device of this kind; ``None`` if it can."""
+        if device not in self.devices:
+            return f"runs on {' and '.join(self.devices)} only"
+        return None
+
+    def unsupported(self, case: Case) -> str | None:
+        """Why this variant cannot compute this case anywhere; ``None`` if it can."""
+        if case.dtype not in self.dtypes:
+            return f"dtype {case.dtype} is not among {', '.join(self.dtypes)}"
+        if case.nm > self.nm_max:
+            return f"nm={case.nm} is above {self.nm_max}"
+        if case.batch > self.batch_max:
+            return f"batch={case.batch} is above {self.batch_max}"
+        return None
+
+    def declare(self, case: Case) -> Ledger:
+        """Bytes and FLOPs of one run; override where the variant moves more than its layer needs."""
+        return declare(self.layer, case)
+
+    def resident_bytes(self, case: Case) -> int:
+        """Device memory that a prepared launch holds, beside x and y; checked before anything is allocated."""
+        ledger = self.declare(case)
+        return ledger.weights + ledger.masks
+
+    @abstractmethod
+    def prepare(self, problem: Problem) -> Launch:
+        """Do all work that a user does once per layer, and return the launch.
+
+        Raises:
+            MglubenchError: what is missing or failed, in one line.
+        """

@@ -1,0 +1,222 @@
+"""The inner loop of ``mglu-numba-cpu``: one row of W against a tile of tokens, as LLVM vector code.
+
+Numba vectorises no loop that adds under a bit mask, so the loop is written as LLVM IR: a 16-bit mask word becomes a
+``<16 x i1>`` predicate, and ``select(bits, acc + p, acc)`` is what LLVM lowers to a masked add (AVX-512), a blend
+(AVX2) or a bitwise select (NEON).
+
+    for block in row:                      16 weights, nm mask words
+        w = widen(W[block])                fp32, or bf16 / fp16 widened to fp32
+        for token in tile:
+            p = w * x[token, block]
+            total[token] += p
+            gate[token, i] += p  where bit of mask i
+
+Multiplication and addition are kept apart (no fused multiply-add) in every sum, so that ``total - gate`` is exactly 0
+for a mask of ones.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import torch
+
+LANES = 16
+# Accumulators that stay in registers: AVX-512 has 32, and the loop needs a few for weights, x and products.
+ACCUMULATORS = 28
+# Pieces of rows per thread: enough to even out a core that was taken away for a moment.
+PIECES_PER_THREAD = 8
+
+
+def token_tile(nm: int, batch: int) -> int:
+    """Tokens that share one pass over a row: a power of two whose nm + 1 sums per token fit the registers."""
+    tile = 1
+    while tile < 8 and tile < batch and 2 * tile * (nm + 1) <= ACCUMULATORS:
+        tile *= 2
+    return tile
+
+
+class RowShape(NamedTuple):
+    """What a row kernel is specialised for; nm = 0 is a plain product."""
+
+    nm: int
+    tile: int
+    dtype: str
+
+    @property
+    def sums(self) -> int:
+        """Accumulators: nm gates and one total, per token."""
+        return (self.nm + 1) * self.tile
+
+    @property
+    def unroll(self) -> int:
+        """Independent partial sums per accumulator, so that a short row of additions does not wait for itself."""
+        return max(1, min(4, 8 // self.sums))
+
+
+def as_bits(weight: torch.Tensor) -> npt.NDArray[Any]:
+    """A numpy view of a contiguous tensor; 16-bit floats come as uint16, since numpy has no bfloat16."""
+    import torch
+
+    array: npt.NDArray[Any] = weight.numpy() if weight.dtype == torch.float32 else weight.view(torch.uint16).numpy()
+    return array
+
+
+@cache
+def row_kernel(nm: int, tile: int, dtype: str) -> Any:
+    """A Numba intrinsic ``row(w, m, x, stride, blocks, out)`` for one (nm, token tile, weight dtype).
+
+    Args of the intrinsic, all integers: address of the row of W, of its mask words (``row-words16``), of x (fp32,
+    16-column blocks), elements between tokens of x, number of blocks, address of the output: fp32
+    ``[nm + 1, tile]``, gates first, total last.
+    """
+    from llvmlite import ir
+    from numba.core import types
+    from numba.extending import intrinsic
+
+    shape = RowShape(nm, tile, dtype)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def row(typingctx: Any, w: Any, m: Any, x: Any, stride: Any, blocks: Any, out: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            _emit(ir, builder, args, shape)
+            return context.get_dummy_value()
+
+        return types.void(types.uintp, types.uintp, types.uintp, types.intp, types.intp, types.uintp), codegen
+
+    return row
+
+
+class _Operands(NamedTuple):
+    """LLVM values: addresses of W's row, of its mask words and of x, and the elements between tokens of x."""
+
+    w: Any
+    m: Any
+    x: Any
+    stride: Any
+
+
+def _emit(ir: Any, builder: Any, args: Any, shape: RowShape) -> None:
+    """Emit a main loop of ``unroll`` blocks per step, a remainder loop of one, and the reduction."""
+    w, m, x, stride, blocks, out = args
+    operands = _Operands(w, m, x, stride)
+    i64, f32 = ir.IntType(64), ir.FloatType()
+    vector = ir.VectorType(f32, LANES)
+    zero = ir.Constant(vector, [0.0] * LANES)
+    unroll = shape.unroll
+
+    steps = builder.udiv(blocks, ir.Constant(i64, unroll))
+    start = [zero] * (shape.sums * unroll)
+    partial = _loop(ir, builder, (ir.Constant(i64, 0), steps), start, unroll, operands, shape)
+    folded = [_tree(builder, partial[k :: shape.sums]) for k in range(shape.sums)]
+    if unroll > 1:
+        done = builder.mul(steps, ir.Constant(i64, unroll))
+        folded = _loop(ir, builder, (done, blocks), folded, 1, operands, shape)
+    target = builder.inttoptr(out, f32.as_pointer())
+    for k, value in enumerate(folded):
+        builder.store(_across_lanes(ir, builder, value), builder.gep(target, [ir.Constant(i64, k)]))
+
+
+def _across_lanes(ir: Any, builder: Any, value: Any) -> Any:
+    """Sum of a vector's lanes, halves upon halves; the same order for every sum."""
+    i32, lanes = ir.IntType(32), LANES
+    while lanes > 1:
+        lanes //= 2
+        low = ir.Constant(ir.VectorType(i32, lanes), list(range(lanes)))
+        high = ir.Constant(ir.VectorType(i32, lanes), list(range(lanes, 2 * lanes)))
+        value = builder.fadd(builder.shuffle_vector(value, value, low), builder.shuffle_vector(value, value, high))
+    return builder.extract_element(value, ir.Constant(i32, 0))
+
+
+def _loop(
+    ir: Any, builder: Any, span: tuple[Any, Any], initial: list[Any], unroll: int, operands: _Operands, shape: RowShape
+) -> list[Any]:
+    """``for k in range(*span)`` over ``unroll`` blocks each; returns the sums after it."""
+    i64 = ir.IntType(64)
+    vector = initial[0].type
+    start, stop = span
+    entry = builder.block
+    body, done = builder.append_basic_block("body"), builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_signed("<", start, stop), body, done)
+
+    builder.position_at_end(body)
+    k = builder.phi(i64)
+    k.add_incoming(start, entry)
+    sums = [builder.phi(vector) for _ in initial]
+    for phi, value in zip(sums, initial, strict=True):
+        phi.add_incoming(value, entry)
+    updated: list[Any] = []
+    for u in range(unroll):
+        block = builder.add(builder.mul(k, ir.Constant(i64, unroll)), ir.Constant(i64, u))
+        updated += _block(ir, builder, block, sums[u * shape.sums : (u + 1) * shape.sums], operands, shape)
+    following = builder.add(k, ir.Constant(i64, 1))
+    last = builder.block
+    k.add_incoming(following, last)
+    for phi, value in zip(sums, updated, strict=True):
+        phi.add_incoming(value, last)
+    builder.cbranch(builder.icmp_signed("<", following, stop), body, done)
+
+    builder.position_at_end(done)
+    results = [builder.phi(vector) for _ in initial]
+    for phi, before, after in zip(results, initial, updated, strict=True):
+        phi.add_incoming(before, entry)
+        phi.add_incoming(after, last)
+    return results
+
+
+def _block(ir: Any, builder: Any, block: Any, sums: list[Any], operands: _Operands, shape: RowShape) -> list[Any]:
+    """Add 16 weights to every sum; ``sums`` is [nm + 1, tile], gates first, total last."""
+    nm, tile, _ = shape
+    i64 = ir.IntType(64)
+    vector = sums[0].type
+    weights = _load_weights(ir, builder, operands.w, block, shape.dtype)
+    bits = _load_bits(ir, builder, operands.m, block, nm)
+    out: list[Any] = [None] * len(sums)
+    for t in range(tile):
+        offset = builder.add(builder.mul(operands.stride, ir.Constant(i64, t)), builder.mul(block, ir.Constant(i64, LANES)))
+        address = builder.add(operands.x, builder.mul(offset, ir.Constant(i64, 4)))
+        tokens = builder.load(builder.inttoptr(address, vector.as_pointer()))
+        tokens.align = 4
+        product = builder.fmul(weights, tokens)
+        for i in range(nm):
+            k = i * tile + t
+            out[k] = builder.select(bits[i], builder.fadd(sums[k], product), sums[k])
+        out[nm * tile + t] = builder.fadd(sums[nm * tile + t], product)
+    return out
+
+
+def _load_bits(ir: Any, builder: Any, m: Any, block: Any, nm: int) -> list[Any]:
+    """The nm mask words of a block as 16-lane predicates."""
+    i16, i64 = ir.IntType(16), ir.IntType(64)
+    words = builder.inttoptr(m, i16.as_pointer())
+    first = builder.mul(block, ir.Constant(i64, nm))
+    bits = []
+    for i in range(nm):
+        word = builder.load(builder.gep(words, [builder.add(first, ir.Constant(i64, i))]))
+        word.align = 2
+        bits.append(builder.bitcast(word, ir.VectorType(ir.IntType(1), LANES)))
+    return bits
+
+
+def _load_weights(ir: Any, builder: Any, w: Any, block: Any, dtype: str) -> Any:
+    """16 weights as fp32."""
+    i16, i32, f32 = ir.IntType(16), ir.IntType(32), ir.FloatType()
+    vector = ir.VectorType(f32, LANES)
+    stored = {"float32": vector, "float16": ir.VectorType(ir.HalfType(), LANES), "bfloat16": ir.VectorType(i16, LANES)}[dtype]
+    value = builder.load(builder.gep(builder.inttoptr(w, stored.as_pointer()), [block]))
+    value.align = 4 if dtype == "float32" else 2
+    if dtype == "float32":
+        return value
+    if dtype == "float16":
+        return builder.fpext(value, vector)
+    wide = builder.zext(value, ir.VectorType(i32, LANES))
+    return builder.bitcast(builder.shl(wide, ir.Constant(wide.type, [16] * LANES)), vector)
+
+
+def _tree(builder: Any, values: list[Any]) -> Any:
+    while len(values) > 1:
+        values = [builder.fadd(a, b) for a, b in zip(values[::2], values[1::2], strict=True)]
+    return values[0]

@@ -1,0 +1,150 @@
+"""The layers in plain torch, as a user would write them; the baselines of every table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mglubench.spec.case import Case
+from mglubench.spec.ledger import Ledger, declare
+from mglubench.spec.problem import Problem
+from mglubench.variants.base import Launch, Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+
+def activation_of(case: Case) -> Callable[[torch.Tensor], torch.Tensor]:
+    """torch's function for the case's activation (gelu in its exact form)."""
+    import torch
+
+    function: Callable[[torch.Tensor], torch.Tensor] = getattr(torch.nn.functional, case.activation)
+    return function
+
+
+class LinearUnit(Variant):
+    """A layer without a gate: the least that any feed-forward layer of this shape can read."""
+
+    name = "lu"
+    summary = "one linear layer and the activation, no gate"
+    layer = "lu"
+
+    def prepare(self, problem: Problem) -> Launch:
+        """y = g(x W^T)."""
+        from torch.nn.functional import linear
+
+        act, weight, x, y = activation_of(problem.case), problem.weight, problem.x, problem.y
+
+        def launch() -> None:
+            y.copy_(act(linear(x, weight)))
+
+        return launch
+
+
+class SwiGLU(Variant):
+    """The gated layer as most models write it."""
+
+    name = "swiglu"
+    summary = "two linear layers, gate and value (SwiGLU, GEGLU or ReGLU by --activation)"
+    layer = "glu"
+
+    def prepare(self, problem: Problem) -> Launch:
+        """y = g(x Wg^T) * (x Wv^T), two products."""
+        import torch
+        from torch.nn.functional import linear
+
+        act, x, y = activation_of(problem.case), problem.x, problem.y
+        gate, value = problem.weight, problem.weight_value
+
+        def launch() -> None:
+            torch.mul(act(linear(x, gate)), linear(x, value), out=y)
+
+        return launch
+
+
+class SwiGLUMerged(Variant):
+    """The gated layer as serving engines write it."""
+
+    name = "swiglu-merged"
+    summary = "one linear layer over the stacked gate and value weights"
+    layer = "glu"
+
+    def prepare(self, problem: Problem) -> Launch:
+        """y = g(a) * b with [a, b] = x [Wg; Wv]^T."""
+        import torch
+        from torch.nn.functional import linear
+
+        act, x, y, d = activation_of(problem.case), problem.x, problem.y, problem.case.d
+        merged = torch.cat([problem.weight, problem.weight_value])
+
+        def launch() -> None:
+            both = linear(x, merged)
+            torch.mul(act(both[:, :d]), both[:, d:], out=y)
+
+        return launch
+
+
+class MGLUNaive(Variant):
+    """The paper's Algorithm 2 (arXiv 2506.23225): masked copies of W are made at every call."""
+
+    name = "mglu-naive"
+    summary = "the paper's Algorithm 2: weight * mask made at every call, 2 nm linear layers"
+    layer = "mglu"
+
+    def declare(self, case: Case) -> Ledger:
+        """2 nm times: read W and a byte mask, write the masked copy, read it; nm complements are written as well."""
+        matrix = case.elements * case.itemsize
+        masks = case.nm * case.elements * (1 + 1 + 1 + 1)
+        ledger = declare("mglu", case, mask_bytes=masks, scratch=2 * case.nm * 2 * matrix)
+        return Ledger(2 * case.nm * matrix, ledger.masks, ledger.x, ledger.y, ledger.flops, ledger.scratch)
+
+    def resident_bytes(self, case: Case) -> int:
+        """W, a byte per element and mask, one complement, two masked copies."""
+        return case.elements * (3 * case.itemsize + case.nm + 1)
+
+    def prepare(self, problem: Problem) -> Launch:
+        """Masks are boolean tensors, one byte per element, as torch stores them."""
+        from torch.nn.functional import linear
+
+        act, weight, x, y = activation_of(problem.case), problem.weight, problem.x, problem.y
+        masks = [problem.mask_tensor(i) for i in range(problem.case.nm)]
+
+        def launch() -> None:
+            total = act(linear(x, weight * masks[0])) * linear(x, weight * ~masks[0])
+            for mask in masks[1:]:
+                total += act(linear(x, weight * mask)) * linear(x, weight * ~mask)
+            y.copy_(total)
+
+        return launch
+
+
+class MGLUPremasked(Variant):
+    """The naive layer with its masked copies made once: fast to write, 2 nm matrices to keep and to read."""
+
+    name = "mglu-premasked"
+    summary = "2 nm masked copies of W made once and kept, 2 nm linear layers"
+    layer = "mglu"
+
+    def declare(self, case: Case) -> Ledger:
+        """2 nm matrices, no masks."""
+        ledger = declare("mglu", case, mask_bytes=0)
+        return Ledger(2 * case.nm * ledger.weights, 0, ledger.x, ledger.y, ledger.flops)
+
+    def prepare(self, problem: Problem) -> Launch:
+        """The masking is outside the launch."""
+        from torch.nn.functional import linear
+
+        act, weight, x, y = activation_of(problem.case), problem.weight, problem.x, problem.y
+        pairs = []
+        for i in range(problem.case.nm):
+            mask = problem.mask_tensor(i)
+            pairs.append((weight * mask, weight * ~mask))
+
+        def launch() -> None:
+            total = act(linear(x, pairs[0][0])) * linear(x, pairs[0][1])
+            for gate, value in pairs[1:]:
+                total += act(linear(x, gate)) * linear(x, value)
+            y.copy_(total)
+
+        return launch
