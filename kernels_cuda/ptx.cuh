@@ -144,6 +144,7 @@ __device__ __forceinline__ void mma_m16n8k16(float (&c)[4], uint32_t a0, uint32_
 // ---- bulk copies and mbarriers (sm_90 and newer) ---------------------------------------------------------------------
 
 #if defined(CUDA_EMU) || !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+#define PTX_HAS_BULK_COPY 1
 
 #ifndef CUDA_EMU
 __device__ __forceinline__ uint32_t shared_address(const void* p) {
@@ -208,6 +209,6 @@ __device__ __forceinline__ void bulk_copy_to_shared(void* shared, const void* gl
 #endif
 }
 
-#endif  // sm_90
+#endif  // PTX_HAS_BULK_COPY
 
 }  // namespace ptx
