@@ -17,7 +17,7 @@ from mglubench.measure.eviction import CpuEvictor
 from mglubench.measure.telemetry import GpuTelemetry, too_slow
 from mglubench.measure.timers import CPU_MODES, CpuTimer, CudaTimer, Timer, replicas_needed
 from mglubench.spec.case import Case
-from mglubench.spec.problem import InputSet, Problem, input_key
+from mglubench.spec.problem import InputSet, Problem, host_bytes, input_key
 from mglubench.spec.tolerance import TOLERANCES
 from mglubench.variants.base import Launch, Variant
 from mglubench.variants.registry import get_variant, variants
@@ -213,11 +213,6 @@ def memory_of(device: str) -> dict[str, int]:
 
     free, total = torch.cuda.mem_get_info(device)
     return {"total": total, "available": free}
-
-
-def host_bytes(case: Case) -> int:
-    """Host memory that the shared inputs take: weights (drawn in fp32), byte masks, references."""
-    return case.elements * (2 * (4 + case.itemsize) + case.nm) + 32 * case.d * case.batch * (case.nm + 2)
 
 
 class _translated:  # noqa: N801 - reads as a statement: with _translated():

@@ -27,7 +27,7 @@ INT_LISTS = ("h", "d", "nm", "batch")
 TEXT_LISTS = ("dtype", "activation", "mask", "mode", "variants", "device")
 MEASURE_KEYS = tuple(field.name for field in dataclasses.fields(MeasureSettings))
 INT_KEYS = ("seed", "min_samples", "max_samples")
-KNOWN = ("name", "shape", "seed", *INT_LISTS, *TEXT_LISTS, *MEASURE_KEYS)
+KNOWN = ("name", "shape", "seed", "ceiling", *INT_LISTS, *TEXT_LISTS, *MEASURE_KEYS)
 
 
 def find_sweep(name: str) -> Path:
@@ -85,6 +85,10 @@ def build_spec(options: Mapping[str, Any]) -> SweepSpec:
         fields["shapes"] = shapes
     if "name" in given:
         fields["name"] = _name(given["name"])
+    if "ceiling" in given:
+        if not isinstance(given["ceiling"], bool):
+            raise UsageError(f"ceiling must be true or false, got {given['ceiling']!r}")
+        fields["ceiling"] = given["ceiling"]
     if "seed" in given:
         fields["seed"] = parse_int(given["seed"], "seed")
     measure = {key: _number(given[key], key) for key in MEASURE_KEYS if key in given}

@@ -212,3 +212,8 @@ def activate(values: Float64, activation: str) -> Float64:
 
     function = getattr(torch.nn.functional, activation)
     return np.asarray(function(torch.from_numpy(np.ascontiguousarray(values))).numpy(), dtype=np.float64)
+
+
+def host_bytes(case: Case) -> int:
+    """Host memory that the shared inputs take: weights (drawn in fp32), byte masks, references."""
+    return case.elements * (2 * (4 + case.itemsize) + case.nm) + 32 * case.d * case.batch * (case.nm + 2)

@@ -24,14 +24,14 @@ class MeasureSettings:
     Attributes:
         target_noise: stop once the 95 % interval of the median is narrower than this, relative half-width.
         min_samples: samples before the target may end a case. max_samples: hard limit.
-        max_seconds: sampling time per case, cache eviction included; at least ``few_samples`` are taken all the same.
+        max_seconds: sampling time per case, cache eviction included; at least ``FEW_SAMPLES`` are taken all the same.
         case_timeout: seconds after which a case that has not come back is killed (build and compile time included).
     """
 
     target_noise: float = 0.01
     min_samples: int = 10
     max_samples: int = 1000
-    max_seconds: float = 2.0
+    max_seconds: float = 1.0
     case_timeout: float = 300.0
 
     def __post_init__(self) -> None:
@@ -49,6 +49,7 @@ class SweepSpec:
     Attributes:
         name: shown in headings and used for the run folder.
         shapes: pairs (h, d). variants: names, or ``auto`` for all that the device can run.
+        ceiling: also read a large buffer once per device, so that bandwidths can be given as a share of it.
     """
 
     name: str = "sweep"
@@ -62,6 +63,7 @@ class SweepSpec:
     variants: tuple[str, ...] = AUTO
     device: tuple[str, ...] = AUTO
     seed: int = 0
+    ceiling: bool = True
     measure: MeasureSettings = field(default_factory=MeasureSettings)
 
     def __post_init__(self) -> None:

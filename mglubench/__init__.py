@@ -1,0 +1,39 @@
+"""mglubench: microbenchmarks for gated feed-forward layers, SwiGLU against the Masked Gated Linear Unit (MGLU).
+
+The public surface of the package:
+
+* :func:`load` reads a stored run into a pandas DataFrame;
+* :class:`Variant`, :class:`Problem` and :class:`Case` are what a third-party variant is made of;
+* :func:`pack` and :func:`unpack` convert masks to the bit layouts that the kernels read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mglubench.results.frame import load
+    from mglubench.spec.case import Case
+    from mglubench.spec.packing import pack, unpack
+    from mglubench.spec.problem import Problem
+    from mglubench.variants.base import Variant
+
+__all__ = ["Case", "Problem", "Variant", "load", "pack", "unpack"]
+
+_HOMES = {
+    "Case": "mglubench.spec.case",
+    "Problem": "mglubench.spec.problem",
+    "Variant": "mglubench.variants.base",
+    "load": "mglubench.results.frame",
+    "pack": "mglubench.spec.packing",
+    "unpack": "mglubench.spec.packing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: ``import mglubench`` stays instant."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mglubench' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

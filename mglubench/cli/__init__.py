@@ -1,0 +1,5 @@
+"""The command line: parse, call, print. Imports nothing heavy until a command needs it."""
+
+from mglubench.cli.app import main
+
+__all__ = ["main"]

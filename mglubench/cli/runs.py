@@ -1,0 +1,67 @@
+"""``mglubench report`` and ``mglubench runs``: what is stored, shown again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mglubench.cli import options
+from mglubench.cli.output import chosen_format, console, print_csv, print_json, print_tables
+
+RUNS_FOLDER = Path("runs")
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    export: Annotated[Path | None, typer.Option(help="Also write all rows to this .parquet or .csv file.")] = None,
+    as_json: options.Json = False,
+    as_csv: options.Csv = False,
+    as_markdown: options.Markdown = False,
+) -> None:
+    """Print the tables of a stored run again."""
+    show_run(run, chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown), export=export)
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds run folders.")] = RUNS_FOLDER,
+    as_json: options.Json = False,
+) -> None:
+    """List stored runs, oldest first."""
+    from mglubench.report.summary import runs_table
+    from mglubench.results.store import list_runs
+
+    table = runs_table(list_runs(folder))
+    if as_json:
+        print_json(table.rows)
+    elif table.rows:
+        print_tables([table], "rich")
+    else:
+        console().print(f"no runs in {folder}; `mglubench sweep` makes one", markup=False)
+
+
+def show_run(folder: Path, form: str, *, footer: str = "", export: Path | None = None) -> None:
+    """Load a run, derive, and print it in the given format."""
+    from mglubench.report.render import to_plain
+    from mglubench.report.summary import heading
+    from mglubench.report.tables import run_tables
+    from mglubench.results.frame import export as export_frame
+    from mglubench.results.frame import load
+    from mglubench.results.metrics import derive
+
+    frame = derive(load(folder, samples=True))
+    rows = frame.drop(columns="samples_ns", errors="ignore")
+    if export is not None:
+        export_frame(rows, export)
+    if form == "csv":
+        print_csv(rows)
+        return
+    tables = run_tables(frame)
+    if form == "json":
+        document: dict[str, Any] = {"run": frame.attrs["run"], "tables": [to_plain(table) for table in tables]}
+        print_json({**document, "rows": rows.to_dict("records")})
+        return
+    print_tables(tables, form, heading=heading(frame))
+    if footer:
+        console(stderr=True).print(f"\n{footer}", markup=False)

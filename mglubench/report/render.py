@@ -1,0 +1,63 @@
+"""Tables to a terminal (rich), markdown, or plain data for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mglubench.report.table import Table, missing
+
+if TYPE_CHECKING:
+    import rich.table
+
+
+def to_rich(table: Table) -> rich.table.Table:
+    """For a terminal; rows marked best are bold, failed ones dim."""
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(
+        title=Text(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for column in table.columns:
+        shown.add_column(Text(column.title), justify="left" if column.text else "right", no_wrap=not column.text)
+    for row in table.rows:
+        best = bool(table.best and row.get(table.best))
+        style = "bold green" if best else "dim" if row.get("status", "ok") != "ok" else ""
+        shown.add_row(*(Text(cell) for cell in table.cells(row)), style=style)
+    if table.notes:
+        shown.caption = Text("\n".join(table.notes))
+        shown.caption_justify = "left"
+    return shown
+
+
+def to_markdown(table: Table) -> str:
+    """A GitHub-flavoured table under its title, rows marked best in bold."""
+    rule = ["---" if column.text else "---:" for column in table.columns]
+    lines = [f"### {_escape(table.title)}", "", _line([_escape(c.title) for c in table.columns]), _line(rule)]
+    for row in table.rows:
+        cells = [_escape(cell) for cell in table.cells(row)]
+        if table.best and row.get(table.best):
+            cells = [f"**{cell}**" if cell else "" for cell in cells]
+        lines.append(_line(cells))
+    if table.notes:
+        lines += ["", *(f"{_escape(note)}  " for note in table.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def to_plain(table: Table) -> dict[str, Any]:
+    """For JSON: raw values under column keys, missing ones null."""
+    return {"title": table.title, "rows": [_values(row) for row in table.rows], "notes": list(table.notes)}
+
+
+def _values(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if missing(value) else value for key, value in row.items()}
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

@@ -1,0 +1,149 @@
+"""Small tables beside a run's own: its heading, stored runs, variants, verdicts, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mglubench.errors import MglubenchError
+from mglubench.report.table import Column, Table, number, text
+from mglubench.results.store import read_header, read_rows
+from mglubench.variants.registry import variants
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def heading(frame: pd.DataFrame) -> list[str]:
+    """Where and with what a run was made, in a few lines."""
+    run = frame.attrs["run"]
+    environment = run["environment"]
+    lines = ["FAKE RUN: these figures come from the fake executor, nothing was measured"] if run.get("fake") else []
+    for device, record in environment["devices"].items():
+        lines.append(f"{device}: {_device(record, environment)}")
+    packages = environment["packages"]
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "numba", "triton") if name in packages)
+    git = environment.get("git") or {}
+    commit = f", commit {git['commit'][:10]}{' (changed)' if git['dirty'] else ''}" if git else ""
+    lines.append(f"python {environment['python']}, {versions}; mglubench {packages.get('mglubench', '?')}{commit}")
+    isolation = frame["overhead_isolation_s"].median() if "overhead_isolation_s" in frame else None
+    if isolation == isolation and isolation is not None:
+        lines.append(_overhead(frame))
+    return lines
+
+
+def runs_table(folders: Sequence[Path]) -> Table:
+    """One row per stored run; a damaged one is listed with what is wrong."""
+    columns = (
+        Column("run", "run", text("run"), text=True),
+        Column("time", "started (UTC)", text("time"), text=True),
+        Column("done", "done", lambda row: f"{row['done']}/{row['planned']}" if row["planned"] else "-"),
+        Column("device", "device", text("device"), text=True),
+        Column("note", "note", text("note"), text=True),
+    )
+    return Table("Stored runs", columns, [_run_row(folder) for folder in folders])
+
+
+def variants_table(kind: str) -> Table:
+    """Every registered variant, and whether it can run on this kind of device here."""
+    columns = (
+        Column("name", "variant", text("name"), text=True),
+        Column("layer", "layer", text("layer"), text=True),
+        Column("backend", "backend", text("backend"), text=True),
+        Column("devices", "runs on", text("devices"), text=True),
+        Column("here", f"on {kind} here", text("here"), text=True),
+        Column("summary", "what it is", text("summary"), text=True),
+    )
+    rows = [
+        {
+            "name": variant.name,
+            "layer": variant.layer,
+            "backend": variant.backend,
+            "devices": ", ".join(variant.devices),
+            "dtypes": ", ".join(variant.dtypes),
+            "nm_max": variant.nm_max if variant.layer == "mglu" else 0,
+            "batch_max": variant.batch_max,
+            "here": variant.unavailable(kind) or "yes",
+            "available": variant.unavailable(kind) is None,
+            "summary": variant.summary,
+        }
+        for variant in variants().values()
+    ]
+    return Table("Variants", columns, rows)
+
+
+def verify_tables(verdicts: Sequence[Any]) -> list[Table]:
+    """Per variant and dtype: cases passed and the largest error; then every failure."""
+    groups: dict[tuple[str, str], list[Any]] = {}
+    for verdict in verdicts:
+        groups.setdefault((verdict.case.variant, verdict.case.dtype), []).append(verdict)
+    rows = [_verdict_row(name, dtype, group) for (name, dtype), group in groups.items()]
+    columns = (
+        Column("variant", "variant", text("variant"), text=True),
+        Column("dtype", "dtype", text("dtype"), text=True),
+        Column("passed", "passed", lambda row: f"{row['passed']}/{row['cases']}"),
+        Column("largest", "largest error", number("largest", ".1e")),
+        Column("tolerance", "tolerance", number("tolerance", ".0e")),
+        Column("result", "result", text("result"), text=True),
+    )
+    tables = [Table("Against float64", columns, rows, ["error: ||y - ref|| / ||ref||, the larger of two fresh inputs"])]
+    failures = [v for v in verdicts if v.status != "ok"]
+    if failures:
+        failed = [{"case": v.case.key, "status": v.status, "reason": v.reason} for v in failures]
+        keys = ("case", "status", "reason")
+        tables.append(Table("Not passed", tuple(Column(k, k, text(k), text=True) for k in keys), failed))
+    return tables
+
+
+def doctor_table(findings: Sequence[Any], able: bool) -> Table:
+    """What is here, what is not, how to get it."""
+    columns = tuple(Column(key, key, text(key), text=True) for key in ("what", "status", "detail", "advice"))
+    rows = [{**finding.to_dict(), "good": finding.status == "ok"} for finding in findings]
+    return Table("Doctor", columns, rows, ["the main job can run" if able else "the main job cannot run: see broken above"])
+
+
+def _device(record: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
+    if record["kind"] == "cpu":
+        cpu = environment["cpu"]
+        cache = f", {cpu['cache_bytes'] / 2**20:.0f} MiB last-level cache" if cpu.get("cache_bytes") else ""
+        capability = f", {record['cpu_capability']}" if "cpu_capability" in record else ""
+        return f"{record['name']}, {cpu['cores']} cores{capability}{cache}"
+    driver = (record.get("nvml") or {}).get("driver")
+    return f"{record['name']}, CUDA {record.get('cuda')}" + (f", driver {driver}" if driver else "")
+
+
+def _overhead(frame: pd.DataFrame) -> str:
+    means = {name: frame[f"overhead_{name}_s"].mean() for name in ("prepare", "sampling", "check", "isolation")}
+    words = ", ".join(f"{name} {seconds * 1e3:,.0f} ms" for name, seconds in means.items())
+    return f"time per case (mean): {words}; isolation is what the worker process costs, none of it is in a sample"
+
+
+def _run_row(folder: Path) -> dict[str, Any]:
+    row: dict[str, Any] = {"run": str(folder), "time": "", "done": 0, "planned": 0, "device": "", "note": ""}
+    try:
+        header = read_header(folder)
+        environment = header["environment"]
+        row |= {"time": environment["time"][:19], "planned": header["cases"], "note": "fake" if header.get("fake") else ""}
+        row["device"] = ", ".join(str(record["name"]) for record in environment["devices"].values())
+        row["done"] = sum(1 for _ in read_rows(folder))
+    except (MglubenchError, KeyError, TypeError) as error:
+        row["note"] = f"unreadable: {error}"
+    return row
+
+
+def _verdict_row(name: str, dtype: str, group: Sequence[Any]) -> dict[str, Any]:
+    passed = [v for v in group if v.status == "ok"]
+    tried = [v for v in group if v.status not in ("unsupported", "unavailable")]
+    errors = [v.relative for v in passed if v.relative is not None]
+    result = "right" if tried and len(passed) == len(tried) else "not run" if not tried else "WRONG"
+    return {
+        "variant": name,
+        "dtype": dtype,
+        "passed": len(passed),
+        "cases": len(tried),
+        "largest": max(errors, default=None),
+        "tolerance": group[0].tolerance,
+        "result": result,
+        "status": "ok" if result == "right" else result,
+    }

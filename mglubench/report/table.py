@@ -1,0 +1,80 @@
+"""A table: typed columns and plain rows, independent of how it will be shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Formatter = Callable[[Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        key: name in the rows, and in CSV and JSON. title: heading, with its unit.
+        show: text of a cell from its whole row (an interval needs three values). text: left-aligned if true.
+    """
+
+    key: str
+    title: str
+    show: Formatter
+    text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of plain values under columns.
+
+    Attributes:
+        notes: sentences below the table: what is divided by what, what is counted.
+        best: key of a row value that is true where the row deserves emphasis.
+    """
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+    notes: Sequence[str] = field(default_factory=tuple)
+    best: str = ""
+
+    def cells(self, row: Mapping[str, Any]) -> list[str]:
+        """Text of one row."""
+        return [column.show(row) for column in self.columns]
+
+
+def text(key: str) -> Formatter:
+    """The value as it is; nothing for a missing one."""
+    return lambda row: "" if missing(row.get(key)) else str(row[key])
+
+
+def number(key: str, pattern: str, scale: float = 1.0) -> Formatter:
+    """The value through a format pattern; a dash for a missing one."""
+    return lambda row: "-" if missing(row.get(key)) else format(row[key] * scale, pattern)
+
+
+def ratio(key: str) -> Formatter:
+    """A speed-up with its 95 % interval, from ``key``, ``key_low`` and ``key_high``."""
+
+    def show(row: Mapping[str, Any]) -> str:
+        value = row.get(key)
+        if missing(value):
+            return "-"
+        low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
+        if missing(low) or low == high:
+            return f"{times(value)}"
+        return f"{times(value)} [{times(low)}, {times(high)}]"
+
+    return show
+
+
+def times(value: Any) -> str:
+    """A factor with three significant digits."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def missing(value: Any) -> bool:
+    """None and NaN are missing; so is the empty text."""
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))

@@ -1,0 +1,172 @@
+"""The tables of a run: latency and speed-up, memory, the paper beside ours, and what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mglubench.report import paper
+from mglubench.report.table import Column, Table, missing, number, ratio, text, times
+from mglubench.results.metrics import SETTING, ceiling_by_device
+from mglubench.spec.case import Setting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+LATENCY = (
+    Column("variant", "variant", text("variant"), text=True),
+    Column("nm", "nm", lambda row: str(row["nm"] or "")),
+    Column("latency_us", "latency us", lambda row: number("latency_us", ",.1f")(row)),
+    Column("noise", "+-%", number("noise", ".1f", 100)),
+    Column("samples", "samples", lambda row: str(row["samples"] or "")),
+    Column("vs_naive", "x naive", ratio("vs_naive")),
+    Column("vs_glu", "x fastest GLU", ratio("vs_glu")),
+)
+MEMORY = (
+    Column("variant", "variant", text("variant"), text=True),
+    Column("nm", "nm", lambda row: str(row["nm"] or "")),
+    Column("bytes_weights", "weights MB", number("bytes_weights", ",.2f", 1e-6)),
+    Column("bytes_masks", "masks MB", number("bytes_masks", ",.2f", 1e-6)),
+    Column("bytes_scratch", "scratch MB", number("bytes_scratch", ",.2f", 1e-6)),
+    Column("bytes_total", "total MB", number("bytes_total", ",.2f", 1e-6)),
+    Column("bits_per_element", "bits/weight", number("bits_per_element", ".1f")),
+    Column("memory_vs_glu", "saved vs GLU", number("memory_vs_glu", "+.1%")),
+    Column("gb_per_s", "GB/s", number("gb_per_s", ",.1f")),
+    Column("share_of_ceiling", "of ceiling", number("share_of_ceiling", ".0%")),
+)
+FAILED = (
+    Column("variant", "variant", text("variant"), text=True),
+    Column("nm", "nm", lambda row: str(row["nm"] or "")),
+    Column("status", "status", text("status"), text=True),
+    Column("reason", "reason", text("reason"), text=True),
+    Column("where", "case", text("where"), text=True),
+)
+
+
+def run_tables(frame: pd.DataFrame) -> list[Table]:
+    """All tables of a derived frame (see :func:`mglubench.results.metrics.derive`), settings in measuring order."""
+    tables: list[Table] = []
+    ceilings = ceiling_by_device(frame)
+    for setting, rows in _settings(frame):
+        good = [row for row in rows if row["status"] == "ok" and row["layer"] != "read"]
+        if good:
+            tables += [_latency_table(setting, good), _memory_table(setting, good, ceilings.get(setting.device))]
+            beside = _paper_table(setting, good)
+            tables += [beside] if beside else []
+    failed = _failed_table(frame)
+    return tables + ([failed] if failed else [])
+
+
+def _settings(frame: pd.DataFrame) -> Iterator[tuple[Setting, list[Row]]]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in frame.to_dict("records"):
+        groups.setdefault(tuple(row[name] for name in SETTING), []).append({str(k): v for k, v in row.items()})
+    for key, rows in groups.items():
+        yield Setting(*key), rows
+
+
+def _latency_table(setting: Setting, rows: list[Row]) -> Table:
+    fastest = {nm: min(r["latency_us"] for r in rows if r["layer"] == "mglu" and r["nm"] == nm) for nm in _nms(rows)}
+    shown = [
+        {
+            **_only(row, (*_CASE, *(f"{name}{end}" for name in ("vs_naive", "vs_glu") for end in ("", "_low", "_high")))),
+            "noise": (row["latency_high_us"] - row["latency_low_us"]) / 2 / row["latency_us"],
+            "best": row["latency_us"] == fastest.get(row["nm"]) and row["layer"] == "mglu",
+        }
+        for row in sorted(rows, key=_order(rows))
+    ]
+    base = next((row["fastest_glu"] for row in rows if not missing(row["fastest_glu"])), None)
+    notes = ["median of single runs; +-% is the 95 % interval of the median, [ ] the bootstrap interval of a ratio"]
+    notes += [f"fastest GLU here: {base}"] if base else ["no GLU was measured in this setting"]
+    return Table(f"Latency and speed-up: {setting.title()}", LATENCY, shown, notes, best="best")
+
+
+def _memory_table(setting: Setting, rows: list[Row], ceiling: float | None) -> Table:
+    keys = ("bytes_weights", "bytes_masks", "bytes_x", "bytes_y", "bytes_scratch", "bytes_total")
+    derived = ("bits_per_element", "memory_vs_glu", "gb_per_s", "share_of_ceiling")
+    least = min((r["bytes_total"] for r in rows if r["layer"] == "mglu"), default=None)
+    shown = [
+        {**_only(row, (*_CASE, *keys, *derived)), "best": row["bytes_total"] == least and row["layer"] == "mglu"}
+        for row in sorted(rows, key=_order(rows))
+    ]
+    notes = ["bytes are declared: every operand once, x and y in the total; not counters"]
+    if ceiling:
+        notes.append(f"ceiling: {ceiling:,.1f} GB/s, the cold read of a large buffer on this device in this run")
+    return Table(f"Memory: {setting.title()}", MEMORY, shown, notes, best="best")
+
+
+def _paper_table(setting: Setting, rows: list[Row]) -> Table | None:
+    """Our figures beside the paper's for the cells that its tables have (one token)."""
+    if setting.batch != 1 or not any(cell[1:3] == (setting.h, setting.d) for cell in paper.paper_latencies()):
+        return None
+    shown: list[Row] = []
+    for nm in [0, *_nms(rows)]:
+        for row in rows:
+            if row["nm"] == nm and row["variant"] in paper.SAME_AS:
+                shown.append(_paper_latency_row(setting, row))
+        kernels = [row for row in rows if row["layer"] == "mglu" and row["nm"] == nm]
+        if kernels:
+            best = min(kernels, key=lambda row: float(row["latency_us"]))
+            shown += _paper_ratio_rows(setting, nm, best)
+    columns = (
+        Column("nm", "nm", lambda row: str(row["nm"] or "")),
+        Column("figure", "figure", text("figure"), text=True),
+        Column("ours", "here", _plain("ours")),
+        *(Column(gpu, f"paper, {gpu}", _plain(gpu)) for gpu in paper.GPUS),
+    )
+    note = "paper: arXiv 2506.23225, tables 16 to 19, fp16, its own GPUs; here: this run's device and dtype"
+    return Table(f"Beside the paper: {setting.title()}", columns, shown, [note])
+
+
+def _paper_latency_row(setting: Setting, row: Row) -> Row:
+    same = paper.SAME_AS[row["variant"]]
+    figures = {gpu: paper.paper_latency(gpu, setting.h, setting.d, row["nm"], same) for gpu in paper.GPUS}
+    return {"nm": row["nm"], "figure": f"{row['variant']}, us", "ours": row["latency_us"], **figures}
+
+
+def _paper_ratio_rows(setting: Setting, nm: int, best: Row) -> list[Row]:
+    rows = []
+    for column, over, words in (("vs_naive", paper.NAIVE, "naive MGLU"), ("vs_glu", paper.GLU, "GLU")):
+        figures = {gpu: paper.paper_ratio(gpu, setting.h, setting.d, nm, over) for gpu in paper.GPUS}
+        name = f"{best['variant']} over {words}, x (paper: FlashMGLU CUDA)"
+        rows.append({"nm": nm, "figure": name, "ours": best[column], **figures})
+    return rows
+
+
+def _failed_table(frame: pd.DataFrame) -> Table | None:
+    failed = frame[frame["status"] != "ok"]
+    if failed.empty:
+        return None
+    rows = [
+        {**_only(row, ("variant", "nm", "status", "reason")), "where": row["key"]}
+        for row in failed.to_dict("records")
+    ]
+    return Table("Not measured", FAILED, rows, ["a case without a correct result has no time and takes part in no ratio"])
+
+
+_CASE = ("variant", "nm", "latency_us", "samples", "status", "mask")
+
+
+def _only(row: Mapping[Any, Any], keys: tuple[str, ...]) -> Row:
+    return {key: row.get(key) for key in keys}
+
+
+def _nms(rows: list[Row]) -> list[int]:
+    return sorted({row["nm"] for row in rows if row["layer"] == "mglu"})
+
+
+def _order(rows: list[Row]) -> Any:
+    """Layers without masks first, then by nm; inside, slowest first, so that the last line of a block is the best."""
+    return lambda row: (row["nm"], str(row["mask"]), -row["latency_us"])
+
+
+def _plain(key: str) -> Any:
+    def show(row: Mapping[str, Any]) -> str:
+        value = row.get(key)
+        if missing(value):
+            return "-"
+        return f"{value:,.1f}" if "us" in str(row["figure"]).split()[-1] else times(value)
+
+    return show

@@ -1,0 +1,1 @@
+"""What runs sweeps: plan, run, verify."""

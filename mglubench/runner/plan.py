@@ -1,0 +1,122 @@
+"""Plan a sweep for this machine: resolve what is ``auto``, list the cases, group them, refuse what could never fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mglubench.errors import UsageError
+from mglubench.executors.base import Session
+from mglubench.measure.environment import host_record
+from mglubench.spec.case import Case
+from mglubench.spec.problem import host_bytes
+from mglubench.spec.sweep import SweepSpec
+from mglubench.spec.vocabulary import device_kind
+from mglubench.variants.registry import get_variant, has_masks, variants
+
+CEILING_VARIANT = "stream-read"
+CEILING_COLUMNS = 4096
+CEILING_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}
+# Cases that are measured interleaved stay prepared together; they may take this share of the memory that is free.
+GROUP_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A sweep that is ready to run on this machine.
+
+    Attributes:
+        spec: resolved, no ``auto`` left. cases: in measuring order. description: what the session said of the machine.
+        unavailable: reasons by variant, for variants that ``auto`` left out.
+    """
+
+    spec: SweepSpec
+    cases: list[Case]
+    description: dict[str, Any]
+    unavailable: dict[str, str]
+
+    def header(self) -> dict[str, Any]:
+        """What the run's header holds."""
+        return {
+            "name": self.spec.name,
+            "sweep": self.spec.to_dict(),
+            "cases": len(self.cases),
+            "fake": bool(self.description.get("fake")),
+            "environment": {
+                **host_record(),
+                "devices": self.description["devices"],
+                "memory": self.description["memory"],
+                "unavailable": self.unavailable,
+            },
+        }
+
+
+def make_plan(spec: SweepSpec, session: Session) -> Plan:
+    """Resolve ``auto`` against the machine, list the cases, and refuse what could never fit.
+
+    Raises:
+        UsageError: an unknown variant, or shapes beyond this machine's memory.
+        UnavailableError: a device that is not here.
+    """
+    if spec.variants != ("auto",):
+        for name in spec.variants:
+            get_variant(name)
+    description = session.describe(spec.device)
+    devices = tuple(description["devices"])
+    kinds = sorted({device_kind(device) for device in devices})
+    absent = {
+        name: next(iter(reasons))
+        for name in variants()
+        if (reasons := [r for k in kinds if (r := description["unavailable"][k].get(name))]) and len(reasons) == len(kinds)
+    }
+    chosen = tuple(name for name, variant in variants().items() if variant.default and name not in absent)
+    resolved = dataclasses.replace(spec, device=devices).resolve(
+        device=devices[0], dtype="float32" if kinds == ["cpu"] else "float16", variants=chosen
+    )
+    cases = resolved.cases(has_masks)
+    _refuse_absurd(cases, description)
+    if resolved.ceiling:
+        cases = ceiling_cases(resolved, description) + cases
+    asked = spec.variants if spec.variants != ("auto",) else ()
+    return Plan(resolved, cases, description, {k: v for k, v in absent.items() if k not in asked})
+
+
+def ceiling_cases(spec: SweepSpec, description: dict[str, Any]) -> list[Case]:
+    """One cold read of a buffer far larger than the caches per device: the ceiling that shares refer to."""
+    cases = []
+    for device in spec.device:
+        base = Case(CEILING_VARIANT, CEILING_COLUMNS, 1, dtype=spec.dtype[0], device=device, seed=spec.seed)
+        case = dataclasses.replace(base, d=CEILING_BYTES[device_kind(device)] // (CEILING_COLUMNS * base.itemsize))
+        if host_bytes(case) < description["memory"][device]["available"] // 2:
+            cases.append(case)
+    return cases
+
+
+def groups_of(cases: Sequence[Case], available: dict[str, int]) -> list[list[Case]]:
+    """Cases that are measured interleaved: one setting, as many as fit the memory together."""
+    groups: list[list[Case]] = []
+    used = 0.0
+    for case in cases:
+        need = get_variant(case.variant).resident_bytes(case)
+        same = bool(groups) and groups[-1][0].setting == case.setting
+        if same and used + need <= GROUP_SHARE * available.get(case.device, 0):
+            groups[-1].append(case)
+            used += need
+        else:
+            groups.append([case])
+            used = float(need + host_bytes(case))
+    return groups
+
+
+def _refuse_absurd(cases: Sequence[Case], description: dict[str, Any]) -> None:
+    for case in cases:
+        total = description["memory"][case.device]["total"]
+        matrix = case.elements * case.itemsize
+        needed = host_bytes(case) if case.device_kind == "cpu" else matrix
+        if needed > total:
+            raise UsageError(
+                f"shape {case.h}x{case.d} with nm={case.nm} needs {needed / 1e9:.0f} GB for its inputs, "
+                f"{case.device} has {total / 1e9:.0f} GB; choose a smaller shape"
+            )

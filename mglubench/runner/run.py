@@ -1,0 +1,75 @@
+"""Run a plan: measure the cases that a store does not have yet, and append each row as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mglubench.errors import UsageError
+from mglubench.executors.base import Measurement, Session
+from mglubench.executors.interleave import Observer, measure_group
+from mglubench.results.store import RunStore, read_header, read_rows
+from mglubench.runner.plan import Plan, groups_of
+from mglubench.variants.registry import get_variant
+
+
+def run_plan(
+    plan: Plan,
+    store: RunStore,
+    session: Session,
+    *,
+    observe: Observer = lambda phase, case: None,
+    finished: Callable[[Measurement], None] = lambda measurement: None,
+) -> int:
+    """Measure every case that the store does not have yet; returns how many were measured.
+
+    Raises:
+        StoreError: a row could not be written; the rows before it are kept.
+    """
+    done = {row["key"] for row in read_rows(store.folder)}
+    left = [case for case in plan.cases if case.key not in done]
+    available = {device: memory["available"] for device, memory in plan.description["memory"].items()}
+    for group in groups_of(left, available):
+        for measurement in measure_group(session, group, plan.spec.measure, observe):
+            layer = get_variant(measurement.case.variant).layer
+            store.append({"layer": layer, **measurement.to_dict()})
+            finished(measurement)
+    return len(left)
+
+
+def open_store(folder: Path, plan: Plan, *, resume: bool) -> RunStore:
+    """Create the run folder, or reopen it for the same sweep.
+
+    Raises:
+        UsageError: the folder holds another sweep, or cannot be used.
+    """
+    if not resume:
+        return RunStore.create(folder, plan.header())
+    differing = differences(read_header(folder), plan.header())
+    if differing:
+        raise UsageError(f"{folder} holds another sweep; it differs in {differing}; choose another --out")
+    return RunStore.resume(folder)
+
+
+def differences(stored: dict[str, Any], planned: dict[str, Any]) -> str:
+    """In words, where two headers describe different sweeps or devices; empty if they agree."""
+    found = []
+    old, new = stored.get("sweep", {}), planned["sweep"]
+    for key in sorted({*old, *new} - {"name"}):
+        if old.get(key) != new.get(key):
+            found.append(f"{key} ({_short(old.get(key))} there, {_short(new.get(key))} here)")
+    if bool(stored.get("fake")) != planned["fake"]:
+        found.append("executor")
+    names = [
+        {device: record.get("name") for device, record in header["environment"]["devices"].items()}
+        for header in (stored, planned)
+    ]
+    if names[0] != names[1]:
+        found.append(f"device ({_short(names[0])} there, {_short(names[1])} here)")
+    return ", ".join(found)
+
+
+def _short(value: Any) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
