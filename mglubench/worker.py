@@ -1,11 +1,12 @@
 """The door of a child process: requests come in as JSON lines, replies go out as JSON lines.
 
-Started as ``python -m mglubench.worker REQUEST_FD REPLY_FD`` by :mod:`mglubench.executors.child`. Standard output is left
-to the variants, and to profilers that write there.
+Started as ``python -m mglubench.worker REQUEST_FD REPLY_FD`` by :mod:`mglubench.executors.child`. Standard output is
+left to the variants, and to profilers that write there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import faulthandler
 import json
@@ -82,10 +83,8 @@ def device_is_broken() -> bool:
 def leave_with_parent() -> None:
     """Die with the parent, and offer this process, not the parent, to the out-of-memory killer."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
-    except OSError:
-        pass
 
 
 def main() -> None:

@@ -63,7 +63,14 @@ def print_csv(frame: pd.DataFrame) -> None:
 @contextmanager
 def progress_bar(total: int, what: str) -> Iterator[tuple[Progress, Any]]:
     """A bar with count, elapsed time and ETA on standard error; silent where that is not a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         BarColumn(bar_width=24),

@@ -46,7 +46,9 @@ def sweep(
     min_samples: Annotated[str | None, typer.Option(help="Samples before the target counts. [default: 10]")] = None,
     max_samples: Annotated[str | None, typer.Option(help="Hard limit of samples. [default: 1000]")] = None,
     max_seconds: Annotated[str | None, typer.Option(help="Sampling time per case. [default: 1]")] = None,
-    case_timeout: Annotated[str | None, typer.Option(help="Kill a case after this many seconds. [default: 300]")] = None,
+    case_timeout: Annotated[
+        str | None, typer.Option(help="Kill a case after this many seconds. [default: 300]")
+    ] = None,
     seed: Annotated[str | None, typer.Option(help="Seed of all inputs. [default: 0]")] = None,
     ceiling: Annotated[bool | None, typer.Option(help="Measure the read bandwidth ceiling first.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,

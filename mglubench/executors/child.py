@@ -1,9 +1,9 @@
 """A session in a process of its own, so that a crash, a hang or an out-of-memory kill costs one case and not the sweep.
 
-The worker (``python -m mglubench.worker``) is reused while it is healthy. When it dies or must be killed, the case it was
-working on fails with a reason, and the next request starts a new worker; cases that were prepared in the old one are
-prepared again when their turn comes. Requests and replies are JSON lines over two pipes; the worker's own output goes to
-a log file, of which a crash report quotes the end.
+The worker (``python -m mglubench.worker``) is reused while it is healthy. When it dies or must be killed, the case
+that it was working on fails with a reason, and the next request starts a new worker; cases that were prepared in the
+old one are prepared again when their turn comes. Requests and replies are JSON lines over two pipes; the worker's own
+output goes to a log file, of which a crash report quotes the end.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class ChildSession:
         except CaseError as error:
             self._forget(case)
             if error.status == "timeout":
-                raise CaseError("timeout", f"no answer to {request!r} within {self._case_timeout:g} s; killed") from None
+                raise CaseError(
+                    "timeout", f"no answer to {request!r} within {self._case_timeout:g} s; killed"
+                ) from None
             raise
         self._spent[case] = self._spent.get(case, 0.0) + time.monotonic() - start
         return reply
@@ -179,10 +181,8 @@ class _Worker:
         """Ask it to leave by closing its input; kill it if it stays."""
         with contextlib.suppress(OSError):
             self._requests.close()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(CLOSE_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            pass
         self.kill()
 
     def _close_pipes(self) -> None:

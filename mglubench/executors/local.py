@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors.base import Block, Finished, Prepared
 from mglubench.measure.check import Check, compare
@@ -139,7 +138,9 @@ class LocalSession:
         else:
             resident, free_there = variant.resident_bytes(case), memory_of(case.device)["available"]
             if resident > free_there:
-                raise CaseError("oom", f"needs {resident / 1e9:.1f} GB on {case.device}, {free_there / 1e9:.1f} GB free")
+                raise CaseError(
+                    "oom", f"needs {resident / 1e9:.1f} GB on {case.device}, {free_there / 1e9:.1f} GB free"
+                )
         if needed > free:
             raise CaseError("oom", f"needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are available")
 
@@ -187,7 +188,7 @@ class LocalSession:
         import torch
 
         gc.collect()
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
+        if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
@@ -236,5 +237,3 @@ def one_line(error: BaseException) -> str:
     """The first non-empty line of an error's text, shortened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else "no message")[:400]
-
-

@@ -77,7 +77,9 @@ def find_ncu() -> str | None:
 
 def _python() -> Finding:
     good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    return Finding("python", GOOD if good else BAD, sys.version.split()[0], "" if good else "use Python 3.11 to 3.13", True)
+    return Finding(
+        "python", GOOD if good else BAD, sys.version.split()[0], "" if good else "use Python 3.11 to 3.13", True
+    )
 
 
 def _cpu() -> Finding:
@@ -166,7 +168,9 @@ def _cuda_in_torch() -> Finding:
 
 def _nvcc() -> Finding:
     home = os.environ.get("CUDA_HOME", "")
-    found = shutil.which("nvcc") or (shutil.which("nvcc", path=str(Path(home) / "bin")) if home else None) or _pypi_nvcc()
+    found = (
+        shutil.which("nvcc") or (shutil.which("nvcc", path=str(Path(home) / "bin")) if home else None) or _pypi_nvcc()
+    )
     if found is None:
         return Finding("nvcc", ABSENT, "not on PATH, in CUDA_HOME or from PyPI", "pip install mglubench[cu13]")
     lines = _output(found, "--version").splitlines()

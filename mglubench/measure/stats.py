@@ -60,7 +60,9 @@ def _lower_rank(n: int) -> int:
     return rank
 
 
-def bootstrap_medians(samples: Sequence[float] | FloatArray, rng: np.random.Generator, resamples: int = RESAMPLES) -> FloatArray:
+def bootstrap_medians(
+    samples: Sequence[float] | FloatArray, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> FloatArray:
     """``resamples`` draws from the bootstrap distribution of the median, exactly, in O(resamples)."""
     ordered = np.sort(np.asarray(samples, dtype=np.float64))
     n = len(ordered)

@@ -9,8 +9,8 @@ from mglubench.spec.sweep import MeasureSettings
 
 # Slow cases may stop at the time limit with this many samples: enough for a median, not for its 95 % interval.
 FEW_SAMPLES = 5
-# With independent noise the interval shrinks by sqrt(2) when the samples double. If it has shrunk by less than this, the
-# noise comes from elsewhere (drift, neighbours) and more samples will not help.
+# With independent noise the interval shrinks by sqrt(2) when the samples double. If it has shrunk by less than this,
+# the noise comes from elsewhere (drift, neighbours) and more samples will not help.
 PLATEAU_SHRINK = 0.95
 PLATEAU_SAMPLES = 64
 

@@ -57,7 +57,8 @@ class GpuTelemetry:
             return None
         pynvml, handle = self._nvml, self._handle
         clock = _ask(pynvml.nvmlDeviceGetApplicationsClock, handle, pynvml.NVML_CLOCK_SM)
-        return clock or _ask(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM)
+        clock = clock or _ask(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM)
+        return float(clock) if clock else None
 
     def record(self) -> dict[str, Any]:
         """What identifies the card, for the environment record."""

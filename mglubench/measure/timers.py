@@ -2,11 +2,11 @@
 
 CPU: a monotonic clock around the launch; ``cold`` evicts the caches before each sample.
 
-CUDA: events around the launch. The stream is held by a spinning kernel while the host enqueues, so that host launch cost
-is not in the sample. ``cold`` writes and then reads a buffer of twice the L2 before each sample (the read leaves the L2
-full of clean lines; dirty ones would be written back at the sample's expense) and resets persisting lines. ``hot`` times
-back-to-back launches over one buffer. ``graph`` replays a captured graph that rotates over buffers whose sum exceeds
-twice the L2.
+CUDA: events around the launch. The stream is held by a spinning kernel while the host enqueues, so that host launch
+cost is not in the sample. ``cold`` writes and then reads a buffer of twice the L2 before each sample (the read leaves
+the L2 full of clean lines; dirty ones would be written back at the sample's expense) and resets persisting lines.
+``hot`` times back-to-back launches over one buffer. ``graph`` replays a captured graph that rotates over buffers whose
+sum exceeds twice the L2.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class CudaTimer(Timer):
         self._clock_hz = 1e3 * float(getattr(properties, "clock_rate", 0) or 2e6)
         self._per_sample = 1
         self._graph: Any = None
-        self._flush = None
+        self._flush: Any = None
         self._spin = 0
         self.description = ""
 
@@ -123,7 +123,8 @@ class CudaTimer(Timer):
         end = time.perf_counter() + seconds
         with torch.cuda.device(self._device), garbage_collection_off():
             while not samples or (len(samples) < most and time.perf_counter() < end):
-                pairs = [self._enqueue() for _ in range(min(CUDA_BATCH, most - len(samples)))]
+                wanted = min(CUDA_BATCH, most - len(samples))
+                pairs = [self._enqueue() for _ in range(wanted)]
                 torch.cuda.synchronize()
                 samples += [start.elapsed_time(stop) * 1e6 / self._per_sample for start, stop in pairs]
         return samples

@@ -35,7 +35,8 @@ def paper_latencies() -> dict[Cell, float]:
     path = data_folder("sweeps") / "paper_tables.csv"
     with path.open(newline="", encoding="utf-8") as file:
         return {
-            Cell(r["gpu"], int(r["h"]), int(r["d"]), int(r["nm"] or 0), r["implementation"]): float(r["latency_ms"]) * 1e3
+            Cell(r["gpu"], int(r["h"]), int(r["d"]), int(r["nm"] or 0), r["implementation"]): float(r["latency_ms"])
+            * 1e3
             for r in csv.DictReader(file)
         }
 

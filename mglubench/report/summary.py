@@ -100,7 +100,9 @@ def doctor_table(findings: Sequence[Any], able: bool) -> Table:
     """What is here, what is not, how to get it."""
     columns = tuple(Column(key, key, text(key), text=True) for key in ("what", "status", "detail", "advice"))
     rows = [{**finding.to_dict(), "good": finding.status == "ok"} for finding in findings]
-    return Table("Doctor", columns, rows, ["the main job can run" if able else "the main job cannot run: see broken above"])
+    return Table(
+        "Doctor", columns, rows, ["the main job can run" if able else "the main job cannot run: see broken above"]
+    )
 
 
 def _device(record: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
@@ -124,7 +126,11 @@ def _run_row(folder: Path) -> dict[str, Any]:
     try:
         header = read_header(folder)
         environment = header["environment"]
-        row |= {"time": environment["time"][:19], "planned": header["cases"], "note": "fake" if header.get("fake") else ""}
+        row |= {
+            "time": environment["time"][:19],
+            "planned": header["cases"],
+            "note": "fake" if header.get("fake") else "",
+        }
         row["device"] = ", ".join(str(record["name"]) for record in environment["devices"].values())
         row["done"] = sum(1 for _ in read_rows(folder))
     except (MglubenchError, KeyError, TypeError) as error:

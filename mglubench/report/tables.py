@@ -18,7 +18,7 @@ Row = dict[str, Any]
 LATENCY = (
     Column("variant", "variant", text("variant"), text=True),
     Column("nm", "nm", lambda row: str(row["nm"] or "")),
-    Column("latency_us", "latency us", lambda row: number("latency_us", ",.1f")(row)),
+    Column("latency_us", "latency us", number("latency_us", ",.1f")),
     Column("noise", "+-%", number("noise", ".1f", 100)),
     Column("samples", "samples", lambda row: str(row["samples"] or "")),
     Column("vs_naive", "x naive", ratio("vs_naive")),
@@ -71,7 +71,9 @@ def _latency_table(setting: Setting, rows: list[Row]) -> Table:
     fastest = {nm: min(r["latency_us"] for r in rows if r["layer"] == "mglu" and r["nm"] == nm) for nm in _nms(rows)}
     shown = [
         {
-            **_only(row, (*_CASE, *(f"{name}{end}" for name in ("vs_naive", "vs_glu") for end in ("", "_low", "_high")))),
+            **_only(
+                row, (*_CASE, *(f"{name}{end}" for name in ("vs_naive", "vs_glu") for end in ("", "_low", "_high")))
+            ),
             "noise": (row["latency_high_us"] - row["latency_low_us"]) / 2 / row["latency_us"],
             "best": row["latency_us"] == fastest.get(row["nm"]) and row["layer"] == "mglu",
         }
@@ -140,10 +142,11 @@ def _failed_table(frame: pd.DataFrame) -> Table | None:
     if failed.empty:
         return None
     rows = [
-        {**_only(row, ("variant", "nm", "status", "reason")), "where": row["key"]}
-        for row in failed.to_dict("records")
+        {**_only(row, ("variant", "nm", "status", "reason")), "where": row["key"]} for row in failed.to_dict("records")
     ]
-    return Table("Not measured", FAILED, rows, ["a case without a correct result has no time and takes part in no ratio"])
+    return Table(
+        "Not measured", FAILED, rows, ["a case without a correct result has no time and takes part in no ratio"]
+    )
 
 
 _CASE = ("variant", "nm", "latency_us", "samples", "status", "mask")

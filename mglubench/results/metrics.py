@@ -26,7 +26,7 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
     """Add derived columns to a frame that was loaded with ``samples=True``.
 
     Adds ``fastest_glu`` (a name), ``vs_glu``, ``vs_glu_low``, ``vs_glu_high``, ``vs_naive``, ``vs_naive_low``,
-    ``vs_naive_high`` (speed-ups), ``bits_per_element``, ``memory_vs_glu`` (share of the fastest GLU's bytes saved, 0 to 1,
+    ``vs_naive_high`` (speed-ups), ``bits_per_element``, ``memory_vs_glu`` (share of the fastest GLU's bytes saved,
     negative if more is moved), ``ceiling_gb_per_s`` and ``share_of_ceiling``.
     """
     out = frame.copy()
@@ -64,7 +64,10 @@ def _add_speedups(out: pd.DataFrame) -> None:
     for members in _groups(columns, count):
         reference = _references(columns, members)
         for index in members:
-            for name, base in (("vs_glu", reference["glu"]), ("vs_naive", reference["naive"].get(_mask_key(columns, index)))):
+            for name, base in (
+                ("vs_glu", reference["glu"]),
+                ("vs_naive", reference["naive"].get(_mask_key(columns, index))),
+            ):
                 if base is None:
                     continue
                 ratio = columns["latency_us"][base] / columns["latency_us"][index]

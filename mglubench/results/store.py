@@ -110,7 +110,9 @@ class RunStore:
     def __enter__(self) -> RunStore:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _open_rows(self) -> None:
@@ -119,7 +121,9 @@ class RunStore:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             self._size = _whole_lines(path)
             if self._size != os.fstat(self._fd).st_size:
-                warnings.warn(f"{path}: the last row was cut short and is dropped; it will be measured again", stacklevel=3)
+                warnings.warn(
+                    f"{path}: the last row was cut short and is dropped; it will be measured again", stacklevel=3
+                )
                 os.ftruncate(self._fd, self._size)
         except OSError as error:
             self.close()
@@ -137,7 +141,9 @@ def read_header(folder: Path) -> dict[str, Any]:
         header: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         schema = int(header["schema"])
     except FileNotFoundError:
-        raise UsageError(f"{folder} holds no run ({HEADER} is missing); `mglubench runs` lists what is stored") from None
+        raise UsageError(
+            f"{folder} holds no run ({HEADER} is missing); `mglubench runs` lists what is stored"
+        ) from None
     except NotADirectoryError:
         raise UsageError(f"{folder} is not a run folder") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -176,7 +182,9 @@ def list_runs(folder: Path) -> list[Path]:
     """Run folders directly inside ``folder``, oldest first."""
     if not folder.is_dir():
         return []
-    return sorted((entry.parent for entry in folder.glob(f"*/{HEADER}")), key=lambda run: (run / HEADER).stat().st_mtime)
+    return sorted(
+        (entry.parent for entry in folder.glob(f"*/{HEADER}")), key=lambda run: (run / HEADER).stat().st_mtime
+    )
 
 
 def _publish(path: Path, value: dict[str, Any]) -> None:
@@ -197,7 +205,9 @@ def _take_lock(folder: Path) -> FileLock:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise StoreError(f"{folder} is being written by another process; wait for it, or choose another --out") from None
+        raise StoreError(
+            f"{folder} is being written by another process; wait for it, or choose another --out"
+        ) from None
     return lock
 
 

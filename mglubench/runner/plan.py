@@ -69,7 +69,8 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
     absent = {
         name: next(iter(reasons))
         for name in variants()
-        if (reasons := [r for k in kinds if (r := description["unavailable"][k].get(name))]) and len(reasons) == len(kinds)
+        if (reasons := [r for k in kinds if (r := description["unavailable"][k].get(name))])
+        and len(reasons) == len(kinds)
     }
     chosen = tuple(name for name, variant in variants().items() if variant.default and name not in absent)
     resolved = dataclasses.replace(spec, device=devices).resolve(

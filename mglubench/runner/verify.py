@@ -45,10 +45,12 @@ def verify_cases(names: Sequence[str], nms: Sequence[int], dtypes: Sequence[str]
     """Every variant at every shape and dtype, and at every nm; batch, activation and masks take turns."""
     cases = []
     for name in names:
-        turns = zip(itertools.cycle(nms), itertools.cycle(BATCHES), itertools.cycle(ACTIVATIONS), itertools.cycle(MASKS))
+        turns = zip(
+            itertools.cycle(nms), itertools.cycle(BATCHES), itertools.cycle(ACTIVATIONS), itertools.cycle(MASKS)
+        )
         wanted = [(shape, dtype) for dtype in dtypes for shape in SHAPES]
         wanted += [(SHAPES[-1], dtypes[k % len(dtypes)]) for k in range(len(nms)) if has_masks(name)]
-        for ((h, d), dtype), (nm, batch, activation, mask) in zip(wanted, turns):
+        for ((h, d), dtype), (nm, batch, activation, mask) in zip(wanted, turns, strict=False):
             case = Case(name, h, d, 0, batch, dtype, activation, "none", "hot", device)
             cases.append(dataclasses.replace(case, nm=nm, mask=mask) if has_masks(name) else case)
     return list(dict.fromkeys(cases))
@@ -69,7 +71,6 @@ def verify(session: Session, cases: Sequence[Case]) -> Iterator[Verdict]:
             yield Verdict(case, error.status, str(error), None)
         else:
             yield Verdict(case, "ok", "", max(before.check["relative"], after.check["relative"]))
-
 
 
 def verify_plan(session: Session, names: str | None, device: str, dtypes: str, nm: str | None) -> list[Case]:

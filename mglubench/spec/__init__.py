@@ -1,0 +1,1 @@
+"""What is measured: cases, sweeps, the problem and its reference, declared bytes, mask layouts."""

@@ -37,7 +37,7 @@ def find_sweep(name: str) -> Path:
         return path
     shipped = data_folder("sweeps")
     candidate = shipped / f"{path.name.removesuffix('.toml')}.toml"
-    if candidate.is_file() and path.parent in (Path("."), Path("sweeps")):
+    if candidate.is_file() and path.parent in (Path(), Path("sweeps")):
         return candidate
     names = sorted(file.stem for file in shipped.glob("*.toml"))
     raise UsageError(f"no sweep file {name!r}; shipped sweeps: {', '.join(names)}")
@@ -91,7 +91,7 @@ def build_spec(options: Mapping[str, Any]) -> SweepSpec:
         fields["ceiling"] = given["ceiling"]
     if "seed" in given:
         fields["seed"] = parse_int(given["seed"], "seed")
-    measure = {key: _number(given[key], key) for key in MEASURE_KEYS if key in given}
+    measure: dict[str, Any] = {key: _number(given[key], key) for key in MEASURE_KEYS if key in given}
     return SweepSpec(**fields, measure=MeasureSettings(**measure))
 
 

@@ -1,10 +1,11 @@
 """Bit packing of masks: one generic engine, one documented layout per consumer.
 
 A mask set is a boolean array ``masks[nm, d, h]``; ``True`` sends an element of the weight to the gate, ``False`` to the
-value. A :class:`Layout` says which bit of which byte holds ``masks[i, row, column]``. Every layout spends exactly ``nm``
-bits per weight element of the padded matrix; the padding (rows to ``row_multiple``, columns to ``column_multiple(nm)``)
-is stated by the layout and is always filled with ``False``. ``bytes`` alone spends eight (nm <= 8) or sixteen bits per
-element whatever nm is: it is the published format (arXiv 2506.23225, Algorithm 3) and exists to reproduce it.
+value. A :class:`Layout` says which bit of which byte holds ``masks[i, row, column]``. Every layout spends exactly
+``nm`` bits per weight element of the padded matrix; the padding (rows to ``row_multiple``, columns to
+``column_multiple(nm)``) is stated by the layout and is always filled with ``False``. ``bytes`` alone spends eight
+(nm <= 8) or sixteen bits per element whatever nm is: it is the published format (arXiv 2506.23225, Algorithm 3) and
+exists to reproduce it.
 
 All of it is numpy on the host: packing is done once per layer, offline, and its result is uploaded.
 """
@@ -223,7 +224,7 @@ def pack(masks: npt.ArrayLike, layout: str) -> PackedMasks:
     """Pack ``masks[nm, d, h]`` (boolean, or 0 and 1) into the bytes of ``layout``.
 
     Raises:
-        UsageError: unknown layout, nm outside 1..16, an empty or non-three-dimensional array, or values other than 0, 1.
+        UsageError: unknown layout, nm outside 1..16, an empty or not three-dimensional array, values other than 0 and 1.
     """
     array = _as_masks(masks)
     nm, d, h = array.shape

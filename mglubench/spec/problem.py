@@ -1,8 +1,8 @@
 """The one definition of a problem: inputs from a seed, and what the answer is in float64.
 
-W has standard deviation 1/sqrt(h), x has 1, so projections have about 1 whatever the shape. Inputs are drawn on the host
-with numpy, rounded to the case's dtype, and moved to its device; the reference uses the rounded values. Mask i of a
-problem does not depend on nm: a sweep over nm shares weights, masks and partial references.
+W has standard deviation 1/sqrt(h), x has 1, so projections have about 1 whatever the shape. Inputs are drawn on the
+host with numpy, rounded to the case's dtype, and moved to its device; the reference uses the rounded values. Mask i of
+a problem does not depend on nm: a sweep over nm shares weights, masks and partial references.
 """
 
 from __future__ import annotations

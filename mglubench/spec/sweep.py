@@ -131,7 +131,7 @@ class SweepSpec:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SweepSpec:
         """Inverse of :meth:`to_dict`."""
-        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         fields["shapes"] = tuple(parse_shape(text) for text in values["shapes"])
         fields["measure"] = MeasureSettings(**values["measure"])
         return cls(**fields)

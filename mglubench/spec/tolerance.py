@@ -1,9 +1,9 @@
 """How near to the float64 reference an output must be, per dtype of W, x and y.
 
 Relative error is ``||y - ref|| / ||ref||`` over the whole output. The bounds hold the rounding of y itself, of the two
-projections (a torch layer rounds gate and value to the dtype before it multiplies them) and of a sum over up to 16 masks
-kept in the dtype; one wrong weight row in a thousand is far above them. ``worst`` bounds a single element, relative to
-its own size plus the root mean square of the reference, because one wrong element hides in a norm over thousands.
+projections (a torch layer rounds gate and value to the dtype before it multiplies them) and of a sum over up to 16
+masks kept in the dtype. ``worst`` bounds a single element, relative to its own size plus the root mean square of the
+reference, because one wrong element among thousands hides in a norm.
 """
 
 from __future__ import annotations

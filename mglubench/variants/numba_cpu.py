@@ -75,7 +75,7 @@ def _layer(nm: int, tile: int, dtype: str, activation: str) -> Any:
     itemsize = 4 if dtype == "float32" else 2
 
     # No "nnan" and "ninf": a non-finite weight or x must come out as NaN, as 0 * inf does in the definition.
-    @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)  # type: ignore[untyped-decorator]
+    @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
     def layer(weight, masks, x, y, pieces):  # type: ignore[no-untyped-def]
         d, columns = weight.shape
         batch = y.shape[0]

@@ -79,7 +79,7 @@ def row_kernel(nm: int, tile: int, dtype: str) -> Any:
 
     shape = RowShape(nm, tile, dtype)
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def row(typingctx: Any, w: Any, m: Any, x: Any, stride: Any, blocks: Any, out: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             _emit(ir, builder, args, shape)
@@ -176,7 +176,9 @@ def _block(ir: Any, builder: Any, block: Any, sums: list[Any], operands: _Operan
     bits = _load_bits(ir, builder, operands.m, block, nm)
     out: list[Any] = [None] * len(sums)
     for t in range(tile):
-        offset = builder.add(builder.mul(operands.stride, ir.Constant(i64, t)), builder.mul(block, ir.Constant(i64, LANES)))
+        offset = builder.add(
+            builder.mul(operands.stride, ir.Constant(i64, t)), builder.mul(block, ir.Constant(i64, LANES))
+        )
         address = builder.add(operands.x, builder.mul(offset, ir.Constant(i64, 4)))
         tokens = builder.load(builder.inttoptr(address, vector.as_pointer()))
         tokens.align = 4
@@ -205,7 +207,9 @@ def _load_weights(ir: Any, builder: Any, w: Any, block: Any, dtype: str) -> Any:
     """16 weights as fp32."""
     i16, i32, f32 = ir.IntType(16), ir.IntType(32), ir.FloatType()
     vector = ir.VectorType(f32, LANES)
-    stored = {"float32": vector, "float16": ir.VectorType(ir.HalfType(), LANES), "bfloat16": ir.VectorType(i16, LANES)}[dtype]
+    stored = {"float32": vector, "float16": ir.VectorType(ir.HalfType(), LANES), "bfloat16": ir.VectorType(i16, LANES)}[
+        dtype
+    ]
     value = builder.load(builder.gep(builder.inttoptr(w, stored.as_pointer()), [block]))
     value.align = 4 if dtype == "float32" else 2
     if dtype == "float32":

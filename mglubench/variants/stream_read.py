@@ -69,7 +69,7 @@ def _row_sums(dtype: str) -> Any:
     row = row_kernel(0, 1, dtype)
     itemsize = 4 if dtype == "float32" else 2
 
-    @numba.njit(parallel=True, error_model="numpy", nogil=True)  # type: ignore[untyped-decorator]
+    @numba.njit(parallel=True, error_model="numpy", nogil=True)
     def row_sums(weight, ones, out, pieces):  # type: ignore[no-untyped-def]
         d, columns = weight.shape
         for piece in numba.prange(pieces):
