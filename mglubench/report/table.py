@@ -71,8 +71,9 @@ def ratio(key: str) -> Formatter:
 
 
 def times(value: Any) -> str:
-    """A factor with three significant digits."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    """A factor with about three significant digits."""
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 4
+    return f"{value:.{digits}f}"
 
 
 def missing(value: Any) -> bool:

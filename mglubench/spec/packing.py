@@ -224,7 +224,7 @@ def pack(masks: npt.ArrayLike, layout: str) -> PackedMasks:
     """Pack ``masks[nm, d, h]`` (boolean, or 0 and 1) into the bytes of ``layout``.
 
     Raises:
-        UsageError: unknown layout, nm outside 1..16, an empty or not three-dimensional array, values other than 0 and 1.
+        UsageError: unknown layout, nm outside 1..16, an array that is empty or not [nm, d, h], values beside 0 and 1.
     """
     array = _as_masks(masks)
     nm, d, h = array.shape

@@ -1,0 +1,40 @@
+# make sweep   set up and run the main job        make test   set up and run every check
+# make bench   check the reach targets (timing)   make clean  remove what was built here
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOURCES := pyproject.toml constraints.txt
+
+.PHONY: sweep test check bench example clean
+
+sweep: .venv/core.stamp
+	$(BIN)/mglubench sweep --h 2048 --d 8192 --nm 1,2,4,8
+
+test: .venv/dev.stamp
+	$(MAKE) --no-print-directory check
+
+check:
+	$(BIN)/ruff check mglubench tests
+	$(BIN)/ruff format --check mglubench tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -n 2
+
+bench: .venv/dev.stamp
+	$(BIN)/python tests/benchmarks/reach.py
+
+# The environment is made once; the stamps say that what pyproject.toml asks for is in it.
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("mglubench needs Python 3.11 to 3.13, %s found; try make PYTHON=python3.12" % sys.version.split()[0] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
+	$(PYTHON) -m venv .venv
+
+.venv/core.stamp: $(SOURCES) | .venv/bin/python
+	$(PIP) --editable .
+	@touch $@
+
+.venv/dev.stamp: $(SOURCES) | .venv/bin/python
+	$(PIP) --editable '.[dev,reports,triton,cu13]'
+	@touch $@ .venv/core.stamp
+
+clean:
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
