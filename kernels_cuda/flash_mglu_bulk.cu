@@ -91,6 +91,42 @@ __device__ __forceinline__ void fill_stage(const Params& p, const Cursor& at, in
 }
 #endif
 
+template <bool kVectorX, int kTokenTiles>
+__device__ __forceinline__ void load_tokens(Tokens<kTokenTiles>& to, const element_t* const (&x)[kTokenTiles],
+                                            int column) {
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; n++) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const element_t* const at = x[n] + column + half * 32;
+            to.x[n][half] = kVectorX ? ptx::ld_cached_v4(at) : gather_first(at, 8);
+        }
+    }
+}
+
+// sums += chunk c of a stage times x; what the stage holds beyond `columns` is blanked.
+template <int kTokenTiles>
+__device__ __forceinline__ void multiply_chunk(float (&sums)[kSums][kTokenTiles][4], const uint8_t* stage, int c,
+                                               const Tokens<kTokenTiles>& tokens, int columns, int lane) {
+    uint32_t mask[kMasks];
+    load_masks(
+        mask, stage + kStageRowBytes + c * kMaskChunkBytes, lane,
+        [](const uint8_t* p) { return *reinterpret_cast<const uint4*>(p); },
+        [](const uint8_t* p) { return *reinterpret_cast<const uint2*>(p); },
+        [](const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); });
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const uint8_t* const at = stage + lane / 4 * kRowPitch + c * kChunk * 2 + half * 64 + lane % 4 * 16;
+        uint4 upper = *reinterpret_cast<const uint4*>(at);
+        uint4 lower = *reinterpret_cast<const uint4*>(at + 8 * kRowPitch);
+        if (columns < kChunk) {
+            upper = keep_first(upper, columns - half * 32 - lane % 4 * 8);
+            lower = keep_first(lower, columns - half * 32 - lane % 4 * 8);
+        }
+        accumulate_masked(sums, upper, lower, tokens.x, mask, half);
+    }
+}
+
 template <int kTokenTiles, bool kVectorX>
 __global__ void __launch_bounds__(kThreads, 1) flash_mglu_bulk(const Params p) {
 #ifdef PTX_HAS_BULK_COPY
@@ -136,47 +172,30 @@ __global__ void __launch_bounds__(kThreads, 1) flash_mglu_bulk(const Params p) {
         // 3. T and U_i of this warp's segments of the tile.
         float sums[kSums][kTokenTiles][4] = {};
         for (int segment = begin + warp; segment < end; segment += kWarps) {
-            // x first: its way from L1 or L2 overlaps the wait for the copies.
-            uint4 xs[kSegmentChunks][kTokenTiles][2];
+            const uint8_t* const from = ring + stage * kStageBytes;
+            if ((segment + 1) * kSegment <= p.h) {
+                // x first: its way from L1 or L2 overlaps the wait for the copies.
+                Tokens<kTokenTiles> tokens[kSegmentChunks];
 #pragma unroll
-            for (int c = 0; c < kSegmentChunks; c++) {
+                for (int c = 0; c < kSegmentChunks; c++)
+                    load_tokens<kVectorX>(tokens[c], x, segment * kSegment + c * kChunk);
+                ptx::mbarrier_wait_parity(&bars[stage], parity);
 #pragma unroll
-                for (int n = 0; n < kTokenTiles; n++) {
-#pragma unroll
-                    for (int half = 0; half < 2; half++) {
-                        const int column = segment * kSegment + c * kChunk + half * 32;
-                        const int count = p.h - column - quarter * 8;
-                        if (kVectorX && count >= 8) {
-                            xs[c][n][half] = ptx::ld_cached_v4(x[n] + column);
-                        } else {
-                            xs[c][n][half] = gather_first(x[n] + column, count);
+                for (int c = 0; c < kSegmentChunks; c++)
+                    multiply_chunk(sums, from, c, tokens[c], kChunk, lane);
+            } else {
+                ptx::mbarrier_wait_parity(&bars[stage], parity);
+#pragma unroll 1
+                for (int c = 0; segment * kSegment + c * kChunk < p.h; c++) {
+                    const int columns = p.h - segment * kSegment - c * kChunk;
+                    Tokens<kTokenTiles> tokens;
+                    for (int n = 0; n < kTokenTiles; n++) {
+                        for (int half = 0; half < 2; half++) {
+                            const element_t* const at = x[n] + segment * kSegment + c * kChunk + half * 32;
+                            tokens.x[n][half] = gather_first(at, columns - half * 32 - quarter * 8);
                         }
                     }
-                }
-            }
-            ptx::mbarrier_wait_parity(&bars[stage], parity);
-            const uint8_t* const from = ring + stage * kStageBytes;
-#pragma unroll
-            for (int c = 0; c < kSegmentChunks; c++) {
-                const int chunk = segment * kSegmentChunks + c;
-                if (chunk >= chunks) break;
-                uint32_t mask[kMasks];
-                load_masks(
-                    mask, from + kStageRowBytes + c * kMaskChunkBytes, lane,
-                    [](const uint8_t* q) { return *reinterpret_cast<const uint4*>(q); },
-                    [](const uint8_t* q) { return *reinterpret_cast<const uint2*>(q); },
-                    [](const uint8_t* q) { return *reinterpret_cast<const uint32_t*>(q); });
-#pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    const uint8_t* const at = from + group * kRowPitch + c * kChunk * 2 + half * 64 + quarter * 16;
-                    uint4 upper = *reinterpret_cast<const uint4*>(at);
-                    uint4 lower = *reinterpret_cast<const uint4*>(at + 8 * kRowPitch);
-                    if ((chunk + 1) * kChunk > p.h) {  // the chunk that h ends in: blank what lies beyond
-                        const int count = p.h - chunk * kChunk - half * 32 - quarter * 8;
-                        upper = keep_first(upper, count);
-                        lower = keep_first(lower, count);
-                    }
-                    accumulate_masked(sums, upper, lower, xs[c], mask, half);
+                    multiply_chunk(sums, from, c, tokens, columns, lane);
                 }
             }
 

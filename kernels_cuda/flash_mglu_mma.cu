@@ -27,14 +27,15 @@ constexpr int kSums = kMasks + 1;
 
 template <int kTokenTiles>
 __host__ __device__ constexpr int stages() {
-    return MGLU_STAGES != 0 ? MGLU_STAGES : (kMasks == 16 && kTokenTiles == 2) ? 1 : 2;
+    return MGLU_STAGES != 0 ? MGLU_STAGES : kMasks == 16 && kTokenTiles == 2 ? 1 : 2;
 }
 
 // Resident blocks that the registers must allow: 4 blocks of 4 warps leave 128 registers per thread, 3 leave 168, 2 255.
-template <int kTokenTiles>
+template <int kTokenTiles, bool kVectorX>
 __host__ __device__ constexpr int min_blocks() {
     if (MGLU_MIN_BLOCKS != 0) return MGLU_MIN_BLOCKS;
-    const int of_4_warps = kMasks == 16 ? (kTokenTiles == 1 ? 3 : 2) : kTokenTiles == 1 ? 4 : kMasks > 4 ? 3 : 4;
+    const int live = 4 * kTokenTiles * (kMasks + 1) + 2 * kMasks + 48;  // sums, two stages of masks and weights, x
+    const int of_4_warps = !kVectorX || live > 132 ? 2 : live > 104 - 20 * (kTokenTiles - 1) ? 3 : 4;
     const int blocks = of_4_warps * 4 / kWarps;
     return blocks < 1 ? 1 : blocks;
 }
@@ -45,49 +46,45 @@ struct Params {
     const element_t* x;    // [batch, h]
     element_t* y;          // [batch, d]
     uint8_t* workspace;    // see split_workspace_bytes; null when gridDim.y is 1
-    int h, d, batch;
+    int h, d, batch, chunks_per_block;
     int64_t w_row_stride;  // elements
     int activation;
 };
 
 template <int kTokenTiles, bool kVectorX>
-__global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) flash_mglu_mma(const Params p) {
+__global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>()) flash_mglu_mma(const Params p) {
 #ifdef CUDA_EMU
     float* const shared = reinterpret_cast<float*>(cuda_emu::dynamic_shared());
 #else
     extern __shared__ float shared[];
 #endif
-    // 1. This warp's share: chunks begin + warp, begin + warp + kWarps, ... below end.
-    const int chunks = ceil_div(p.h, kChunk), whole_chunks = p.h / kChunk;
-    const int per_block = ceil_div(chunks, static_cast<int>(gridDim.y));
-    const int begin = blockIdx.y * per_block, end = min(begin + per_block, chunks);
+    // 1. This warp's share: chunks first, first + kWarps, ... of the block's range.
+    const WarpShare share = warp_share(p.h, p.chunks_per_block);
     const element_t* const w[1] = {p.w};
-    const auto source = lane_source<1, kTokenTiles>(w, p.masks, p.x, blockIdx.x, p.d, p.h, p.batch, p.w_row_stride,
-                                                    chunks);
+    TileReader<1, kTokenTiles, kVectorX> reader(w, p.masks, p.x, blockIdx.x, share.first, p.d, p.h, p.batch,
+                                                p.w_row_stride);
 
     // 2. T and U_i over that share.
+    Tokens<kTokenTiles> tokens;
     float sums[kSums][kTokenTiles][4] = {};
-    using Stage = Chunk<1, kTokenTiles>;
-    auto load = [&](Stage& stage, int chunk) {
-        if (chunk < whole_chunks) {
-            load_w(stage, source, chunk);
-            load_masks_from_global(stage.mask, source.masks + static_cast<int64_t>(chunk) * kMaskChunkBytes,
-                                   source.lane);
-            load_x<kVectorX>(stage, source, chunk);
-        } else {
-            load_w_tail(stage, source, chunk);
-            load_masks_from_global(stage.mask, source.masks + static_cast<int64_t>(chunk) * kMaskChunkBytes,
-                                   source.lane);
-            load_x_tail(stage, source, chunk);
-        }
+    auto load = [&](Chunk<1>& chunk) {
+        reader.load_w(chunk);
+        reader.load_masks(chunk);
     };
-    auto use = [&](const Stage& stage) {
+    auto begin = [&] { reader.load_x(tokens); };
+    auto use = [&](const Chunk<1>& chunk) {
 #pragma unroll
         for (int half = 0; half < 2; half++)
-            accumulate_masked(sums, stage.w[0][half][0], stage.w[0][half][1], stage.x, stage.mask, half);
+            accumulate_masked(sums, chunk.w[0][half][0], chunk.w[0][half][1], tokens.x, chunk.mask, half);
     };
-    const int warp = threadIdx.x / 32;
-    pipeline<stages<kTokenTiles>(), Stage>(begin + warp, end, kWarps, load, use);
+    pipeline<stages<kTokenTiles>(), Chunk<1>>(share.whole, load, begin, use);
+    if (share.tail) {
+        Chunk<1> chunk;
+        reader.load_w_tail(chunk, p.h % kChunk);
+        reader.load_masks(chunk);
+        reader.load_x_tail(tokens, p.h % kChunk);
+        use(chunk);
+    }
 
     // 3. Add the warps (and the blocks that share the tile), activate, store.
     reduce_and_store(sums, shared, p.workspace, blockIdx.x, gridDim.x, p.d, p.batch,
@@ -100,7 +97,7 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) flash_mgl
 inline int token_tiles(const MgluArgs& a) { return a.batch > 8 ? 2 : 1; }
 inline int tiles(const MgluArgs& a) { return ceil_div(a.d, kTileRows); }
 inline int split(const MgluArgs& a) {
-    const int blocks_per_sm = a.batch > 8 ? min_blocks<2>() : min_blocks<1>();
+    const int blocks_per_sm = a.batch > 8 ? min_blocks<2, true>() : min_blocks<1, true>();
     return choose_split(a, tiles(a), ceil_div(a.h, kChunk), 2 * kWarps, blocks_per_sm);
 }
 
@@ -109,7 +106,8 @@ int launch(const MgluArgs& a, void* stream) {
     static_assert(reduction_bytes<kSums>() <= 48 * 1024, "MGLU_WARPS is too large for this nm: sums exceed 48 KB");
     const Params p = {static_cast<const element_t*>(a.w), static_cast<const uint8_t*>(a.masks),
                       static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
-                      static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch, a.w_row_stride, a.activation};
+                      static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch,
+                      ceil_div(ceil_div(a.h, kChunk), split(a)), a.w_row_stride, a.activation};
     const bool vector_x = aligned(a.x, 16) && (a.h % 8 == 0 || a.batch == 1);
     return launch_kernel(vector_x ? flash_mglu_mma<kTokenTiles, true> : flash_mglu_mma<kTokenTiles, false>,
                          dim3(tiles(a), split(a)), kThreads, reduction_bytes<kSums>(), stream, p);

@@ -30,53 +30,16 @@ constexpr int kChunk = 64;                          // columns of one warp step
 constexpr int kMaskChunkBytes = 128 * kMasks;       // kTileRows * kChunk * kMasks / 8
 constexpr uint32_t kSigns = 0x80008000u;
 
-// Registers of one chunk.
-template <int kMatrices, int kTokenTiles>
+// Registers of one chunk; x apart, because it is loaded later (see pipeline).
+template <int kMatrices>
 struct Chunk {
-    uint4 w[kMatrices][2][2];    // [matrix][half][rows g | g + 8]: 8 elements each
-    uint4 x[kTokenTiles][2];     // [tokens 8 n + g][half]: 8 elements each
-    uint32_t mask[kMasks];       // one word per mask
+    uint4 w[kMatrices][2][2];  // [matrix][half][rows g | g + 8]: 8 elements each
+    uint32_t mask[kMasks];     // one word per mask
 };
-
-// Where one lane reads. Rows beyond d and tokens beyond the batch are clamped to the last one: they cost no extra
-// traffic, and what they sum up to is never stored.
-template <int kMatrices, int kTokenTiles>
-struct LaneSource {
-    const element_t* w[kMatrices][2];     // row g | g + 8 of the tile, column 8 t
-    const element_t* x[kTokenTiles];      // token 8 n + g, element 8 t
-    const uint8_t* masks;                 // chunk 0 of the tile (not offset by lane)
-    int h;
-    int lane;
-
-    __device__ __forceinline__ int column(int chunk, int half) const {
-        return chunk * kChunk + half * 32 + (lane % 4) * 8;
-    }
+template <int kTokenTiles>
+struct Tokens {
+    uint4 x[kTokenTiles][2];  // [tokens 8 n + g][half]: 8 elements each
 };
-
-template <int kMatrices, int kTokenTiles>
-__device__ __forceinline__ LaneSource<kMatrices, kTokenTiles> lane_source(
-    const element_t* const (&w)[kMatrices],  // [d, w_row_stride]
-    const uint8_t* masks,                    // [ceil(d/16), chunks, kMaskChunkBytes] or null
-    const element_t* x,                      // [batch, h]
-    int tile, int d, int h, int batch, int64_t w_row_stride, int chunks) {
-    LaneSource<kMatrices, kTokenTiles> source;
-    source.lane = threadIdx.x % 32;
-    source.h = h;
-    source.masks = masks + static_cast<int64_t>(tile) * chunks * kMaskChunkBytes;
-    const int group = source.lane / 4, quarter = source.lane % 4;
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const int row = min(tile * kTileRows + half * 8 + group, d - 1);
-#pragma unroll
-        for (int m = 0; m < kMatrices; m++) source.w[m][half] = w[m] + row * w_row_stride + quarter * 8;
-    }
-#pragma unroll
-    for (int n = 0; n < kTokenTiles; n++) {
-        const int token = min(n * 8 + group, batch - 1);
-        source.x[n] = x + static_cast<int64_t>(token) * h + quarter * 8;
-    }
-    return source;
-}
 
 // The lane's mask words of one chunk: as many 16-byte loads as fit, then 8 and 4 bytes. Each is contiguous over the warp:
 //   [32 lanes][4 words] x nm / 4, then [32][2] if nm % 4 >= 2, then [32][1] if nm is odd.
@@ -106,68 +69,97 @@ __device__ __forceinline__ void load_masks_from_global(uint32_t (&word)[kMasks],
         [](const uint8_t* p) { return ptx::ld_stream_v2(p); }, [](const uint8_t* p) { return ptx::ld_stream_u32(p); });
 }
 
-// x of one chunk. kVectorX: every row of x is aligned to 16 bytes (h is a multiple of 8, or there is one row).
-template <bool kVectorX, int kMatrices, int kTokenTiles>
-__device__ __forceinline__ void load_x(Chunk<kMatrices, kTokenTiles>& to,
-                                       const LaneSource<kMatrices, kTokenTiles>& from, int chunk) {
+// What one warp reads of a tile: chunks first, first + kWarps, ... in that order, then perhaps the tail.
+//
+// NOTES
+//   Rows beyond d and tokens beyond the batch are clamped to the last one: that costs no traffic, and what they sum up to
+//   is never stored. So no zeros are needed for the unused columns of an MMA either.
+//   Pointers advance by a constant, which keeps address arithmetic out of the way of the sign flips.
+//   kVectorX: every row of x is aligned to 16 bytes (h is a multiple of 8, or there is one row).
+template <int kMatrices, int kTokenTiles, bool kVectorX>
+struct TileReader {
+    const element_t* w[kMatrices][2];  // row g | g + 8 of the tile, column 8 t of the next chunk
+    const uint8_t* masks;              // of the next chunk (not offset by lane)
+    const element_t* x[kTokenTiles];   // token 8 n + g, element 8 t of the next chunk
+    int lane;
+
+    __device__ __forceinline__ TileReader(const element_t* const (&matrices)[kMatrices],  // [d, w_row_stride]
+                                          const uint8_t* packed,  // [ceil(d/16), chunks, kMaskChunkBytes] or null
+                                          const element_t* tokens,  // [batch, h]
+                                          int tile, int first, int d, int h, int batch, int64_t w_row_stride) {
+        lane = threadIdx.x % 32;
+        const int group = lane / 4, column = first * kChunk + lane % 4 * 8;
 #pragma unroll
-    for (int n = 0; n < kTokenTiles; n++) {
+        for (int rows = 0; rows < 2; rows++) {
+            const int row = min(tile * kTileRows + rows * 8 + group, d - 1);
+#pragma unroll
+            for (int m = 0; m < kMatrices; m++) w[m][rows] = matrices[m] + row * w_row_stride + column;
+        }
+        const int chunks = ceil_div(h, kChunk);
+        masks = packed + (static_cast<int64_t>(tile) * chunks + first) * kMaskChunkBytes;
+#pragma unroll
+        for (int n = 0; n < kTokenTiles; n++)
+            x[n] = tokens + static_cast<int64_t>(min(n * 8 + group, batch - 1)) * h + column;
+    }
+
+    // Weights of a chunk that lies wholly within h.
+    __device__ __forceinline__ void load_w(Chunk<kMatrices>& to) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            const element_t* p = from.x[n] + chunk * kChunk + half * 32;
-            to.x[n][half] = kVectorX ? ptx::ld_cached_v4(p) : gather_first(p, 8);
+#pragma unroll
+            for (int m = 0; m < kMatrices; m++) {
+#pragma unroll
+                for (int rows = 0; rows < 2; rows++) to.w[m][half][rows] = ptx::ld_stream_v4(w[m][rows] + half * 32);
+            }
+        }
+#pragma unroll
+        for (int m = 0; m < kMatrices; m++) {
+            w[m][0] += kWarps * kChunk;
+            w[m][1] += kWarps * kChunk;
         }
     }
-}
 
-// x of the chunk that h ends in, zeros beyond h.
-template <int kMatrices, int kTokenTiles>
-__device__ __forceinline__ void load_x_tail(Chunk<kMatrices, kTokenTiles>& to,
-                                            const LaneSource<kMatrices, kTokenTiles>& from, int chunk) {
-#pragma unroll
-    for (int n = 0; n < kTokenTiles; n++) {
+    // Weights of the chunk that h ends in, `columns` before its end. Whole 16-byte vectors are read while they start
+    // below h (the row stride covers them); what they hold beyond h is blanked, because 0 * NaN would reach the sums.
+    __device__ __forceinline__ void load_w_tail(Chunk<kMatrices>& to, int columns) const {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            const element_t* p = from.x[n] + chunk * kChunk + half * 32;
-            to.x[n][half] = gather_first(p, from.h - from.column(chunk, half));
-        }
-    }
-}
-
-// Weights of a chunk that lies wholly within h.
-template <int kMatrices, int kTokenTiles>
-__device__ __forceinline__ void load_w(Chunk<kMatrices, kTokenTiles>& to,
-                                       const LaneSource<kMatrices, kTokenTiles>& from, int chunk) {
+            const int count = columns - half * 32 - lane % 4 * 8;
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
+            for (int m = 0; m < kMatrices; m++) {
 #pragma unroll
-        for (int m = 0; m < kMatrices; m++) {
-#pragma unroll
-            for (int rows = 0; rows < 2; rows++)
-                to.w[m][half][rows] = ptx::ld_stream_v4(from.w[m][rows] + chunk * kChunk + half * 32);
-        }
-    }
-}
-
-// Weights of the chunk that h ends in. Whole 16-byte vectors are read while they start below h (the row stride covers
-// them); what they hold beyond h is blanked, because 0 * NaN would reach the sums.
-template <int kMatrices, int kTokenTiles>
-__device__ __forceinline__ void load_w_tail(Chunk<kMatrices, kTokenTiles>& to,
-                                            const LaneSource<kMatrices, kTokenTiles>& from, int chunk) {
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const int count = from.h - from.column(chunk, half);
-#pragma unroll
-        for (int m = 0; m < kMatrices; m++) {
-#pragma unroll
-            for (int rows = 0; rows < 2; rows++) {
-                uint4 v = make_uint4(0, 0, 0, 0);
-                if (count > 0) v = ptx::ld_stream_v4(from.w[m][rows] + chunk * kChunk + half * 32);
-                to.w[m][half][rows] = keep_first(v, count);
+                for (int rows = 0; rows < 2; rows++) {
+                    uint4 v = make_uint4(0, 0, 0, 0);
+                    if (count > 0) v = ptx::ld_stream_v4(w[m][rows] + half * 32);
+                    to.w[m][half][rows] = keep_first(v, count);
+                }
             }
         }
     }
-}
+
+    __device__ __forceinline__ void load_masks(Chunk<kMatrices>& to) {
+        load_masks_from_global(to.mask, masks, lane);
+        masks += kWarps * kMaskChunkBytes;
+    }
+
+    __device__ __forceinline__ void load_x(Tokens<kTokenTiles>& to) {
+#pragma unroll
+        for (int n = 0; n < kTokenTiles; n++) {
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+                to.x[n][half] = kVectorX ? ptx::ld_cached_v4(x[n] + half * 32) : gather_first(x[n] + half * 32, 8);
+            x[n] += kWarps * kChunk;
+        }
+    }
+
+    // x of the chunk that h ends in, zeros beyond.
+    __device__ __forceinline__ void load_x_tail(Tokens<kTokenTiles>& to, int columns) const {
+        for (int n = 0; n < kTokenTiles; n++) {
+            for (int half = 0; half < 2; half++)
+                to.x[n][half] = gather_first(x[n] + half * 32, columns - half * 32 - lane % 4 * 8);
+        }
+    }
+};
 
 // sums += one half chunk (16 rows x 32 columns) times x: two k-steps of 16.
 //   r: the lane's 8 registers, rows g: r[0..3], rows g + 8: r[4..7]
@@ -204,33 +196,59 @@ __device__ __forceinline__ void accumulate_masked(float (&sums)[kMasks + 1][kTok
     }
 }
 
-// Run use(stage) for units first, first + step, ... below end, loading one unit ahead when kStages is 2: the loads of a
-// unit are then in flight while the unit before is multiplied.
-template <int kStages, class Stage, class Load, class Use>
-__device__ __forceinline__ void pipeline(int first, int end, int step, Load load, Use use) {
+// Run use(stage) `count` times, each after its load(stage) and begin(). With two stages a load runs one unit ahead, so
+// that a unit's bytes are in flight while the unit before it is multiplied.
+//
+// NOTES
+//   begin() loads x, which comes from L1: it is issued ahead of the next unit's weight loads, back before the products
+//   start, and takes the registers of one unit only.
+template <int kStages, class Stage, class Load, class Begin, class Use>
+__device__ __forceinline__ void pipeline(int count, Load load, Begin begin, Use use) {
     static_assert(kStages == 1 || kStages == 2, "one or two register stages");
-    int unit = first;
-    if (unit >= end) return;
+    if (count <= 0) return;
     Stage a;
     if constexpr (kStages == 1) {
-        for (; unit < end; unit += step) {
-            load(a, unit);
+#pragma unroll 1
+        for (; count > 0; count--) {
+            load(a);
+            begin();
             use(a);
         }
     } else {
         Stage b;
-        load(a, unit);
-        for (;;) {
-            if (unit + step < end) load(b, unit + step);
+        load(a);
+#pragma unroll 1
+        for (; count > 2; count -= 2) {
+            begin();
+            load(b);
             use(a);
-            unit += step;
-            if (unit >= end) break;
-            if (unit + step < end) load(a, unit + step);
+            begin();
+            load(a);
             use(b);
-            unit += step;
-            if (unit >= end) break;
+        }
+        begin();
+        if (count == 2) load(b);
+        use(a);
+        if (count == 2) {
+            begin();
+            use(b);
         }
     }
+}
+
+// The chunks of one warp: `whole` of them within h, and whether it also takes the chunk that h ends in.
+struct WarpShare {
+    int first;  // whole chunks first, first + kWarps, ...
+    int whole;
+    bool tail;
+};
+__device__ __forceinline__ WarpShare warp_share(int h, int chunks_per_block) {
+    const int whole_chunks = h / kChunk;
+    const int begin = blockIdx.y * chunks_per_block, end = begin + chunks_per_block;
+    const int first = begin + static_cast<int>(threadIdx.x / 32);
+    const int whole = max(0, (min(end, whole_chunks) - first + kWarps - 1) / kWarps);
+    const int next = first + whole * kWarps;
+    return {first, whole, h % kChunk != 0 && next == whole_chunks && next < end};
 }
 
 // ---- from the warps' sums to y ---------------------------------------------------------------------------------------

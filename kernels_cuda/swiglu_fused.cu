@@ -28,7 +28,7 @@ struct Params {
     const element_t* x;      // [batch, h]
     element_t* y;            // [batch, d]
     uint8_t* workspace;      // see split_workspace_bytes; null when gridDim.y is 1
-    int h, d, batch;
+    int h, d, batch, chunks_per_block;
     int64_t w_row_stride;    // elements
     int activation;
 };
@@ -40,39 +40,37 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) swiglu_fu
 #else
     extern __shared__ float shared[];
 #endif
-    // 1. This warp's share of the chunks.
-    const int chunks = ceil_div(p.h, kChunk), whole_chunks = p.h / kChunk;
-    const int per_block = ceil_div(chunks, static_cast<int>(gridDim.y));
-    const int begin = blockIdx.y * per_block, end = min(begin + per_block, chunks);
+    // 1. This warp's share: chunks first, first + kWarps, ... of the block's range.
+    const WarpShare share = warp_share(p.h, p.chunks_per_block);
     const element_t* const w[2] = {p.gate, p.value};
-    const auto source = lane_source<2, kTokenTiles>(w, nullptr, p.x, blockIdx.x, p.d, p.h, p.batch, p.w_row_stride,
-                                                    chunks);
+    TileReader<2, kTokenTiles, kVectorX> reader(w, nullptr, p.x, blockIdx.x, share.first, p.d, p.h, p.batch,
+                                                p.w_row_stride);
 
     // 2. Both sums over that share.
+    Tokens<kTokenTiles> tokens;
     float sums[kSums][kTokenTiles][4] = {};
-    using Stage = Chunk<2, kTokenTiles>;
-    auto load = [&](Stage& stage, int chunk) {
-        if (chunk < whole_chunks) {
-            load_w(stage, source, chunk);
-            load_x<kVectorX>(stage, source, chunk);
-        } else {
-            load_w_tail(stage, source, chunk);
-            load_x_tail(stage, source, chunk);
-        }
+    auto load = [&](Chunk<2>& chunk) {
+        reader.load_w(chunk);
     };
-    auto use = [&](const Stage& stage) {
+    auto begin = [&] { reader.load_x(tokens); };
+    auto use = [&](const Chunk<2>& chunk) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
 #pragma unroll
             for (int m = 0; m < 2; m++) {
                 uint32_t r[8];
-                unpack_registers(r, stage.w[m][half][0], stage.w[m][half][1]);
-                multiply(sums[m], r, stage.x, half);
+                unpack_registers(r, chunk.w[m][half][0], chunk.w[m][half][1]);
+                multiply(sums[m], r, tokens.x, half);
             }
         }
     };
-    const int warp = threadIdx.x / 32;
-    pipeline<MGLU_STAGES, Stage>(begin + warp, end, kWarps, load, use);
+    pipeline<MGLU_STAGES, Chunk<2>>(share.whole, load, begin, use);
+    if (share.tail) {
+        Chunk<2> chunk;
+        reader.load_w_tail(chunk, p.h % kChunk);
+        reader.load_x_tail(tokens, p.h % kChunk);
+        use(chunk);
+    }
 
     // 3. Add the warps (and the blocks that share the tile), activate, store.
     reduce_and_store(sums, shared, p.workspace, blockIdx.x, gridDim.x, p.d, p.batch,
@@ -93,7 +91,8 @@ template <int kTokenTiles>
 int launch(const MgluArgs& a, void* stream) {
     const Params p = {static_cast<const element_t*>(a.w), static_cast<const element_t*>(a.w2),
                       static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
-                      static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch, a.w_row_stride, a.activation};
+                      static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch,
+                      ceil_div(ceil_div(a.h, kChunk), split(a)), a.w_row_stride, a.activation};
     const bool vector_x = aligned(a.x, 16) && (a.h % 8 == 0 || a.batch == 1);
     return launch_kernel(vector_x ? swiglu_fused<kTokenTiles, true> : swiglu_fused<kTokenTiles, false>,
                          dim3(tiles(a), split(a)), kThreads, reduction_bytes<kSums>(), stream, p);

@@ -44,6 +44,7 @@ inline float2 make_float2(float x, float y) { return {x, y}; }
 #define __syncthreads() simt::barrier(__FILE__ ":" CUDA_EMU_TEXT(__LINE__))
 
 using std::isfinite;
+using std::max;
 using std::min;
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __expf(float v) { return std::exp(v); }

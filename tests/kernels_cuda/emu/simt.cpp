@@ -92,7 +92,7 @@ struct Fiber {
 
 struct Warp {
     uint32_t waiting = 0, exited = 0;
-    char order[2];  // addresses for the race detector's happens-before edges, one per generation
+    char* order = nullptr;  // addresses for the race detector's happens-before edges, one per generation
     int generation = 0;
 };
 
@@ -116,7 +116,7 @@ struct Block {
     std::vector<Warp> warps;
     std::map<void*, Mbarrier> mbarriers;
     std::vector<BulkCopy*> copies;
-    char barrier_order[2];
+    char* barrier_order = nullptr;
     int barrier_generation = 0;
     int threads = 0, alive = 0, current = -1;
     long idle_polls = 0;
@@ -264,6 +264,9 @@ void run_block(Index3 grid, Index3 block_shape, Index3 block_index, size_t share
     block.threads = block.alive = threads;
     block.fibers.resize(threads);
     block.warps.resize((threads + 31) / 32);
+    char* const orders = static_cast<char*>(malloc(2 + 2 * block.warps.size()));
+    block.barrier_order = orders;
+    for (size_t i = 0; i < block.warps.size(); i++) block.warps[i].order = orders + 2 + 2 * i;
     if (!concurrent_blocks) acquire(&between_blocks);
     while (static_cast<int>(stacks.size()) < threads) stacks.push_back(new_stack());
     std::vector<int> all;
@@ -290,7 +293,9 @@ void run_block(Index3 grid, Index3 block_shape, Index3 block_index, size_t share
         if (__tsan_destroy_fiber && !concurrent_blocks) __tsan_destroy_fiber(block.fibers[index].tsan);
     }
     if (!block.copies.empty()) fail("%zu bulk copies still in flight when the block ended", block.copies.size());
-    if (!concurrent_blocks) free(shared);  // concurrent blocks: keep the address unique
+    if (concurrent_blocks) return;  // keep the addresses unique
+    free(shared);
+    free(orders);
 }
 
 }  // namespace

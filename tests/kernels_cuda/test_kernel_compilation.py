@@ -1,0 +1,55 @@
+"""Every kernel compiles for every architecture without spills; the main loop keeps to its instruction budget."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import sass
+from kernel_emulator import KERNELS
+
+needs_nvcc = pytest.mark.skipif(sass.nvcc() is None, reason="no nvcc on PATH or in the environment's wheels")
+needs_disassembler = pytest.mark.skipif(sass.nvdisasm() is None, reason="no nvdisasm on PATH or in the wheels")
+
+ARCHITECTURES = ("80", "90a", "100a", "120a")
+# Each kernel for each architecture, nm = 8 where registers are scarce; the bounds of nm for sm_90a.
+ONE_NM = {"flash_mglu_mma": 8, "flash_mglu_bulk": 4, "flash_mglu_packed": 4, "flash_mglu_paper": 8}
+KERNEL_NM = {**ONE_NM, "swiglu_fused": 1, "stream_read": 1}
+CUBINS = [(kernel, arch, nm) for kernel, nm in KERNEL_NM.items() for arch in ARCHITECTURES]
+CUBINS += [(kernel, "90a", nm) for kernel in ("flash_mglu_bulk", "flash_mglu_packed") for nm in (1, 8)]
+CUBINS += [(kernel, "90a", 16) for kernel in ("flash_mglu_bulk", "flash_mglu_packed", "flash_mglu_paper")]
+# Warp instructions per weight element of the fast path (batch up to 8, aligned x); the project's gate at nm = 8 is 0.40.
+BUDGETS = {1: 0.08, 2: 0.12, 3: 0.15, 4: 0.18, 5: 0.22, 6: 0.25, 7: 0.29, 8: 0.32, 16: 0.60}
+
+
+@needs_nvcc
+@pytest.mark.parametrize(("kernel", "arch", "nm"), CUBINS)
+def test_compiles_without_spills(kernel: str, arch: str, nm: int, tmp_path: Path) -> None:
+    bf16 = int(arch in ("80", "120a"))
+    kernels = sass.compile_cubin(kernel, arch, [f"MGLU_NM={nm}", f"MGLU_BF16={bf16}"], tmp_path / "kernel.cubin")
+    assert kernels
+    assert not [resources for resources in kernels if resources.spilled_bytes]
+
+
+@needs_nvcc
+@needs_disassembler
+@pytest.mark.parametrize("nm", BUDGETS)
+def test_instructions_per_weight_element_on_hopper(nm: int, tmp_path: Path) -> None:
+    cubin = tmp_path / "kernel.cubin"
+    kernels = sass.compile_cubin("flash_mglu_mma", "90a", [f"MGLU_NM={nm}", "MGLU_BF16=0"], cubin)
+    assert not [resources for resources in kernels if resources.spilled_bytes]
+    loops = sass.main_loops(cubin)
+    (loop,) = (loops[name] for name in loops if "ILi1ELb1E" in name)
+    assert loop.per_element(nm + 1) <= BUDGETS[nm], loop
+    loads = Counter({opcode: count for opcode, count in loop.opcodes.items() if opcode.startswith("LDG")})
+    wide = sum(count for opcode, count in loads.items() if ".128" in opcode)
+    narrow = sum(loads.values()) - wide
+    units = loop.count("HMMA") // (4 * (nm + 1))  # 64-column steps per iteration
+    assert wide == units * (4 + 2 + nm // 4)  # w, x, masks of four words
+    assert narrow == units * ((nm % 4 >= 2) + nm % 2)
+
+
+def test_inline_ptx_sits_in_one_header() -> None:
+    holders = [path.name for path in KERNELS.iterdir() if path.suffix in (".cu", ".cuh") and "asm" in path.read_text()]
+    assert holders == ["ptx.cuh"]
