@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mglubench.cli import runs, sweep, tools
+from mglubench.cli import kernels, runs, sweep, tools
 from mglubench.errors import MglubenchError
 
 EXIT_USAGE = 2
@@ -29,6 +29,9 @@ app.command("runs")(runs.runs)
 app.command("variants")(tools.variants)
 app.command("verify")(tools.verify)
 app.command("doctor")(tools.doctor)
+app.command("build")(kernels.build)
+app.command("inspect")(kernels.inspect)
+app.command("tune")(kernels.tune)
 
 
 def _version(wanted: bool) -> None:

@@ -25,14 +25,20 @@ GROUP = "mglubench.variants"
 # In the order of tables: the ceiling, the baselines, then MGLU from the slowest idea to the fastest.
 BUILT_IN = (
     "stream_read:StreamRead",
+    "cuda_kernels:StreamReadCuda",
     "torch_eager:LinearUnit",
     "torch_eager:SwiGLU",
     "torch_eager:SwiGLUMerged",
     "torch_compiled:SwiGLUCompiled",
+    "cuda_kernels:SwiGLUFused",
     "torch_eager:MGLUNaive",
     "torch_eager:MGLUPremasked",
     "torch_compiled:MGLUCompiled",
     "numba_cpu:MGLUNumbaCPU",
+    "cuda_kernels:FlashMGLUPaper",
+    "cuda_kernels:FlashMGLUPacked",
+    "cuda_kernels:FlashMGLUMma",
+    "cuda_kernels:FlashMGLUBulk",
 )
 
 
