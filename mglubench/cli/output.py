@@ -46,8 +46,10 @@ def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] =
     for line in heading:
         out.print(line, markup=False)
     for table in tables:
-        out.print()
+        out.print(f"\n{table.title}", style="bold", markup=False)
         out.print(to_rich(table))
+        for note in table.notes:
+            out.print(note, style="dim", markup=False)
 
 
 def print_json(value: Any) -> None:

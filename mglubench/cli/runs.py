@@ -11,17 +11,23 @@ from mglubench.cli import options
 from mglubench.cli.output import chosen_format, console, print_csv, print_json, print_tables
 
 RUNS_FOLDER = Path("runs")
+# Beyond this many settings nobody reads tables; --all prints them, and --csv, --json and --export hold every row.
+SETTINGS_SHOWN = 25
 
 
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     export: Annotated[Path | None, typer.Option(help="Also write all rows to this .parquet or .csv file.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help=f"Show all settings, not the first {SETTINGS_SHOWN}.")
+    ] = False,
     as_json: options.Json = False,
     as_csv: options.Csv = False,
     as_markdown: options.Markdown = False,
 ) -> None:
     """Print the tables of a stored run again."""
-    show_run(run, chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown), export=export)
+    form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
+    show_run(run, form, export=export, everything=everything)
 
 
 def runs(
@@ -41,16 +47,21 @@ def runs(
         console().print(f"no runs in {folder}; `mglubench sweep` makes one", markup=False)
 
 
-def show_run(folder: Path, form: str, *, footer: str = "", export: Path | None = None) -> None:
-    """Load a run, derive, and print it in the given format."""
+def show_run(
+    folder: Path, form: str, *, footer: str = "", export: Path | None = None, everything: bool = False
+) -> None:
+    """Load a run, derive, and print it in the given format; tables for the first settings unless ``everything``."""
     from mglubench.report.render import to_plain
     from mglubench.report.summary import heading
     from mglubench.report.tables import run_tables
     from mglubench.results.frame import export as export_frame
     from mglubench.results.frame import load
-    from mglubench.results.metrics import derive
+    from mglubench.results.metrics import derive, first_settings
 
-    frame = derive(load(folder, samples=True))
+    frame, settings = load(folder, samples=True), 0
+    if form in ("rich", "markdown") and export is None and not everything:
+        frame, settings = first_settings(frame, SETTINGS_SHOWN)
+    frame = derive(frame)
     rows = frame.drop(columns="samples_ns", errors="ignore")
     if export is not None:
         export_frame(rows, export)
@@ -63,5 +74,11 @@ def show_run(folder: Path, form: str, *, footer: str = "", export: Path | None =
         print_json({**document, "rows": rows.to_dict("records")})
         return
     print_tables(tables, form, heading=heading(frame))
+    if frame.empty:
+        planned = frame.attrs["run"]["cases"]
+        console(stderr=True).print(f"no case of {planned} is finished; continue with --resume", markup=False)
+    if settings > SETTINGS_SHOWN:
+        more = settings - SETTINGS_SHOWN
+        console(stderr=True).print(f"\n{more} more settings: --all shows them, --csv has every row", markup=False)
     if footer:
         console(stderr=True).print(f"\n{footer}", markup=False)

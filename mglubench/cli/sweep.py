@@ -39,7 +39,9 @@ def sweep(
     activation: Annotated[str | None, typer.Option(help="silu, gelu, relu. [default: silu]")] = None,
     mask: Annotated[str | None, typer.Option(help="bernoulli:P, ones, zeros. [default: bernoulli:0.5]")] = None,
     mode: Annotated[str | None, typer.Option(help="cold, hot, graph (CUDA). [default: cold]")] = None,
-    variants: Annotated[str | None, typer.Option(help="Names from `mglubench variants`. [default: all here]")] = None,
+    variants: Annotated[
+        str | None, typer.Option(help="Names; auto is all that run here, -NAME leaves one out. [default: auto]")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N. [default: CUDA if there is one]")] = None,
     config: Annotated[str | None, typer.Option(help="Sweep file, or the name of a shipped one (quick, paper).")] = None,
     target_noise: Annotated[str | None, typer.Option(help="Stop a case at this 95 % interval, relative.")] = None,

@@ -87,7 +87,7 @@ class Measurement:
     Attributes:
         status: ``ok``, ``wrong``, ``unavailable``, ``unsupported``, ``error``, ``oom``, ``timeout``, ``crash``,
             ``unstable``. reason: one line, empty if ok.
-        samples: latencies in nanoseconds, all that were taken and not discarded; empty unless ok.
+        samples: latencies in whole nanoseconds, all that were taken and not discarded; empty unless ok.
         stop: which stopping rule ended the sampling.
         overhead: seconds by purpose: ``prepare``, ``sampling`` (eviction included), ``check``, ``isolation``.
     """
@@ -95,7 +95,7 @@ class Measurement:
     case: Case
     status: str
     reason: str = ""
-    samples: list[float] = field(default_factory=list)
+    samples: list[int] = field(default_factory=list)
     stop: str = ""
     timer: str = ""
     discarded: int = 0

@@ -96,7 +96,7 @@ def _finish(session: Session, turn: _Turn, stop: str, together: int) -> Measurem
     return Measurement(
         turn.case,
         OK,
-        samples=[round(value, 1) for value in turn.samples],
+        samples=[round(value) for value in turn.samples],
         stop=stop,
         timer=prepared.timer,
         discarded=turn.discarded,

@@ -32,7 +32,7 @@ def median_interval(samples: Sequence[float] | FloatArray) -> tuple[float, float
     Fewer than six samples cannot reach 95 %: the interval is then the whole range.
     """
     ordered = np.sort(np.asarray(samples, dtype=np.float64))
-    low = _lower_rank(len(ordered))
+    low = lower_rank(len(ordered))
     return float(ordered[low]), float(ordered[len(ordered) - 1 - low])
 
 
@@ -46,7 +46,7 @@ def relative_half_width(samples: Sequence[float] | FloatArray) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _lower_rank(n: int) -> int:
+def lower_rank(n: int) -> int:
     """Largest 0-based rank k such that [k, n - 1 - k] covers the median with at least 95 %; 0 if none does."""
     tail, term, rank = 0.0, 0.5**n if n < 1000 else 0.0, 0
     if n >= 1000:

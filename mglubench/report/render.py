@@ -12,23 +12,18 @@ if TYPE_CHECKING:
 
 
 def to_rich(table: Table) -> rich.table.Table:
-    """For a terminal; rows marked best are bold, failed ones dim."""
+    """The grid of a table for a terminal, without title and notes; rows marked best are bold, failed ones dim."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown = RichTable(
-        title=Text(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
         shown.add_column(Text(column.title), justify="left" if column.text else "right", no_wrap=not column.text)
     for row in table.rows:
         best = bool(table.best and row.get(table.best))
         style = "bold green" if best else "dim" if row.get("status", "ok") != "ok" else ""
         shown.add_row(*(Text(cell) for cell in table.cells(row)), style=style)
-    if table.notes:
-        shown.caption = Text("\n".join(table.notes))
-        shown.caption_justify = "left"
     return shown
 
 

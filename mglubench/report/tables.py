@@ -112,6 +112,8 @@ def _paper_table(setting: Setting, rows: list[Row]) -> Table | None:
         if kernels:
             best = min(kernels, key=lambda row: float(row["latency_us"]))
             shown += _paper_ratio_rows(setting, nm, best)
+    if not shown:
+        return None
     columns = (
         Column("nm", "nm", lambda row: str(row["nm"] or "")),
         Column("figure", "figure", text("figure"), text=True),

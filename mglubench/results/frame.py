@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mglubench.errors import StoreError, UsageError
-from mglubench.measure.stats import median_interval
+from mglubench.measure.stats import lower_rank
 from mglubench.results.store import read_header, read_rows
 
 if TYPE_CHECKING:
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 CASE_COLUMNS = ("variant", "h", "d", "nm", "batch", "dtype", "activation", "mask", "mode", "device", "seed")
 LEDGER_PARTS = ("weights", "masks", "x", "y", "scratch", "total")
+_FIGURES = ("latency_", "bytes_", "flops", "gb_per_s", "error_", "overhead_")
+_NOTHING: dict[str, Any] = {
+    **{"key": "", "status": "", "reason": "", "layer": "", "samples": [], "discarded": 0, "stop": "", "timer": ""},
+    **{"case": dict.fromkeys(CASE_COLUMNS), "ledger": {}, "checks": [], "telemetry": {}},
+    "overhead": dict.fromkeys(("prepare", "sampling", "check", "isolation")),
+}
 
 
 def load(run: str | Path, *, samples: bool = False) -> pd.DataFrame:
@@ -41,7 +47,11 @@ def load(run: str | Path, *, samples: bool = False) -> pd.DataFrame:
     folder = Path(run)
     header = read_header(folder)
     records = list(_records(read_rows(folder), samples))
-    frame = pd.DataFrame.from_records(records) if records else pd.DataFrame(columns=["key", "status", *CASE_COLUMNS])
+    # Columns are there even if no row has a value for them: a run may be empty, or hold failures alone.
+    names = dict.fromkeys((*_record(_NOTHING, samples), *(name for record in records for name in record)))
+    # Column by column: several times faster than pandas' own reading of a list of dicts.
+    frame = pd.DataFrame({name: [record.get(name) for record in records] for name in names})
+    frame = frame.astype({name: float for name in names if name.startswith(_FIGURES)})
     frame.attrs["run"] = {**header, "folder": str(folder)}
     return frame
 
@@ -106,7 +116,8 @@ def _latency(samples: list[float]) -> dict[str, float | None]:
     if not samples:
         return dict.fromkeys(names)
     ordered = sorted(samples)
-    low, high = median_interval(ordered)
+    rank = lower_rank(len(ordered))
+    low, high = ordered[rank], ordered[len(ordered) - 1 - rank]
     values = (_quantile(ordered, 0.5), _quantile(ordered, 0.05), _quantile(ordered, 0.95), low, high)
     return {name: value / 1e3 for name, value in zip(names, values, strict=True)}
 

@@ -40,6 +40,17 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
+def first_settings(frame: pd.DataFrame, most: int) -> tuple[pd.DataFrame, int]:
+    """The rows of the first ``most`` settings, with all ceilings and failures, and how many settings there are."""
+    numbers = frame.groupby(SETTING, sort=False).ngroup()
+    count = int(numbers.max()) + 1 if len(numbers) else 0
+    if count <= most:
+        return frame, count
+    kept = frame[(numbers < most) | (frame["layer"] == "read") | (frame["status"] != "ok")]
+    kept.attrs = dict(frame.attrs)
+    return kept, count
+
+
 def ceiling_by_device(frame: pd.DataFrame) -> dict[str, float]:
     """Measured read bandwidth in GB/s per device: the best cold reading of a ``read`` layer, empty if none was made."""
     reads = frame[(frame["layer"] == "read") & (frame["status"] == "ok") & (frame["mode"] == "cold")]

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import orjson
 from filelock import FileLock, Timeout
 
 from mglubench.errors import StoreError, UsageError
@@ -172,7 +173,7 @@ def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
             if read > whole:
                 return
             try:
-                row = json.loads(line)
+                row = orjson.loads(line)
             except ValueError as error:
                 raise StoreError(f"{path}, line {number}: damaged row: {error}") from None
             yield row

@@ -60,9 +60,9 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
         UsageError: an unknown variant, or shapes beyond this machine's memory.
         UnavailableError: a device that is not here.
     """
-    if spec.variants != ("auto",):
-        for name in spec.variants:
-            get_variant(name)
+    for name in spec.variants:
+        if name != "auto":
+            get_variant(name.removeprefix("-"))
     description = session.describe(spec.device)
     devices = tuple(description["devices"])
     kinds = sorted({device_kind(device) for device in devices})
@@ -80,8 +80,7 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
     _refuse_absurd(cases, description)
     if resolved.ceiling:
         cases = ceiling_cases(resolved, description) + cases
-    asked = spec.variants if spec.variants != ("auto",) else ()
-    return Plan(resolved, cases, description, {k: v for k, v in absent.items() if k not in asked})
+    return Plan(resolved, cases, description, {k: v for k, v in absent.items() if k not in resolved.variants})
 
 
 def ceiling_cases(spec: SweepSpec, description: dict[str, Any]) -> list[Case]:

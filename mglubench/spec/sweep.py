@@ -48,7 +48,8 @@ class SweepSpec:
 
     Attributes:
         name: shown in headings and used for the run folder.
-        shapes: pairs (h, d). variants: names, or ``auto`` for all that the device can run.
+        shapes: pairs (h, d). variants: names; ``auto`` stands for all that the device can run, ``-NAME`` leaves
+            one out.
         ceiling: also read a large buffer once per device, so that bandwidths can be given as a share of it.
     """
 
@@ -86,12 +87,17 @@ class SweepSpec:
                 raise UsageError(f"--{axis} is empty; give at least one value")
 
     def resolve(self, *, device: str, dtype: str, variants: tuple[str, ...]) -> SweepSpec:
-        """Replace every ``auto`` by what this machine offers."""
+        """Replace every ``auto`` by what this machine offers, and drop the variants that are named as ``-NAME``."""
+        named = [name for entry in self.variants for name in (variants if entry == "auto" else (entry,))]
+        dropped = {name.removeprefix("-") for name in named if name.startswith("-")}
+        kept = tuple(name for name in named if name not in dropped and not name.startswith("-"))
+        if not kept:
+            raise UsageError(f"no variant is left of {','.join(self.variants)}")
         return dataclasses.replace(
             self,
             device=tuple(device if name == "auto" else name for name in self.device),
             dtype=tuple(dtype if name == "auto" else name for name in self.dtype),
-            variants=variants if self.variants == AUTO else self.variants,
+            variants=kept,
         )
 
     def cases(self, has_masks: Callable[[str], bool]) -> list[Case]:

@@ -1,0 +1,125 @@
+"""Measure what the project promises about speed, and say which promises hold. Run by ``make bench`` on a quiet machine.
+
+The promises are for two CPU cores; the tests assert no times. Exit code 1 if one does not hold.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from mglubench import load
+from mglubench.results.metrics import derive
+from mglubench.results.store import SCHEMA
+
+MGLUBENCH = str(Path(sys.executable).with_name("mglubench"))
+ROWS = 100_000
+
+
+def main() -> int:
+    """Print one line per promise; 1 if any fails."""
+    with tempfile.TemporaryDirectory() as scratch:
+        results = [*main_job(Path(scratch)), *narrow_weights(Path(scratch)), help_time(), *big_store(Path(scratch))]
+    for holds, words in results:
+        print(f"{'holds' if holds else 'FAILS'}  {words}")
+    return 0 if all(holds for holds, _ in results) else 1
+
+
+def main_job(scratch: Path) -> list[tuple[bool, str]]:
+    """The main job itself: how long it takes, and the speed-ups that it shows."""
+    seconds, frame = sweep(scratch / "main", "--dtype", "float32")
+    ours = frame[frame["variant"] == "mglu-numba-cpu"].set_index("nm")
+    torch_glu = frame[(frame["layer"] == "glu") & (frame["status"] == "ok")]["latency_us"].min()
+    results = [promise("main job, seconds", seconds, below=60.0)]
+    for nm, floor in ((1, 1.7), (8, 1.0)):
+        over_glu = torch_glu / ours.loc[nm, "latency_us"]
+        results.append(promise(f"mglu-numba-cpu over the fastest GLU, nm={nm}", over_glu, above=floor))
+    for nm, floor in ((1, 30.0), (8, 200.0)):
+        results.append(promise(f"mglu-numba-cpu over mglu-naive, nm={nm}", ours.loc[nm, "vs_naive"], above=floor))
+    isolation = frame["overhead_isolation_s"].mean() * 1e3
+    check = frame["overhead_check_s"].mean() * 1e3
+    results.append((True, f"isolation costs {isolation:.0f} ms per case, both checks {check:.0f} ms (stated, no promise)"))
+    return results
+
+
+def narrow_weights(scratch: Path) -> list[tuple[bool, str]]:
+    """16-bit weights must beat fp32 weights."""
+    dtypes = "float32,bfloat16,float16"
+    _, frame = sweep(scratch / "narrow", "--dtype", dtypes, "--variants", "mglu-numba-cpu", "--max-seconds", "2")
+    latency = frame[frame["layer"] == "mglu"].set_index(["dtype", "nm"])["latency_us"]
+    return [
+        promise(f"{dtype} over float32 weights, nm={nm}", latency["float32", nm] / latency[dtype, nm], above=1.0)
+        for dtype in ("bfloat16", "float16")
+        for nm in (1, 2, 4, 8)
+    ]
+
+
+def help_time() -> tuple[bool, str]:
+    """The median of five cold starts."""
+    times = sorted(timed(MGLUBENCH, "--help") for _ in range(5))
+    return promise("--help, seconds", times[2], below=0.5)
+
+
+def big_store(scratch: Path) -> list[tuple[bool, str]]:
+    """A store of a hundred thousand rows: load it, derive, render all tables."""
+    folder = scratch / "big"
+    write_big_store(folder)
+    start = time.perf_counter()
+    frame = load(folder)
+    loaded = time.perf_counter() - start
+    assert len(frame) == ROWS
+    report = timed(MGLUBENCH, "report", str(folder))
+    return [promise(f"load {ROWS} rows, seconds", loaded, below=5.0), promise("report them, seconds", report, below=5.0)]
+
+
+def sweep(out: Path, *options: str) -> tuple[float, object]:
+    """One sweep of the main job's shape; seconds, and its derived frame."""
+    seconds = timed(MGLUBENCH, "sweep", "--h", "2048", "--d", "8192", "--nm", "1,2,4,8", "--out", str(out), *options)
+    return seconds, derive(load(out, samples=True))
+
+
+def timed(*command: str) -> float:
+    """Wall seconds of a command that must succeed."""
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def promise(words: str, value: float, *, below: float | None = None, above: float | None = None) -> tuple[bool, str]:
+    """Whether a bound holds, in words."""
+    if below is not None:
+        return value < below, f"{words}: {value:.2f}, promised below {below:g}"
+    return value >= (above or 0.0), f"{words}: {value:.2f}, promised at least {above:g}"
+
+
+def write_big_store(folder: Path) -> None:
+    """Rows as a sweep writes them, from a small fake sweep repeated over seeds."""
+    seed_run = folder.with_name("seed")
+    subprocess.run(
+        [MGLUBENCH, "sweep", "--executor", "fake", "--no-ceiling", "--out", str(seed_run)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    rows = [json.loads(line) for line in (seed_run / "rows.jsonl").read_text().splitlines()]
+    header = json.loads((seed_run / "run.json").read_text())
+    assert header["schema"] == SCHEMA
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({**header, "cases": ROWS}))
+    generator = random.Random(0)
+    with (folder / "rows.jsonl").open("w") as file:
+        for number in range(ROWS):
+            row = rows[number % len(rows)]
+            row["case"]["seed"] = number // len(rows)
+            row["key"] = f"{row['key'].rpartition('/')[0]}/seed{row['case']['seed']}"
+            row["samples"] = [round(value * generator.uniform(0.98, 1.02), 1) for value in row["samples"]]
+            file.write(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
