@@ -15,6 +15,7 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,28 @@ INT_LISTS = ("h", "d", "nm", "batch")
 TEXT_LISTS = ("dtype", "activation", "mask", "mode", "variants", "device")
 MEASURE_KEYS = tuple(field.name for field in dataclasses.fields(MeasureSettings))
 INT_KEYS = ("seed", "min_samples", "max_samples")
+# Keys that are right or wrong only together.
+JUDGED_WITH = {
+    "h": ("d", "shape"),
+    "d": ("h", "shape"),
+    "min_samples": ("max_samples",),
+    "max_samples": ("min_samples",),
+}
 KNOWN = ("name", "shape", "seed", "ceiling", *INT_LISTS, *TEXT_LISTS, *MEASURE_KEYS)
 
 
 def find_sweep(name: str) -> Path:
     """A path, or the name of a sweep that ships with mglubench (``paper`` or ``sweeps/paper.toml``)."""
     path = Path(name)
-    if path.is_file():
-        return path
+    # A name that is too long for the file system is not there either.
+    with suppress(OSError):
+        if path.is_file():
+            return path
     shipped = data_folder("sweeps")
     candidate = shipped / f"{path.name.removesuffix('.toml')}.toml"
-    if candidate.is_file() and path.parent in (Path(), Path("sweeps")):
-        return candidate
     names = sorted(file.stem for file in shipped.glob("*.toml"))
+    if candidate.stem in names and path.parent in (Path(), Path("sweeps")):
+        return candidate
     raise UsageError(f"no sweep file {name!r}; shipped sweeps: {', '.join(names)}")
 
 
@@ -51,14 +61,15 @@ def read_sweep(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {_lowered(str(error))}") from None
+        end = f"at line {max(1, len(text.splitlines()))}, the end"
+        raise ConfigError(f"{path}: {_lowered(str(error)).replace('at end of document', end)}") from None
     for key in values:
         if key not in KNOWN:
             raise ConfigError(f"{path}, line {_line_of(text, key)}: unknown key {key!r}; {near(key, KNOWN)}")
     values.setdefault("name", path.stem)
     for key, value in values.items():
         try:
-            build_spec({key: value} if key not in ("h", "d") else {"h": values.get("h", 1), "d": values.get("d", 1)})
+            build_spec({key: value} | {name: values[name] for name in JUDGED_WITH.get(key, ()) if name in values})
         except UsageError as error:
             raise ConfigError(f"{path}, line {_line_of(text, key)}: key {key!r}: {error}") from None
     return values
@@ -120,6 +131,8 @@ def _number(value: Any, key: str) -> int | float:
     if key in INT_KEYS:
         return parse_int(value, key)
     try:
+        if isinstance(value, bool):
+            raise TypeError
         return float(value)
     except (TypeError, ValueError):
         raise UsageError(f"{key} must be a number, got {value!r}") from None
