@@ -1,7 +1,7 @@
 """Compile kernel sources with g++ and run them on the CPU, one fiber per CUDA thread.
 
-Host emulation of kernel source, not a GPU run: it checks arithmetic, indexing and synchronisation against the documented
-semantics of CUDA and PTX, never speed.
+Host emulation of kernel source, not a GPU run: it checks arithmetic, indexing and synchronisation against the
+documented semantics of CUDA and PTX, never speed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ KERNELS = ROOT / "kernels_cuda"
 EMU = Path(__file__).resolve().parent / "emu"
 CACHE = Path(tempfile.gettempdir()) / f"mglubench-emulation-{os.getuid()}"
 
-SANITIZERS = {"": [], "asan": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], "tsan": ["-fsanitize=thread"]}
+SANITIZERS = {
+    "": [],
+    "asan": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "tsan": ["-fsanitize=thread"],
+}
 SILU, GELU, RELU = 0, 1, 2
 ORDERS = {"forward": 0, "reverse": 1, "random": 2}
 LAYOUTS = {"flash_mglu_paper": "bytes", "flash_mglu_packed": "row-1024", "flash_mglu_mma": "mma-16x64"}
@@ -115,7 +119,7 @@ def build(library: Library) -> Path:
 
 
 def run(library: Library, problems: list[Problem]) -> list[list[np.ndarray]]:
-    """y of every launch of every problem, as float64 [batch, d]. Raises EmulationError, or AssertionError on a status."""
+    """y of every launch of every problem, float64 [batch, d]. Raises EmulationError, or AssertionError on a status."""
     results = run_statuses(library, problems)
     for problem, (status, _) in zip(problems, results, strict=True):
         assert status == 0, f"{library}: status {status} for d={problem.w.shape[0]} h={problem.w.shape[1]}"

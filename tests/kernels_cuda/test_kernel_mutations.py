@@ -23,36 +23,84 @@ WRONG_ARITHMETIC = {
     "k-steps of x swapped": (MMA, "mma_tile.cuh", "x[n][half].z, x[n][half].w", "x[n][half].w, x[n][half].z"),
     "output row of the lower half": (MMA, "mma_tile.cuh", "8 * (q / 2), token_tile", "8 * (q % 2), token_tile"),
     "gate and value swapped": (MMA, "mma_tile.cuh", "gate = 0.5f * (t - sum", "gate = 0.5f * (t + sum"),
-    "tail one element short": (MMA, "mma_tile.cuh", "columns - half * 32 - lane % 4 * 8);\n        }\n    }\n};",
-                               "columns - half * 32 - lane % 4 * 8 - 1);\n        }\n    }\n};"),
+    "tail one element short": (
+        MMA,
+        "mma_tile.cuh",
+        "columns - half * 32 - lane % 4 * 8);\n        }\n    }\n};",
+        "columns - half * 32 - lane % 4 * 8 - 1);\n        }\n    }\n};",
+    ),
     "tail of w not blanked": (MMA, "mma_tile.cuh", "= keep_first(v, count);", "= v;"),
     "one chunk dropped": (MMA, "mma_tile.cuh", "- first + kWarps - 1) / kWarps", "- first + kWarps - 2) / kWarps"),
     "tail taken by every warp": (MMA, "mma_tile.cuh", "next == whole_chunks && next < end", "next > 0"),
-    "last register stage dropped": (MMA, "mma_tile.cuh", "if (count == 2) use(b);", ""),
-    "a token beyond the batch stored": (MMA, "mma_tile.cuh", "min(n * 8 + group, batch - 1)", "max(n * 8 + group - 1, 0)"),
+    "last register stage dropped": (MMA, "mma_tile.cuh", "begin();\n            use(b);", "begin();"),
+    "a token beyond the batch stored": (
+        MMA,
+        "mma_tile.cuh",
+        "min(n * 8 + group, batch - 1)",
+        "max(n * 8 + group - 1, 0)",
+    ),
     "bit of the next element": (PACKED, "flash_mglu_packed.cu", ">> (8 * u + e) & 1", ">> (8 * u + (e ^ 1)) & 1"),
-    "vector of the next quarter": (PACKED, "flash_mglu_packed.cu", "chunk * kChunk + u * 256;", "chunk * kChunk + (u ^ 1) * 256;"),
+    "vector of the next quarter": (
+        PACKED,
+        "flash_mglu_packed.cu",
+        "chunk * kChunk + u * 256;",
+        "chunk * kChunk + (u ^ 1) * 256;",
+    ),
     "value and gate swapped": (PAPER, "flash_mglu_paper.cu", "sums[2 * i + 1] += product", "sums[2 * i] += product"),
-    "mask of the wrong neighbour": (PAPER, "flash_mglu_paper.cu", "bits >> (8 * kMaskBytes)", "bits >> (8 * kMaskBytes - 1)"),
-}  # fmt: skip
+    "mask of the wrong neighbour": (
+        PAPER,
+        "flash_mglu_paper.cu",
+        "bits >> (8 * kMaskBytes)",
+        "bits >> (8 * kMaskBytes - 1)",
+    ),
+}
 
 BROKEN_SYNCHRONISATION = {
     "no barrier before the sums are read": (
-        MMA, "mma_tile.cuh", "sums[i][n][q];\n        }\n        __syncthreads();", "sums[i][n][q];\n        }\n"),
+        MMA,
+        "mma_tile.cuh",
+        "sums[i][n][q];\n        }\n        __syncthreads();",
+        "sums[i][n][q];\n        }\n",
+    ),
     "no barrier before the sums are overwritten": (MMA, "mma_tile.cuh", "if (n > 0) __syncthreads();", ""),
     "barrier for half of the warps only": (
-        MMA, "mma_tile.cuh", "if (n > 0) __syncthreads();", "if (warp < 2) __syncthreads();"),
+        MMA,
+        "mma_tile.cuh",
+        "if (n > 0) __syncthreads();",
+        "if (warp < 2) __syncthreads();",
+    ),
     "no wait for the copies": (
-        BULK, "flash_mglu_bulk.cu", "* kChunk);\n                ptx::mbarrier_wait_parity(&bars[stage], parity);", "* kChunk);"),
+        BULK,
+        "flash_mglu_bulk.cu",
+        "* kChunk);\n                ptx::mbarrier_wait_parity(&bars[stage], parity);",
+        "* kChunk);",
+    ),
     "parity never flips": (BULK, "flash_mglu_bulk.cu", "parity ^= 1;", ""),
-    "refilled before it is read": (BULK, "flash_mglu_bulk.cu", "const uint8_t* const from = ring + stage * kStageBytes;",
-        "const uint8_t* const from = ring + (stage + 1) % kRing * kStageBytes;"),
+    "refilled before it is read": (
+        BULK,
+        "flash_mglu_bulk.cu",
+        "const uint8_t* const from = ring + stage * kStageBytes;",
+        "const uint8_t* const from = ring + (stage + 1) % kRing * kStageBytes;",
+    ),
     "bytes announced without the masks": (
-        BULK, "flash_mglu_bulk.cu", "kTileRows * row_bytes + mask_bytes", "kTileRows * row_bytes"),
+        BULK,
+        "flash_mglu_bulk.cu",
+        "kTileRows * row_bytes + mask_bytes",
+        "kTileRows * row_bytes",
+    ),
     "more bytes announced than copied": (
-        BULK, "flash_mglu_bulk.cu", "kTileRows * row_bytes + mask_bytes", "kTileRows * row_bytes + mask_bytes + 16"),
-    "mbarrier not initialised": (BULK, "flash_mglu_bulk.cu", "s < kRing; s++) ptx::mbarrier_init", "s < 1; s++) ptx::mbarrier_init"),
-}  # fmt: skip
+        BULK,
+        "flash_mglu_bulk.cu",
+        "kTileRows * row_bytes + mask_bytes",
+        "kTileRows * row_bytes + mask_bytes + 16",
+    ),
+    "mbarrier not initialised": (
+        BULK,
+        "flash_mglu_bulk.cu",
+        "s < kRing; s++) ptx::mbarrier_init",
+        "s < 1; s++) ptx::mbarrier_init",
+    ),
+}
 
 
 def _reject(kernel: str, patch: tuple[str, str, str], sanitizer: str = "", **options: object) -> None:
@@ -92,7 +140,10 @@ def test_broken_split_is_found(bug: str) -> None:
 @pytest.mark.parametrize(
     ("kernel", "patch"),
     [
-        (MMA, ("mma_tile.cuh", "min(tile * kTileRows + rows * 8 + group, d - 1)", "tile * kTileRows + rows * 8 + group")),
+        (
+            MMA,
+            ("mma_tile.cuh", "min(tile * kTileRows + rows * 8 + group, d - 1)", "tile * kTileRows + rows * 8 + group"),
+        ),
         (MMA, ("mma_tile.cuh", "if (count > 0) v =", "v =")),
         (MMA, ("flash_mglu_mma.cu", "(a.h % 8 == 0 || a.batch == 1)", "true")),
         (BULK, ("flash_mglu_bulk.cu", "min(at.tile * kTileRows + lane, p.d - 1)", "at.tile * kTileRows + lane")),
@@ -107,9 +158,13 @@ def test_reads_out_of_bounds_are_found(kernel: str, patch: tuple[str, str, str])
 RACES = {
     "counter without ordering": (MMA, "ptx.cuh", "__ATOMIC_ACQ_REL", "__ATOMIC_RELAXED"),
     "plain addition instead of an atomic": (
-        PAPER, "ptx.cuh", "float old, next;", "*p += v;\n    return;\n    float old, next;"),
+        PAPER,
+        "ptx.cuh",
+        "float old, next;",
+        "*p += v;\n    return;\n    float old, next;",
+    ),
     "sums area reused too early": (BULK, "flash_mglu_bulk.cu", "__syncthreads();  // the sums area is free again", ""),
-}  # fmt: skip
+}
 
 
 @pytest.mark.skipif(skip_reason("tsan") is not None, reason=str(skip_reason("tsan")))

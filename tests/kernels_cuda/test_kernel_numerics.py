@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from kernel_emulator import RELU, Library, Problem, reference, rounded, run, run_statuses, skip_reason
-from problems import ACTIVATIONS, MASKED, ORDERS, assert_close, check, covering_problems, integer_problem, random_problem
+from problems import (
+    ACTIVATIONS,
+    MASKED,
+    ORDERS,
+    assert_close,
+    check,
+    covering_problems,
+    integer_problem,
+    random_problem,
+)
 
 pytestmark = pytest.mark.skipif(skip_reason() is not None, reason=str(skip_reason()))
 

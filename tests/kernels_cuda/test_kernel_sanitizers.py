@@ -45,7 +45,7 @@ def test_stream_read_stays_in_bounds_and_aligned() -> None:
 @pytest.mark.parametrize("kernel", [*MASKED, "swiglu_fused"])
 def test_threads_of_a_block_do_not_race(kernel: str) -> None:
     nm = 0 if kernel == "swiglu_fused" else 2
-    problems = [integer_problem(17, 600, 2, nm, False, seed=s, order=ORDERS[s], split_k=2) for s in range(3)]
+    problems = [integer_problem(17, 330, 2, nm, False, seed=s, order=ORDERS[s], split_k=2) for s in range(3)]
     check(Library(kernel, max(nm, 1), sanitizer="tsan"), problems)
 
 
@@ -53,5 +53,7 @@ def test_threads_of_a_block_do_not_race(kernel: str) -> None:
 @pytest.mark.parametrize("kernel", [*MASKED, "swiglu_fused"])
 def test_blocks_of_a_grid_do_not_race(kernel: str) -> None:
     nm = 0 if kernel == "swiglu_fused" else 1
-    problems = [integer_problem(9, 200, 1, nm, False, seed=1, split_k=3, order=o, concurrent_blocks=True) for o in ORDERS]
+    problems = [
+        integer_problem(9, 200, 1, nm, False, seed=1, split_k=3, order=o, concurrent_blocks=True) for o in ORDERS
+    ]
     check(Library(kernel, max(nm, 1), sanitizer="tsan"), problems)
