@@ -1,0 +1,91 @@
+"""What the Numba CUDA kernels need and Numba does not offer: 16-byte loads, and halves as bits, as LLVM intrinsics.
+
+Weights and x travel as integers (int16 bits of fp16 or bf16) or as fp32, so that no array of a 16-bit float type is
+needed. ``intrinsics`` takes the target's decorator and types: the same code is built for CUDA, and by the tests for the
+CPU, where its results can be checked without a GPU.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+
+class Primitives(NamedTuple):
+    """Functions that a kernel calls; the tests' simulator has Python twins of them.
+
+    Attributes:
+        load4: ``(array of int32, index) -> 4 x int32`` from a 16-byte aligned place.
+        half_to_float, float_to_half: int16 bits of fp16 to and from float32.
+        bits_to_float, float_to_bits: int32 bits to and from float32.
+        shuffle: ``(value, distance)``: a float32 of the lane ``distance`` above in the warp.
+    """
+
+    load4: Any
+    half_to_float: Any
+    float_to_half: Any
+    bits_to_float: Any
+    float_to_bits: Any
+    shuffle: Any
+
+
+@cache
+def cuda_primitives() -> Primitives:
+    """For kernels compiled for a GPU."""
+    from numba import cuda
+    from numba.core import types
+    from numba.cuda.extending import intrinsic
+
+    @cuda.jit(device=True, inline="always")  # type: ignore[untyped-decorator]
+    def shuffle(value, distance):  # type: ignore[no-untyped-def]
+        return cuda.shfl_down_sync(0xFFFFFFFF, value, distance)
+
+    return Primitives(*intrinsics(intrinsic, types), shuffle)
+
+
+def intrinsics(intrinsic: Any, types: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """``load4``, ``half_to_float``, ``float_to_half``, ``bits_to_float``, ``float_to_bits`` for one Numba target."""
+    from llvmlite import ir
+
+    i16, i32, f16, f32 = ir.IntType(16), ir.IntType(32), ir.HalfType(), ir.FloatType()
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def load4(typingctx: Any, array: Any, index: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            data = context.make_array(signature.args[0])(context, builder, args[0]).data
+            place = builder.bitcast(builder.gep(data, [args[1]]), ir.VectorType(i32, 4).as_pointer())
+            vector = builder.load(place, align=16)
+            parts = [builder.extract_element(vector, i32(lane)) for lane in range(4)]
+            return context.make_tuple(builder, signature.return_type, parts)
+
+        return types.UniTuple(types.int32, 4)(array, types.int64), codegen
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def half_to_float(typingctx: Any, bits: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.fpext(builder.bitcast(args[0], f16), f32)
+
+        return types.float32(types.int16), codegen
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def float_to_half(typingctx: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.bitcast(builder.fptrunc(args[0], f16), i16)
+
+        return types.int16(types.float32), codegen
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def bits_to_float(typingctx: Any, bits: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], f32)
+
+        return types.float32(types.int32), codegen
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def float_to_bits(typingctx: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], i32)
+
+        return types.int32(types.float32), codegen
+
+    return load4, half_to_float, float_to_half, bits_to_float, float_to_bits

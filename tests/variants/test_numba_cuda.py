@@ -1,0 +1,184 @@
+"""The Numba CUDA kernels without a GPU: simulated against float64, compiled for four architectures.
+
+The simulator runs the kernels' Python source with twins of the LLVM primitives; the primitives themselves are compiled
+for the CPU and checked there; a compiled kernel's arithmetic on a GPU is what the marked test checks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mglubench.spec.case import Case
+from mglubench.spec.tolerance import TOLERANCES
+from mglubench.variants import numba_cuda_kernels as kernels
+from mglubench.variants.cuda_toolchain import find_tool
+from mglubench.variants.registry import get_variant
+
+HERE = Path(__file__).resolve().parent
+NAMES = ("mglu-numba-naive", "mglu-numba-splitk", "mglu-numba-packed")
+CAPABILITIES = ((8, 0), (9, 0), (10, 0), (12, 0))
+
+# Odd sizes, every dtype, activation and kind of nm (a pair, a single one, fours and both, more than eight), every mask.
+CASES = [
+    Case("naive", 37, 9, 3, 2, "float16", "silu", "bernoulli:0.5"),
+    Case("naive", 16, 3, 9, 1, "bfloat16", "gelu", "bernoulli:0.1"),
+    Case("naive", 5, 2, 1, 1, "float32", "relu", "ones"),
+    Case("splitk", 90, 5, 2, 2, "float16", "gelu", "bernoulli:0.5"),
+    Case("splitk", 33, 3, 1, 1, "bfloat16", "silu", "zeros"),
+    Case("splitk", 64, 4, 16, 1, "float32", "silu", "bernoulli:0.5"),
+    Case("packed", 1100, 2, 7, 1, "float16", "silu", "bernoulli:0.5"),
+    Case("packed", 71, 3, 1, 2, "bfloat16", "gelu", "bernoulli:0.5"),
+    Case("packed", 1024, 1, 2, 1, "float32", "relu", "bernoulli:0.5"),
+    Case("packed", 300, 1, 4, 1, "float16", "silu", "ones"),
+]
+
+
+@pytest.fixture(scope="module")
+def simulated() -> dict[str, float]:
+    """Relative errors of all cases, from one process with the simulator."""
+    program = HERE / "numba_simulator_program.py"
+    cases = json.dumps([case.to_dict() for case in CASES])
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
+    done = subprocess.run(
+        [sys.executable, str(program), cases], env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    errors: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return errors
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.key)
+def test_simulated_kernel_agrees_with_float64(simulated: dict[str, float], case: Case) -> None:
+    limit = 0.0 if case.mask in ("ones", "zeros") else TOLERANCES[case.dtype].relative
+    assert simulated[case.key] <= limit
+
+
+def signature(kernel: str, special: kernels.Special) -> Any:
+    from numba import types
+
+    element = types.float32 if special.dtype == "float32" else types.int16
+    mask = types.uint8 if special.nm <= 8 else types.int16
+    matrix, flat = types.Array(element, 2, "C"), types.Array(types.int32, 1, "C")
+    masks, partial = types.Array(mask, 2, "C"), types.Array(types.float32, 3, "C")
+    return {
+        "naive": types.void(matrix, masks, matrix, matrix),
+        "splitk_sums": types.void(matrix, masks, matrix, partial, types.int64),
+        "splitk_activate": types.void(partial, matrix),
+        "packed": types.void(flat, flat, flat, matrix, types.int64),
+    }[kernel]
+
+
+def compile_ptx(kernel: str, special: kernels.Special, capability: tuple[int, int]) -> str:
+    from numba import cuda
+
+    from mglubench.variants.numba_cuda_ir import cuda_primitives
+
+    function = getattr(kernels, kernel)(special, cuda_primitives())
+    try:
+        ptx, _ = cuda.compile_ptx(function, signature(kernel, special), device=False, cc=capability)
+    except Exception as error:
+        if type(error).__name__ in ("NvvmSupportError", "CudaSupportError"):
+            pytest.skip(f"no NVVM library: {error}")
+        raise
+    return str(ptx)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("kernel", ["naive", "splitk_sums", "splitk_activate", "packed"])
+def test_kernel_compiles_without_a_gpu(kernel: str, capability: tuple[int, int], tmp_path: Path) -> None:
+    ptx = compile_ptx(kernel, kernels.Special(8, "float16", "silu"), capability)
+    assert f".target sm_{capability[0]}{capability[1]}" in ptx
+    assemble(ptx, capability, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("nm", [1, 3, 8, 16])
+def test_packed_kernel_loads_16_bytes_and_keeps_its_sums_in_registers(nm: int, dtype: str, tmp_path: Path) -> None:
+    ptx = compile_ptx("packed", kernels.Special(nm, dtype, "gelu"), (9, 0))
+    assert ptx.count("ld.global.v4.") >= 2
+    assert ".local" not in ptx
+    assert "spill" not in assemble(ptx, (9, 0), tmp_path).replace("0 bytes spill", "")
+
+
+def assemble(ptx: str, capability: tuple[int, int], folder: Path) -> str:
+    """What ptxas -v says; it must accept the PTX."""
+    ptxas = find_tool("ptxas")
+    if ptxas is None:
+        return ""
+    source = folder / "kernel.ptx"
+    source.write_text(ptx)
+    target = f"-arch=sm_{capability[0]}{capability[1]}"
+    command = [str(ptxas), "-v", target, str(source), "-o", str(folder / "kernel.cubin")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-1000:]
+    return done.stderr
+
+
+def test_primitives_are_right_where_a_cpu_can_run_them() -> None:
+    from numba import njit, types
+    from numba.extending import intrinsic
+
+    from mglubench.variants.numba_cuda_ir import intrinsics
+
+    load4, half_to_float, float_to_half, bits_to_float, float_to_bits = intrinsics(intrinsic, types)
+    run = {
+        "load4": njit(lambda array, index: load4(array, index)),
+        "half_to_float": njit(lambda bits: half_to_float(bits)),
+        "float_to_half": njit(lambda value: float_to_half(value)),
+        "bits_to_float": njit(lambda bits: bits_to_float(bits)),
+        "float_to_bits": njit(lambda value: float_to_bits(value)),
+    }
+    assert run["load4"](np.arange(16, dtype=np.int32), 8) == (8, 9, 10, 11)
+    for value in (0.0, 1.0, -2.5, 65504.0, 6e-8, 1 / 3):
+        half = np.float16(value)
+        assert run["half_to_float"](half.view(np.int16)) == np.float32(half)
+        assert run["float_to_half"](np.float32(value)) == half.view(np.int16)
+        assert run["bits_to_float"](np.float32(value).view(np.int32)) == np.float32(value)
+        assert run["float_to_bits"](np.float32(value)) == np.float32(value).view(np.int32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_variant_says_why_it_cannot_run_here(name: str) -> None:
+    import torch
+
+    variant = get_variant(name)
+    assert variant.unavailable("cpu") == "runs on cuda only"
+    if not torch.cuda.is_available():
+        assert variant.unavailable("cuda") == "no CUDA GPU can be used here"
+
+
+def test_declared_bytes_hold_padding_and_one_pass_per_token() -> None:
+    case = Case("mglu-numba-packed", 1000, 10, 3, 2, "float16")
+    ledger = get_variant("mglu-numba-packed").declare(case)
+    assert ledger.weights == 2 * 10 * 1024 * 2
+    assert ledger.masks == 2 * 10 * 1024 * 3 // 8
+    assert ledger.scratch == 2 * 2 * 1024 * 2
+    paper = get_variant("mglu-numba-splitk").declare(case)
+    assert paper.masks == 2 * 10 * 1000
+    assert paper.scratch == 3 * 2 * 3 * 4 * 10 * 2
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("name", NAMES)
+def test_variant_agrees_with_float64_on_the_gpu(name: str, dtype: str) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU can be used here")
+    from mglubench.executors.local import LocalSession
+
+    session = LocalSession()
+    for nm, batch, h, d in ((1, 1, 2048, 256), (3, 2, 1000, 33), (8, 3, 4096, 64), (16, 1, 64, 7)):
+        case = Case(name, h, d, nm, batch, dtype, "silu", "bernoulli:0.5", "hot", "cuda")
+        session.prepare(case)
+        session.finish(case)
+    session.close()
