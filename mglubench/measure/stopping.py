@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from mglubench.measure.stats import relative_half_width
 from mglubench.spec.sweep import MeasureSettings
 
-# Slow cases may stop at the time limit with this many samples: enough for a median, not for its 95 % interval.
-FEW_SAMPLES = 5
+# Slow cases may stop at the time limit with this many samples: enough for a median, not for its 95 % interval, which is
+# then given as the whole range.
+FEW_SAMPLES = 3
 # With independent noise the interval shrinks by sqrt(2) when the samples double. If it has shrunk by less than this,
 # the noise comes from elsewhere (drift, neighbours) and more samples will not help.
 PLATEAU_SHRINK = 0.95
