@@ -1,0 +1,147 @@
+"""``mglu-numba-cpu`` against float64: every nm, tails, batches, dtypes, masks, NaN and infinity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mglubench.measure.check import compare
+from mglubench.spec.problem import InputSet, Problem
+from mglubench.spec.tolerance import TOLERANCES
+from mglubench.variants.numba_cpu_ir import ACCUMULATORS, token_tile
+from mglubench.variants.registry import get_variant
+from tests.conftest import make_case, slow_layer
+
+NAME = "mglu-numba-cpu"
+SHAPES = ((1, 1), (7, 5), (1000, 1), (16, 3001), (1000, 33), (2048, 17))
+
+
+def prepare(inputs=None, **changes):
+    case = make_case(**{"variant": NAME, **changes})
+    problem = Problem.make(case, inputs or InputSet(case))
+    return problem, get_variant(NAME).prepare(problem)
+
+
+def expected(problem):
+    inputs, case = problem.inputs, problem.case
+    x, weight = problem.x.double().numpy(), inputs.weight.double().numpy()
+    return slow_layer("mglu", x, weight, weight, inputs.masks(case.nm), case.activation)
+
+
+def assert_right(problem):
+    y = problem.y.double().numpy()
+    check = compare(y, expected(problem), problem.inputs.scale(problem.case.nm, 0))
+    assert check.failure(TOLERANCES[problem.case.dtype]) is None
+
+
+@pytest.mark.parametrize("nm", range(1, 17))
+def test_every_nm_agrees_with_float64_at_awkward_shapes(nm):
+    for h, d in SHAPES:
+        problem, launch = prepare(h=h, d=d, nm=nm)
+        problem.load(1)
+        launch()
+        assert_right(problem)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("batch", range(1, 9))
+def test_every_batch_and_dtype_agrees_with_float64(batch, dtype):
+    problem, launch = prepare(h=1000, d=31, nm=3, batch=batch, dtype=dtype)
+    problem.load(1)
+    launch()
+    assert_right(problem)
+
+
+@pytest.mark.parametrize("activation", ["silu", "gelu", "relu"])
+def test_activations_agree_with_float64(activation):
+    problem, launch = prepare(h=100, d=40, nm=2, activation=activation, batch=2)
+    launch()
+    assert_right(problem)
+
+
+@pytest.mark.parametrize("mask", ["ones", "zeros"])
+@pytest.mark.parametrize(("nm", "dtype"), [(1, "float32"), (3, "float16"), (16, "float32")])
+def test_masks_without_a_half_give_exactly_zero(mask, nm, dtype):
+    problem, launch = prepare(h=1000, d=33, nm=nm, dtype=dtype, mask=mask, batch=3)
+    launch()
+    assert not problem.y.any()
+
+
+def test_a_large_layer_spreads_over_the_threads_and_writes_every_row():
+    problem, launch = prepare(h=33, d=3001, nm=1)
+    problem.y.fill_(float("nan"))
+    launch()
+    assert torch.isfinite(problem.y).all()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (5, 17), (11, 39)])
+def test_a_bad_weight_gives_nan_in_its_row_alone(bad, row, column):
+    case = make_case(variant=NAME, h=40, d=12, batch=3)
+    inputs = InputSet(case)
+    inputs.weight[row, column] = bad
+    problem, launch = prepare(inputs, h=40, d=12, batch=3)
+    launch()
+    assert torch.isnan(problem.y[:, row]).all()
+    assert int(torch.isnan(problem.y).sum()) == 3
+    assert_right(problem)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("token", [0, 1, 2])
+def test_a_bad_token_gives_nan_in_itself_alone(bad, token):
+    problem, launch = prepare(h=40, d=12, batch=3)
+    problem.x[token, 39] = bad
+    launch()
+    assert torch.isnan(problem.y[token]).all()
+    assert int(torch.isnan(problem.y).sum()) == 12
+    assert_right(problem)
+
+
+def test_a_bad_token_is_forgotten_by_the_next_launch():
+    problem, launch = prepare(h=40, d=12, batch=3)
+    problem.x[0] = float("nan")
+    launch()
+    problem.load(0)
+    launch()
+    assert_right(problem)
+
+
+def test_a_launch_reads_x_and_writes_y_in_place():
+    problem, launch = prepare(h=33, d=7, dtype="bfloat16", batch=2)
+    addresses = problem.x.data_ptr(), problem.y.data_ptr()
+    for fresh in (1, 0, 1):
+        problem.load(fresh)
+        launch()
+        assert_right(problem)
+    assert (problem.x.data_ptr(), problem.y.data_ptr()) == addresses
+
+
+def test_two_prepared_layers_do_not_share_buffers():
+    one, launch_one = prepare(h=20, d=6, nm=2)
+    two, launch_two = prepare(h=20, d=6, nm=2, seed=9)
+    launch_one()
+    launch_two()
+    launch_one()
+    assert_right(one)
+    assert_right(two)
+
+
+@pytest.mark.parametrize("nm", range(17))
+def test_token_tiles_are_powers_of_two_whose_sums_stay_in_registers(nm):
+    for batch in range(1, 20):
+        tile = token_tile(nm, batch)
+        assert tile in (1, 2, 4, 8)
+        assert tile == 1 or tile * (nm + 1) <= ACCUMULATORS
+        assert tile < 2 * batch
+
+
+def test_declared_bytes_are_nm_bits_per_element_of_the_padded_matrix():
+    case = make_case(variant=NAME, h=1000, d=33, nm=5, dtype="float16")
+    ledger = get_variant(NAME).declare(case)
+    assert ledger.masks * 8 == 5 * 1008 * 33
+    assert ledger.weights == 2 * 1008 * 33
+    exact = get_variant(NAME).declare(make_case(variant=NAME, h=2048, d=8192, nm=8))
+    assert exact.weights + exact.masks == 2048 * 8192 * 5
+    assert np.isclose(exact.total, exact.weights + exact.masks + 4 * (2048 + 8192))

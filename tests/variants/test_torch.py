@@ -1,0 +1,143 @@
+"""Every variant that runs on this CPU against float64, at awkward shapes, and what it does with NaN and infinity.
+
+The numba variant has the same tests and more in ``test_numba_cpu.py``; compiled variants are slow to prepare, so they
+appear once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mglubench.measure.check import compare
+from mglubench.spec.problem import InputSet, Problem
+from mglubench.spec.tolerance import TOLERANCES
+from mglubench.variants.registry import get_variant
+from tests.conftest import make_case, slow_layer
+
+EAGER = ("lu", "swiglu", "swiglu-merged", "mglu-naive", "mglu-premasked", "stream-read")
+SHAPES = ((1, 1), (7, 5), (1000, 1), (7, 3001), (1000, 3001))
+
+
+def prepare(name, **changes):
+    """A problem, its launch, and its inputs as float64 arrays."""
+    masked = get_variant(name).layer == "mglu"
+    case = make_case(**{"variant": name, **({} if masked else {"nm": 0}), **changes})
+    problem = Problem.make(case, InputSet(case))
+    return problem, get_variant(name).prepare(problem)
+
+
+def expected(problem, x=None, weight=None):
+    """The output by the bare formula, for x and W as they are in the problem unless given."""
+    case, inputs = problem.case, problem.inputs
+    x = problem.x if x is None else x
+    weight = inputs.weight if weight is None else weight
+    masks = inputs.masks(case.nm) if case.nm else np.zeros((0, case.d, case.h), bool)
+    value = inputs.weight_value.double().numpy()
+    layer = get_variant(case.variant).layer
+    return slow_layer(layer, x.double().numpy(), weight.double().numpy(), value, masks, case.activation)
+
+
+def assert_right(problem, reference):
+    y = problem.y.double().numpy()
+    check = compare(y, reference, problem.inputs.scale(problem.case.nm, 0))
+    assert check.failure(TOLERANCES[problem.case.dtype]) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(("h", "d"), SHAPES)
+@pytest.mark.parametrize("name", EAGER)
+def test_output_agrees_with_float64(name, h, d, dtype):
+    problem, launch = prepare(name, h=h, d=d, dtype=dtype, batch=2)
+    problem.load(1)
+    launch()
+    assert_right(problem, expected(problem))
+
+
+@pytest.mark.parametrize("activation", ["silu", "gelu", "relu"])
+@pytest.mark.parametrize("name", EAGER)
+def test_activations_agree_with_float64(name, activation):
+    problem, launch = prepare(name, h=96, d=33, activation=activation, batch=8)
+    launch()
+    assert_right(problem, expected(problem))
+
+
+@pytest.mark.parametrize("mask", ["ones", "zeros", "bernoulli:0.1"])
+@pytest.mark.parametrize("name", ["mglu-naive", "mglu-premasked"])
+def test_masks_without_a_half_leave_nothing(name, mask):
+    problem, launch = prepare(name, h=40, d=9, mask=mask)
+    launch()
+    assert_right(problem, expected(problem))
+    assert mask == "bernoulli:0.1" or not problem.y.any()
+
+
+@pytest.mark.parametrize("name", EAGER)
+def test_a_launch_reads_x_and_writes_y_in_place(name):
+    problem, launch = prepare(name)
+    launch()
+    first, addresses = problem.y.clone(), (problem.x.data_ptr(), problem.y.data_ptr())
+    problem.load(1)
+    launch()
+    second = problem.y.clone()
+    assert (problem.x.data_ptr(), problem.y.data_ptr()) == addresses
+    assert_right(problem, expected(problem))
+    problem.load(0)
+    launch()
+    assert torch.equal(problem.y, first)
+    assert name == "stream-read" or not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", EAGER)
+def test_a_bad_weight_spoils_its_row_alone(name, bad):
+    masked = get_variant(name).layer == "mglu"
+    case = make_case(variant=name, h=40, d=12, batch=3, **({} if masked else {"nm": 0}))
+    inputs = InputSet(case)
+    inputs.weight[5, 17] = bad
+    problem = Problem.make(case, inputs)
+    get_variant(name).prepare(problem)()
+    reference = expected(problem)
+    rows = np.arange(12) != 5
+    assert np.isfinite(reference[:, rows]).all()
+    assert_right(problem, reference)
+    assert masked <= bool(torch.isnan(problem.y[:, 5]).all())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", [name for name in EAGER if name != "stream-read"])
+def test_a_bad_token_spoils_itself_alone(name, bad):
+    problem, launch = prepare(name, h=40, d=12, batch=3)
+    problem.x[1, 20] = bad
+    launch()
+    reference = expected(problem)
+    assert np.isfinite(reference[[0, 2]]).all()
+    assert_right(problem, reference)
+
+
+@pytest.mark.parametrize("name", ["swiglu-compiled", "mglu-compiled"])
+def test_compiled_layers_agree_with_float64_and_follow_x(name):
+    if reason := get_variant(name).unavailable("cpu"):
+        pytest.skip(reason)
+    problem, launch = prepare(name, h=41, d=13, batch=2)
+    for fresh in (0, 1):
+        problem.load(fresh)
+        launch()
+        assert_right(problem, expected(problem))
+
+
+@pytest.mark.parametrize(
+    ("name", "matrices", "scratch"), [("lu", 1, 0), ("swiglu", 2, 0), ("mglu-premasked", 6, 0), ("mglu-naive", 6, 12)]
+)
+def test_declared_bytes_count_what_the_layer_materialises(name, matrices, scratch):
+    case = make_case(variant=name, nm=3)
+    matrix = case.elements * case.itemsize
+    ledger = get_variant(name).declare(case)
+    assert (ledger.weights, ledger.scratch) == (matrices * matrix, scratch * matrix)
+    assert get_variant(name).resident_bytes(case) >= matrix
+
+
+def test_a_compiler_that_is_not_there_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", "nocxx")
+    assert "nocxx is not on PATH" in get_variant("swiglu-compiled").unavailable("cpu")
