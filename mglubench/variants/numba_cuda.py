@@ -17,7 +17,7 @@ from mglubench.spec.packing import get_layout, round_up
 from mglubench.spec.problem import Problem
 from mglubench.variants import numba_cuda_kernels as kernels
 from mglubench.variants.base import Launch, Variant
-from mglubench.variants.numba_cuda_ir import cuda_primitives
+from mglubench.variants.numba_cuda_ir import cuda_module, cuda_primitives
 from mglubench.variants.on_device import masks_on_device, no_gpu, pad_columns
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ class _NumbaCuda(Variant):
         reason = super().unavailable(device) or no_gpu()
         if reason:
             return reason
-        from numba import cuda
-
-        return None if cuda.is_available() else "numba-cuda cannot use the CUDA driver; install numba-cuda[cu13]"
+        return (
+            None if cuda_module().is_available() else "numba-cuda cannot use the CUDA driver; install numba-cuda[cu13]"
+        )
 
     def declare(self, case: Case) -> Ledger:
         """Masks and rows with their padding, one pass per token."""
@@ -178,10 +178,10 @@ def _byte_masks(problem: Problem) -> torch.Tensor:
 
 
 def _enqueuer(kernel: Any, grid: Grid, arguments: tuple[Any, ...], device: torch.device) -> Callable[[], None]:
-    """A function that enqueues ``kernel`` on torch's current stream of ``device``; tensors are passed without a copy."""
+    """A function that enqueues ``kernel`` on torch's current stream; tensors are passed without a copy."""
     import torch
-    from numba import cuda
 
+    cuda = cuda_module()
     dispatcher = cuda.jit(kernel)
     with torch.cuda.device(device):
         passed = [cuda.as_cuda_array(item) if isinstance(item, torch.Tensor) else item for item in arguments]

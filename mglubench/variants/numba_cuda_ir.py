@@ -29,18 +29,30 @@ class Primitives(NamedTuple):
     shuffle: Any
 
 
+def cuda_module() -> Any:
+    """``numba.cuda``, or what a simulation has put in its place."""
+    from numba import cuda
+
+    return cuda
+
+
+def device_function(function: Any) -> Any:
+    """A function that kernels may call. It is inlined: a compiled call would ask for a GPU to compile for."""
+    return cuda_module().jit(device=True, inline="always")(function)
+
+
 @cache
 def cuda_primitives() -> Primitives:
     """For kernels compiled for a GPU."""
-    from numba import cuda
     from numba.core import types
     from numba.cuda.extending import intrinsic
 
-    @cuda.jit(device=True, inline="always")  # type: ignore[untyped-decorator]
+    cuda = cuda_module()
+
     def shuffle(value, distance):  # type: ignore[no-untyped-def]
         return cuda.shfl_down_sync(0xFFFFFFFF, value, distance)
 
-    return Primitives(*intrinsics(intrinsic, types), shuffle)
+    return Primitives(*intrinsics(intrinsic, types), device_function(shuffle))
 
 
 def intrinsics(intrinsic: Any, types: Any) -> tuple[Any, Any, Any, Any, Any]:

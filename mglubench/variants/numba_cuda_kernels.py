@@ -1,4 +1,4 @@
-"""The Numba CUDA kernels, as factories: compiled for a GPU, ahead of time for any architecture, or run in the simulator.
+"""The Numba CUDA kernels, as factories: compiled for a GPU, ahead of time for any GPU, or run in the simulator.
 
 Arrays of all kernels: w [d, columns] and x [batch, h] of int16 bits (fp16, bf16) or float32, y [batch, d] likewise.
 
@@ -13,7 +13,7 @@ import math
 from functools import cache
 from typing import Any, NamedTuple
 
-from mglubench.variants.numba_cuda_ir import Primitives
+from mglubench.variants.numba_cuda_ir import Primitives, cuda_module, device_function
 
 THREADS = 128
 WARPS = THREADS // 32
@@ -40,7 +40,6 @@ class Scalars(NamedTuple):
 def scalar_functions(special: Special, use: Primitives) -> Scalars:
     """Conversions and the activation, for kernels that read one element at a time."""
     import numpy as np
-    from numba import cuda
 
     half_to_float, float_to_half, bits_to_float, float_to_bits = use[1:5]
 
@@ -72,18 +71,17 @@ def scalar_functions(special: Special, use: Primitives) -> Scalars:
     def relu(v):  # type: ignore[no-untyped-def]
         return max(v, np.float32(0.0))
 
-    device = cuda.jit(device=True, inline="always")
     load = {"float16": load_half, "bfloat16": load_bfloat, "float32": keep}[special.dtype]
     store = {"float16": store_half, "bfloat16": store_bfloat, "float32": keep}[special.dtype]
     activate = {"silu": silu, "gelu": gelu, "relu": relu}[special.activation]
-    return Scalars(device(load), device(store), device(activate))
+    return Scalars(device_function(load), device_function(store), device_function(activate))
 
 
 def naive(special: Special, use: Primitives) -> Any:
     """``kernel(w, masks[d, h], x, y)``; grid (rows / THREADS, batch), block THREADS."""
     import numpy as np
-    from numba import cuda
 
+    cuda = cuda_module()
     nm, count = special.nm, 2 * special.nm
     load, store, activate = scalar_functions(special, use)
 
@@ -112,8 +110,8 @@ def naive(special: Special, use: Primitives) -> Any:
 def splitk_sums(special: Special, use: Primitives) -> Any:
     """``kernel(w, masks[d, h], x, partial[batch, 2 nm, d], columns)``; grid (rows / WARPS, h / columns, batch)."""
     import numpy as np
-    from numba import cuda
 
+    cuda = cuda_module()
     nm, count, shuffle = special.nm, 2 * special.nm, use.shuffle
     load, _, _ = scalar_functions(special, use)
 
@@ -148,8 +146,8 @@ def splitk_sums(special: Special, use: Primitives) -> Any:
 def splitk_activate(special: Special, use: Primitives) -> Any:
     """``kernel(partial, y)``: y from the sums, which are zeroed for the next launch; grid (rows / THREADS, batch)."""
     import numpy as np
-    from numba import cuda
 
+    cuda = cuda_module()
     nm = special.nm
     _, store, activate = scalar_functions(special, use)
 
@@ -174,8 +172,8 @@ def packed(special: Special, use: Primitives) -> Any:
     total adds, in the same order, so that ``total - gate`` is exactly 0 for a mask of ones.
     """
     import numpy as np
-    from numba import cuda
 
+    cuda = cuda_module()
     nm, count, shuffle, load4 = special.nm, special.nm + 1, use.shuffle, use.load4
     _, store, activate = scalar_functions(special, use)
     unpack = _unpack_word(special, use)
@@ -239,7 +237,6 @@ def packed(special: Special, use: Primitives) -> Any:
 def _unpack_word(special: Special, use: Primitives) -> Any:
     """A device function: the one or two elements of a 32-bit word as float32, the lower column first."""
     import numpy as np
-    from numba import cuda
 
     half_to_float, bits_to_float = use.half_to_float, use.bits_to_float
 
@@ -252,6 +249,4 @@ def _unpack_word(special: Special, use: Primitives) -> Any:
     def single(word):  # type: ignore[no-untyped-def]
         return bits_to_float(word), np.float32(0.0)
 
-    return cuda.jit(device=True, inline="always")(
-        {"float16": halves, "bfloat16": bfloats, "float32": single}[special.dtype]
-    )
+    return device_function({"float16": halves, "bfloat16": bfloats, "float32": single}[special.dtype])

@@ -128,14 +128,8 @@ def test_primitives_are_right_where_a_cpu_can_run_them() -> None:
 
     from mglubench.variants.numba_cuda_ir import intrinsics
 
-    load4, half_to_float, float_to_half, bits_to_float, float_to_bits = intrinsics(intrinsic, types)
-    run = {
-        "load4": njit(lambda array, index: load4(array, index)),
-        "half_to_float": njit(lambda bits: half_to_float(bits)),
-        "float_to_half": njit(lambda value: float_to_half(value)),
-        "bits_to_float": njit(lambda bits: bits_to_float(bits)),
-        "float_to_bits": njit(lambda value: float_to_bits(value)),
-    }
+    names = ("load4", "half_to_float", "float_to_half", "bits_to_float", "float_to_bits")
+    run = {name: njit(_calling(function)) for name, function in zip(names, intrinsics(intrinsic, types), strict=True)}
     assert run["load4"](np.arange(16, dtype=np.int32), 8) == (8, 9, 10, 11)
     for value in (0.0, 1.0, -2.5, 65504.0, 6e-8, 1 / 3):
         half = np.float16(value)
@@ -143,6 +137,15 @@ def test_primitives_are_right_where_a_cpu_can_run_them() -> None:
         assert run["float_to_half"](np.float32(value)) == half.view(np.int16)
         assert run["bits_to_float"](np.float32(value).view(np.int32)) == np.float32(value)
         assert run["float_to_bits"](np.float32(value)) == np.float32(value).view(np.int32)
+
+
+def _calling(function: Any) -> Any:
+    """A Python function around an intrinsic, which Numba cannot compile by itself."""
+
+    def call(*arguments: Any) -> Any:
+        return function(*arguments)
+
+    return call
 
 
 @pytest.mark.parametrize("name", NAMES)
