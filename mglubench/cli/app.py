@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.command("sweep")(sweep.sweep)
 app.command("report")(runs.report)
+app.command("plot")(runs.plot)
 app.command("runs")(runs.runs)
 app.command("variants")(tools.variants)
 app.command("verify")(tools.verify)

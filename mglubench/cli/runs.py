@@ -9,6 +9,7 @@ import typer
 
 from mglubench.cli import options
 from mglubench.cli.output import chosen_format, console, print_csv, print_json, print_tables
+from mglubench.errors import UsageError
 
 RUNS_FOLDER = Path("runs")
 # Beyond this many settings nobody reads tables; --all prints them, and --csv, --json and --export hold every row.
@@ -82,3 +83,21 @@ def show_run(
         console(stderr=True).print(f"\n{more} more settings: --all shows them, --csv has every row", markup=False)
     if footer:
         console(stderr=True).print(f"\n{footer}", markup=False)
+
+
+def plot(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    out: Annotated[Path, typer.Option(help="Picture to write: .png, .svg or .pdf.")] = Path("latency.png"),
+) -> None:
+    """Draw a run: latency against the number of masks, the baselines, and what memory alone would take."""
+    from mglubench.results.frame import load
+    from mglubench.results.metrics import derive
+
+    frame = derive(load(run, samples=True))
+    try:
+        from mglubench.report.plot import latency_plot, save
+
+        save(latency_plot(frame), out)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"plots need {error.name}; install mglubench[reports]") from None
+    console(stderr=True).print(f"wrote {out}", markup=False)
