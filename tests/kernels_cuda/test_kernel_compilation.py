@@ -21,7 +21,7 @@ KERNEL_NM = {**ONE_NM, "swiglu_fused": 1, "stream_read": 1}
 CUBINS = [(kernel, arch, nm) for kernel, nm in KERNEL_NM.items() for arch in ARCHITECTURES]
 CUBINS += [("flash_mglu_bulk", "90a", 8), ("flash_mglu_packed", "90a", 8), ("flash_mglu_packed", "90a", 16)]
 # Warp instructions per weight element of the fast path (batch up to 8, aligned x); the gate at nm = 8 is 0.40.
-BUDGETS = {1: 0.08, 3: 0.15, 4: 0.18, 7: 0.29, 8: 0.32, 16: 0.60}
+BUDGETS = {1: 0.08, 2: 0.12, 3: 0.15, 4: 0.18, 5: 0.22, 6: 0.25, 7: 0.29, 8: 0.32, 16: 0.60}
 
 
 @needs_nvcc

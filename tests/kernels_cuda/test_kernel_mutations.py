@@ -16,8 +16,9 @@ def _problems(nm: int, **options: object) -> list[Problem]:
 
 MMA, BULK, PACKED, PAPER = "flash_mglu_mma", "flash_mglu_bulk", "flash_mglu_packed", "flash_mglu_paper"
 
+# bug: (kernel, file, text, replacement)
 WRONG_ARITHMETIC = {
-    "mask bit of the neighbouring register": (MMA, "mma_tile.cuh", "mask[i] << (15 - (half", "mask[i] << (14 ^ (half"),
+    "mask bit of another register": (MMA, "mma_tile.cuh", "mask[i] << (15 - (half", "mask[i] << (14 ^ (half"),
     "sign bit of the even element only": (MMA, "mma_tile.cuh", "kSigns = 0x80008000u", "kSigns = 0x00008000u"),
     "rows g and g + 8 swapped": (MMA, "mma_tile.cuh", "r[0], r[4], r[1], r[5]", "r[4], r[0], r[5], r[1]"),
     "k-steps of x swapped": (MMA, "mma_tile.cuh", "x[n][half].z, x[n][half].w", "x[n][half].w, x[n][half].z"),
@@ -26,80 +27,38 @@ WRONG_ARITHMETIC = {
     "tail one element short": (
         MMA,
         "mma_tile.cuh",
-        "columns - half * 32 - lane % 4 * 8);\n        }\n    }\n};",
-        "columns - half * 32 - lane % 4 * 8 - 1);\n        }\n    }\n};",
+        "columns - half * 32 - lane % 4 * 8);",
+        "columns - 1 - half * 32);",
     ),
     "tail of w not blanked": (MMA, "mma_tile.cuh", "= keep_first(v, count);", "= v;"),
     "one chunk dropped": (MMA, "mma_tile.cuh", "- first + kWarps - 1) / kWarps", "- first + kWarps - 2) / kWarps"),
     "tail taken by every warp": (MMA, "mma_tile.cuh", "next == whole_chunks && next < end", "next > 0"),
     "last register stage dropped": (MMA, "mma_tile.cuh", "begin();\n            use(b);", "begin();"),
-    "a token beyond the batch stored": (
-        MMA,
-        "mma_tile.cuh",
-        "min(n * 8 + group, batch - 1)",
-        "max(n * 8 + group - 1, 0)",
-    ),
+    "x of the wrong token": (MMA, "mma_tile.cuh", "min(n * 8 + group, batch - 1)", "max(n * 8 + group - 1, 0)"),
     "bit of the next element": (PACKED, "flash_mglu_packed.cu", ">> (8 * u + e) & 1", ">> (8 * u + (e ^ 1)) & 1"),
-    "vector of the next quarter": (
-        PACKED,
-        "flash_mglu_packed.cu",
-        "chunk * kChunk + u * 256;",
-        "chunk * kChunk + (u ^ 1) * 256;",
-    ),
+    "vector of the next quarter": (PACKED, "flash_mglu_packed.cu", "kChunk + u * 256;", "kChunk + (u ^ 1) * 256;"),
     "value and gate swapped": (PAPER, "flash_mglu_paper.cu", "sums[2 * i + 1] += product", "sums[2 * i] += product"),
-    "mask of the wrong neighbour": (
-        PAPER,
-        "flash_mglu_paper.cu",
-        "bits >> (8 * kMaskBytes)",
-        "bits >> (8 * kMaskBytes - 1)",
-    ),
+    "mask of the wrong neighbour": (PAPER, "flash_mglu_paper.cu", ">> (8 * kMaskBytes)", ">> (8 * kMaskBytes - 1)"),
 }
 
+FAST_WAIT = "* kChunk);\n                ptx::mbarrier_wait_parity(&bars[stage], parity);"
+RING_STAGE = "const from = ring + stage * kStageBytes;"
+STORED_SUMS = "sums[i][n][q];\n        }\n"
 BROKEN_SYNCHRONISATION = {
-    "no barrier before the sums are read": (
-        MMA,
-        "mma_tile.cuh",
-        "sums[i][n][q];\n        }\n        __syncthreads();",
-        "sums[i][n][q];\n        }\n",
-    ),
-    "no barrier before the sums are overwritten": (MMA, "mma_tile.cuh", "if (n > 0) __syncthreads();", ""),
-    "barrier for half of the warps only": (
-        MMA,
-        "mma_tile.cuh",
-        "if (n > 0) __syncthreads();",
-        "if (warp < 2) __syncthreads();",
-    ),
-    "no wait for the copies": (
-        BULK,
-        "flash_mglu_bulk.cu",
-        "* kChunk);\n                ptx::mbarrier_wait_parity(&bars[stage], parity);",
-        "* kChunk);",
-    ),
+    "sums read before all are stored": (MMA, "mma_tile.cuh", STORED_SUMS + "        __syncthreads();", STORED_SUMS),
+    "sums overwritten too early": (MMA, "mma_tile.cuh", "if (n > 0) __syncthreads();", ""),
+    "barrier for half of the warps": (MMA, "mma_tile.cuh", "if (n > 0) __sync", "if (warp < 2) __sync"),
+    "no wait for the copies": (BULK, "flash_mglu_bulk.cu", FAST_WAIT, "* kChunk);"),
     "parity never flips": (BULK, "flash_mglu_bulk.cu", "parity ^= 1;", ""),
-    "refilled before it is read": (
+    "wrong stage read": (
         BULK,
         "flash_mglu_bulk.cu",
-        "const uint8_t* const from = ring + stage * kStageBytes;",
-        "const uint8_t* const from = ring + (stage + 1) % kRing * kStageBytes;",
+        RING_STAGE,
+        RING_STAGE.replace("stage *", "(stage + 1) % kRing *"),
     ),
-    "bytes announced without the masks": (
-        BULK,
-        "flash_mglu_bulk.cu",
-        "kTileRows * row_bytes + mask_bytes",
-        "kTileRows * row_bytes",
-    ),
-    "more bytes announced than copied": (
-        BULK,
-        "flash_mglu_bulk.cu",
-        "kTileRows * row_bytes + mask_bytes",
-        "kTileRows * row_bytes + mask_bytes + 16",
-    ),
-    "mbarrier not initialised": (
-        BULK,
-        "flash_mglu_bulk.cu",
-        "s < kRing; s++) ptx::mbarrier_init",
-        "s < 1; s++) ptx::mbarrier_init",
-    ),
+    "fewer bytes announced than copied": (BULK, "flash_mglu_bulk.cu", "row_bytes + mask_bytes", "row_bytes"),
+    "more bytes announced than copied": (BULK, "flash_mglu_bulk.cu", "+ mask_bytes);", "+ mask_bytes + 16);"),
+    "mbarriers not initialised": (BULK, "flash_mglu_bulk.cu", "s < kRing; s++) ptx", "s < 1; s++) ptx"),
 }
 
 
