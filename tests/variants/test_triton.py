@@ -1,0 +1,104 @@
+"""The Triton kernel without a GPU: interpreted against float64, compiled for four architectures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mglubench.spec.case import Case
+from mglubench.spec.tolerance import TOLERANCES
+from mglubench.variants.registry import get_variant
+
+pytest.importorskip("triton")
+PROGRAM = Path(__file__).resolve().parent / "triton_program.py"
+
+CASES = [
+    Case("flash-mglu-triton", h, d, nm, batch, dtype, activation, mask)
+    for h, d, nm, batch, dtype, activation, mask in (
+        (1, 1, 1, 1, "float32", "relu", "bernoulli:0.5"),
+        (37, 5, 2, 3, "float16", "silu", "bernoulli:0.5"),
+        (1024, 3, 3, 1, "bfloat16", "gelu", "bernoulli:0.1"),
+        (1100, 4, 4, 2, "float16", "gelu", "bernoulli:0.5"),
+        (2048, 7, 7, 1, "float32", "silu", "bernoulli:0.5"),
+        (513, 3, 8, 1, "bfloat16", "silu", "bernoulli:0.9"),
+        (300, 2, 16, 1, "float16", "silu", "bernoulli:0.5"),
+        (300, 3, 5, 1, "float16", "silu", "ones"),
+        (300, 3, 5, 1, "float16", "gelu", "zeros"),
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> dict[str, float]:
+    """Relative errors of all cases, from one process with the interpreter."""
+    cases = json.dumps([case.to_dict() for case in CASES])
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), cases], env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    errors: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return errors
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.key)
+def test_interpreted_kernel_agrees_with_float64(interpreted: dict[str, float], case: Case) -> None:
+    assert interpreted[case.key] <= TOLERANCES[case.dtype].relative
+
+
+@pytest.mark.parametrize("capability", [80, 90, 100, 120])
+@pytest.mark.parametrize(("nm", "element"), [(1, "bf16"), (8, "fp16")])
+def test_kernel_compiles_without_a_gpu(capability: int, nm: int, element: str) -> None:
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from mglubench.variants.triton_source import flash_mglu
+
+    constants = {"NM": nm, "MASKS": nm, "ACTIVATION": "gelu", "WHOLE": True, "ROWS": 2}
+    pointers = {"w": f"*{element}", "masks": "*i32", "x": f"*{element}", "y": f"*{element}"}
+    signature = {**pointers, "h": "i32", "d": "i32", "w_row_stride": "i32", **dict.fromkeys(constants, "constexpr")}
+    aligned = {(place,): [["tt.divisibility", 16]] for place in range(7)}
+    source = ASTSource(fn=flash_mglu, signature=signature, constexprs=constants, attrs=aligned)
+    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 2})
+    assert compiled.asm["cubin"]
+    ptx = compiled.asm["ptx"]
+    assert "ld.global.v4.b32" in ptx, "weights are not loaded 16 bytes at a time"
+    assert ".local" not in ptx
+
+
+def test_variant_says_why_it_cannot_run_here() -> None:
+    import torch
+
+    variant = get_variant("flash-mglu-triton")
+    assert variant.unavailable("cpu") == "runs on cuda only"
+    if not torch.cuda.is_available():
+        assert variant.unavailable("cuda") == "no CUDA GPU can be used here"
+
+
+def test_declared_bytes_hold_the_padding() -> None:
+    ledger = get_variant("flash-mglu-triton").declare(Case("flash-mglu-triton", 1000, 10, 3, 2, "float16"))
+    assert ledger.weights == 2 * 10 * 1008 * 2
+    assert ledger.masks == 2 * 10 * 1024 * 3 // 8
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_variant_agrees_with_float64_on_the_gpu(dtype: str) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU can be used here")
+    from mglubench.executors.local import LocalSession
+
+    session = LocalSession()
+    for nm, batch, h, d in ((1, 1, 2048, 256), (3, 2, 1000, 33), (8, 3, 4096, 64), (16, 1, 64, 7)):
+        case = Case("flash-mglu-triton", h, d, nm, batch, dtype, "silu", "bernoulli:0.5", "hot", "cuda")
+        session.prepare(case)
+        session.finish(case)
+    session.close()

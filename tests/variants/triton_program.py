@@ -1,0 +1,38 @@
+"""Run the Triton kernel in its interpreter on CPU tensors; prints the errors against float64 as JSON.
+
+Started by test_triton.py as a process of its own, with TRITON_INTERPRET=1.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import torch
+
+from mglubench.spec.case import Case
+from mglubench.spec.packing import pack
+from mglubench.spec.problem import InputSet
+from mglubench.variants.on_device import pad_columns
+from mglubench.variants.triton_kernel import LAYOUT, ROW_MULTIPLE, enqueue
+from mglubench.variants.triton_source import flash_mglu
+
+
+def main() -> None:
+    errors = {}
+    for values in json.loads(sys.argv[1]):
+        case = Case.from_dict(values)
+        inputs = InputSet(case)
+        y = torch.full((case.batch, case.d), float("nan"), dtype=inputs.dtype)
+        weight = pad_columns(inputs.weight, ROW_MULTIPLE)
+        masks = torch.from_numpy(pack(inputs.masks(case.nm), LAYOUT).data).view(torch.int32)
+        enqueue(flash_mglu, weight, masks, inputs.x(0), y, case.nm, case.activation, ROWS=2)
+        expected = inputs.reference("mglu", case.nm, 0)
+        size = np.linalg.norm(expected) or inputs.scale(case.nm, 0)
+        errors[case.key] = float(np.linalg.norm(y.double().numpy() - expected) / size)
+    print(json.dumps(errors))
+
+
+if __name__ == "__main__":
+    main()
