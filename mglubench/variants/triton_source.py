@@ -7,7 +7,6 @@ lane l holds, per mask, one 32-bit word for columns 256 u + 8 l + e of the chunk
     words    [ROWS, 32 lanes, MASKS]       one word per row, lane and mask; bit 8 u + e is tested
     sums     [ROWS, 32 lanes, MASKS]       fp32; they meet across lanes once, at the end
 """
-# ruff: noqa: N803 - constants of a Triton kernel are written in capitals
 
 from __future__ import annotations
 
@@ -67,7 +66,7 @@ def flash_mglu(  # type: ignore[no-untyped-def]
 
     total = tl.zeros((ROWS, 32), tl.float32)
     gates = tl.zeros((ROWS, 32, MASKS), tl.float32)
-    for chunk in range(0, chunks):
+    for chunk in range(chunks):
         words = tl.load(masks + words_at + chunk * (32 * NM), mask=index < NM, other=0)
         for u in tl.static_range(4):
             columns = chunk * 1024 + 256 * u + lane_columns
