@@ -30,8 +30,14 @@ def console(*, stderr: bool = False) -> Console:
     """A console that uses colour only on a terminal, and does not fold tables when piped."""
     from rich.console import Console
 
+    class PipeConsole(Console):
+        """A console that lets the program decide what a closed pipe means; rich would exit with code 1."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, highlight=False, soft_wrap=False, width=None if stream.isatty() else 200)
+    return PipeConsole(file=stream, highlight=False, soft_wrap=False, width=None if stream.isatty() else 200)
 
 
 def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] = ()) -> None:

@@ -64,7 +64,7 @@ def sweep(
 ) -> int:
     """Measure every variant over shapes, masks, batches, dtypes and modes; print speed-up and memory tables.
 
-    Exit code: 0, or 1 if a case gave a wrong result, crashed, hung or raised; 2 for bad input.
+    Exit code: 0; 1 if a case gave a wrong result, crashed, hung or raised, or if none could be measured; 2 for bad input.
     """
     given = {k: v for k, v in locals().items() if k in _SPEC_OPTIONS and v is not None}
     form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
@@ -81,7 +81,7 @@ def sweep(
         counts = _measure(plan, folder, session, resume=resume)
         keep_log(folder)
     show_run(folder, form, footer=_footer(counts, folder))
-    return 1 if any(counts[status] for status in DEFECTS) else 0
+    return 1 if any(counts[status] for status in DEFECTS) or not counts["ok"] else 0
 
 
 _SPEC_OPTIONS = (
