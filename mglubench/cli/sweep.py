@@ -64,7 +64,7 @@ def sweep(
 ) -> int:
     """Measure every variant over shapes, masks, batches, dtypes and modes; print speed-up and memory tables.
 
-    Exit code: 0; 1 if a case gave a wrong result, crashed, hung or raised, or if none could be measured; 2 for bad input.
+    Exit code: 0; 1 if a case gave a wrong result, crashed, hung or raised, or if none was measured; 2 for bad input.
     """
     given = {k: v for k, v in locals().items() if k in _SPEC_OPTIONS and v is not None}
     form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)

@@ -60,6 +60,7 @@ def device_record(device: str) -> dict[str, Any]:
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         }
     index = torch.device(device).index or 0
+    telemetry = GpuTelemetry(index)
     properties = torch.cuda.get_device_properties(index)
     return {
         "kind": "cuda",
@@ -69,16 +70,21 @@ def device_record(device: str) -> dict[str, Any]:
         "multiprocessors": properties.multi_processor_count,
         "l2_bytes": getattr(properties, "L2_cache_size", None),
         "cuda": torch.version.cuda,
-        "nvml": GpuTelemetry(index).record(),
+        "nvml": telemetry.record(),
+        "nvml_at_start": telemetry.read(),
     }
 
 
 def cpu_record() -> dict[str, Any]:
-    """Model, cores this process may use, and the last-level cache."""
+    """Model, cores this process may use, current clock and the last-level cache."""
+    import psutil
+
+    clock = psutil.cpu_freq()
     return {
         "model": _cpu_model(),
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
+        "mhz": round(clock.current) if clock else None,
         "cache_bytes": last_level_cache(),
     }
 

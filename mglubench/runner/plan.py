@@ -77,7 +77,12 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
     resolved = dataclasses.replace(spec, device=devices).resolve(
         device=devices[0], dtype="float32" if kinds == ["cpu"] else "float16", variants=chosen
     )
-    cases = resolved.cases(has_masks)
+    # A variant that nobody named is left out where it cannot run; a named one becomes a row with the reason.
+    cases = [
+        case
+        for case in resolved.cases(has_masks)
+        if case.variant in spec.variants or case.variant not in description["unavailable"][case.device_kind]
+    ]
     _refuse_absurd(cases, description)
     if resolved.ceiling:
         cases = ceiling_cases(resolved, description) + cases
