@@ -95,7 +95,7 @@ def _memory_table(setting: Setting, rows: list[Row], ceiling: float | None) -> T
     ]
     notes = ["bytes are declared: every operand once, x and y in the total; not counters"]
     if ceiling:
-        notes.append(f"ceiling: {ceiling:,.1f} GB/s, the fastest twentieth of cold reads of a large buffer on this device in this run")
+        notes.append(f"ceiling: {ceiling:,.1f} GB/s, the fastest twentieth of this run's cold reads of a large buffer")
     return Table(f"Memory: {setting.title()}", MEMORY, shown, notes, best="best")
 
 

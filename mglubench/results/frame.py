@@ -17,8 +17,11 @@ CASE_COLUMNS = ("variant", "h", "d", "nm", "batch", "dtype", "activation", "mask
 LEDGER_PARTS = ("weights", "masks", "x", "y", "scratch", "total")
 _FIGURES = ("latency_", "bytes_", "flops", "gb_per_s", "error_", "overhead_")
 _NOTHING: dict[str, Any] = {
-    **{"key": "", "status": "", "reason": "", "layer": "", "samples": [], "discarded": 0, "stop": "", "timer": ""},
-    **{"case": dict.fromkeys(CASE_COLUMNS), "ledger": {}, "checks": [], "telemetry": {}},
+    **dict.fromkeys(("key", "status", "reason", "layer", "stop", "timer"), ""),
+    **dict.fromkeys(("ledger", "telemetry"), {}),
+    **dict.fromkeys(("samples", "checks"), ()),
+    "discarded": 0,
+    "case": dict.fromkeys(CASE_COLUMNS),
     "overhead": dict.fromkeys(("prepare", "sampling", "check", "isolation")),
 }
 

@@ -16,7 +16,8 @@ from mglubench.spec.sweep import SweepSpec
 from mglubench.spec.vocabulary import device_kind
 from mglubench.variants.registry import get_variant, has_masks, variants
 
-CEILING_VARIANT = "stream-read"
+# The best of these that can run gives the ceiling.
+CEILING_VARIANTS = ("stream-read", "stream-read-cuda")
 CEILING_COLUMNS = 4096
 # Far more than a GPU's L2, and four times what a CPU's last-level cache usually is; cold mode evicts it as well.
 CEILING_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}
@@ -93,10 +94,14 @@ def ceiling_cases(spec: SweepSpec, description: dict[str, Any]) -> list[Case]:
     """One cold read of a buffer far larger than the caches per device: the ceiling that shares refer to."""
     cases = []
     for device in spec.device:
-        base = Case(CEILING_VARIANT, CEILING_COLUMNS, 1, dtype=spec.dtype[0], device=device, seed=spec.seed)
-        case = dataclasses.replace(base, d=CEILING_BYTES[device_kind(device)] // (CEILING_COLUMNS * base.itemsize))
-        if host_bytes(case) < description["memory"][device]["available"] // 2:
-            cases.append(case)
+        kind = device_kind(device)
+        base = Case("", CEILING_COLUMNS, 1, dtype=spec.dtype[0], device=device, seed=spec.seed)
+        sized = dataclasses.replace(base, d=CEILING_BYTES[kind] // (CEILING_COLUMNS * base.itemsize))
+        if host_bytes(sized) < description["memory"][device]["available"] // 2:
+            names = [n for n in CEILING_VARIANTS if n not in description["unavailable"][kind]]
+            cases += [
+                case for n in names if not get_variant(n).unsupported(case := dataclasses.replace(sized, variant=n))
+            ]
     return cases
 
 
