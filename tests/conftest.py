@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import os
+
+# Test processes share the cores: threads that wait must sleep, and the compiler needs no pool of its own. Set before
+# anything loads an OpenMP library.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
 import subprocess
 import sys
 import textwrap

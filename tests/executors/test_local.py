@@ -1,0 +1,202 @@
+"""The session in this process: correctness gates time, failures name themselves, nothing is kept."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+from mglubench.errors import CaseError, MglubenchError, UnavailableError
+from mglubench.executors import local
+from mglubench.executors.interleave import measure_group
+from mglubench.executors.local import LocalSession, memory_of, one_line, require_device
+from mglubench.spec.sweep import MeasureSettings
+from mglubench.variants.torch_eager import LinearUnit
+from tests.conftest import make_case
+
+CASE = make_case(variant="lu", nm=0)
+BRIEF = MeasureSettings(max_seconds=0.01, min_samples=3, max_samples=5)
+
+
+@pytest.fixture
+def session():
+    session = LocalSession()
+    yield session
+    session.close()
+
+
+def plant(monkeypatch, prepare, **attributes):
+    """Make ``get_variant`` return a linear unit with another ``prepare``."""
+    variant = type("Planted", (LinearUnit,), {"prepare": lambda self, problem: prepare(problem), **attributes})()
+    monkeypatch.setattr(local, "get_variant", lambda name: variant)
+
+
+def right(problem):
+    return LinearUnit().prepare(problem)
+
+
+def test_a_right_variant_is_measured(session):
+    (found,) = measure_group(session, [make_case(variant="lu", nm=0, mode="hot")], BRIEF)
+    assert found.status == "ok"
+    assert len(found.samples) >= 3
+    assert [set(check) for check in found.checks] == [{"relative", "worst", "unwritten"}] * 2
+    assert found.ledger["weights"] == 24 * 10 * 4
+
+
+def test_a_wrong_variant_gets_no_time(session, monkeypatch):
+    def wrong(problem):
+        launch = right(problem)
+
+        def run():
+            launch()
+            problem.y[0, 3] += 0.5
+
+        return run
+
+    plant(monkeypatch, wrong)
+    with pytest.raises(CaseError, match=r"above .* \(before the timed loop\)") as caught:
+        session.prepare(CASE)
+    assert caught.value.status == "wrong"
+
+
+def test_an_output_that_is_not_written_is_seen(session, monkeypatch):
+    plant(monkeypatch, lambda problem: lambda: None)
+    with pytest.raises(CaseError, match=r"10 output elements are NaN or were never written"):
+        session.prepare(CASE)
+
+
+def test_a_variant_that_remembers_its_first_answer_is_caught_after_the_timed_loop(session, monkeypatch):
+    def remembering(problem):
+        launch, kept = right(problem), []
+
+        def run():
+            if not kept:
+                launch()
+                kept.append(problem.y.clone())
+            problem.y.copy_(kept[0])
+
+        return run
+
+    plant(monkeypatch, remembering)
+    session.prepare(CASE)
+    session.sample(CASE, 0.0, 3)
+    with pytest.raises(CaseError, match=r"after the timed loop") as caught:
+        session.finish(CASE)
+    assert caught.value.status == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (ValueError("\n\n first line \nsecond"), "error", "ValueError: first line"),
+        (ValueError(), "error", "ValueError: no message"),
+        (MglubenchError("no kernel"), "error", "no kernel"),
+        (UnavailableError("no compiler"), "unavailable", "no compiler"),
+        (MemoryError(), "oom", "out of memory: no message"),
+        (RuntimeError("CUDA out of memory. Tried"), "oom", "out of memory: CUDA out of memory. Tried"),
+        (CaseError("unsupported", "not today"), "unsupported", "not today"),
+    ],
+)
+def test_whatever_a_variant_raises_becomes_a_status_and_one_line(session, monkeypatch, error, status, reason):
+    def fail(problem):
+        raise error
+
+    plant(monkeypatch, fail)
+    with pytest.raises(CaseError) as caught:
+        session.prepare(CASE)
+    assert (caught.value.status, str(caught.value)) == (status, reason)
+
+
+def test_a_request_to_stop_is_not_swallowed(session, monkeypatch):
+    def stop(problem):
+        raise KeyboardInterrupt
+
+    plant(monkeypatch, stop)
+    with pytest.raises(KeyboardInterrupt):
+        session.prepare(CASE)
+
+
+@pytest.mark.parametrize("fails_in", ["sample", "finish"])
+def test_a_case_that_fails_late_is_released(session, monkeypatch, fails_in):
+    tensors, failing = [], []
+
+    def late(problem):
+        launch = right(problem)
+        tensors.append(weakref.ref(problem.y))
+
+        def run():
+            if failing:
+                raise RuntimeError("late")
+            launch()
+
+        return run
+
+    plant(monkeypatch, late)
+
+    def observe(phase, case):
+        if phase == fails_in:
+            failing.append(True)
+
+    if fails_in == "finish":
+        original = session.finish
+        monkeypatch.setattr(session, "finish", lambda case: (failing.append(True), original(case))[1])
+    (found,) = measure_group(session, [CASE], BRIEF, observe)
+    assert (found.status, found.reason) == ("error", "RuntimeError: late")
+    del found
+    gc.collect()
+    assert tensors[0]() is None
+
+
+def test_refusals_come_before_anything_is_allocated(session, monkeypatch):
+    def must_not_run(problem):
+        raise AssertionError("prepared")
+
+    plant(monkeypatch, must_not_run)
+    monkeypatch.setattr(local, "available_memory", lambda: 1000)
+    for case, status, words in (
+        (make_case(variant="lu", nm=0, mode="graph"), "unavailable", "mode graph needs CUDA"),
+        (make_case(variant="lu", nm=0, batch=4096), "unsupported", "batch=4096 is above 1024"),
+        (CASE, "oom", "needs 0.0 GB"),
+    ):
+        with pytest.raises(CaseError, match=words) as caught:
+            session.prepare(case)
+        assert caught.value.status == status
+
+
+def test_cuda_is_refused_with_a_pointer_to_the_doctor(session, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UnavailableError, match=r"no CUDA device can be used here.*mglubench doctor"):
+        require_device("cuda")
+    with pytest.raises(UnavailableError, match=r"doctor"):
+        session.describe(("cuda",))
+    require_device("cpu")
+
+
+def test_a_gpu_that_does_not_exist_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    require_device("cuda:0")
+    with pytest.raises(UnavailableError, match=r"cuda:1 does not exist; this machine has 1 GPU"):
+        require_device("cuda:1")
+
+
+def test_the_machine_is_described(session):
+    described = session.describe(("cpu",))
+    assert described["devices"]["cpu"]["kind"] == "cpu"
+    assert (
+        0 < described["memory"]["cpu"]["available"] <= described["memory"]["cpu"]["total"] == memory_of("cpu")["total"]
+    )
+    assert "mglu-numba-cpu" not in described["unavailable"]["cpu"]
+
+
+def test_inputs_are_shared_by_the_cases_of_a_setting(session):
+    one, two = make_case(nm=1), make_case(nm=2, variant="mglu-premasked")
+    session.prepare(one)
+    session.prepare(two)
+    assert session._live[one].problem.inputs is session._live[two].problem.inputs
+
+
+def test_one_line_of_a_long_text_is_shortened():
+    assert one_line(ValueError("x" * 1000)) == "x" * 400
