@@ -26,6 +26,8 @@ from mglubench.spec.case import Case
 DESCRIBE_TIMEOUT = 300.0
 CLOSE_TIMEOUT = 5.0
 FINISH_GRACE = 1.0
+# Between two looks at whether a silent worker is still alive.
+LOOK_SECONDS = 1.0
 
 
 class ChildSession:
@@ -120,6 +122,8 @@ class ChildSession:
             self._worker.kill()
         self._worker = None
         self._ready.clear()
+        # Whoever was prepared there starts anew: another case's crash is not charged to its time-out.
+        self._spent.clear()
 
     def _forget(self, case: Case) -> None:
         self._ready.discard(case)
@@ -159,9 +163,16 @@ class _Worker:
         except OSError:
             raise self._died() from None
         while b"\n" not in self._received:
-            ready, _, _ = select.select([self._reply_fd], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+            # A process that the worker started may hold the pipe open after the worker is gone.
+            gone = self._process.poll() is not None
+            left = max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select([self._reply_fd], [], [], 0.0 if gone else min(left, LOOK_SECONDS))
+            if not ready and gone:
+                raise self._died()
+            if not ready and left <= LOOK_SECONDS:
                 raise CaseError("timeout", f"no answer within {timeout:g} s")
+            if not ready:
+                continue
             chunk = os.read(self._reply_fd, 1 << 16)
             if not chunk:
                 raise self._died()

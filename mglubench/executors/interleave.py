@@ -75,11 +75,12 @@ def _take_turn(session: Session, turn: _Turn, settings: MeasureSettings, togethe
     turn.samples += block.samples
     turn.discarded += block.discarded
     turn.readings += block.telemetry
-    if turn.discarded > MOSTLY * (len(turn.samples) + turn.discarded) and turn.wall >= settings.max_seconds:
+    if turn.discarded > MOSTLY * (len(turn.samples) + turn.discarded) and turn.inside >= settings.max_seconds:
         session.abandon(turn.case)
         total = len(turn.samples) + turn.discarded
         return _failed(turn, "unstable", f"{turn.discarded} of {total} samples were taken below 75 % of the SM clock")
-    stop = stop_reason(turn.samples, turn.wall, settings)
+    # Time in the session, not wall time: preparing again after another case's crash is not sampling.
+    stop = stop_reason(turn.samples, turn.inside, settings)
     return None if stop is None else _finish(session, turn, stop, together)
 
 

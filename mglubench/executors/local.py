@@ -92,18 +92,25 @@ class LocalSession:
         return Prepared(check.to_dict(), variant.declare(case).to_dict(), timer.description, seconds)
 
     def sample(self, case: Case, seconds: float, most: int) -> Block:
-        """Take samples; a block whose SM clock was too low is discarded whole."""
-        with _translated():
-            start = time.perf_counter()
-            live = self._live[case]
-            telemetry = self._telemetry_of(case.device) if case.device_kind == "cuda" else None
-            readings = [telemetry.read()] if telemetry else []
-            samples = live.timer.sample(seconds, most)
-            if telemetry:
-                readings.append(telemetry.read())
-            slow = too_slow(readings, telemetry.expected_sm_mhz() if telemetry else None)
-            kept = [] if slow else samples
-            return Block(kept, len(samples) - len(kept), readings, time.perf_counter() - start)
+        """Take samples; a block whose SM clock was too low is discarded whole. A case that fails is released."""
+        try:
+            with _translated():
+                return self._sample(case, seconds, most)
+        except CaseError:
+            self.abandon(case)
+            raise
+
+    def _sample(self, case: Case, seconds: float, most: int) -> Block:
+        start = time.perf_counter()
+        live = self._live[case]
+        telemetry = self._telemetry_of(case.device) if case.device_kind == "cuda" else None
+        readings = [telemetry.read()] if telemetry else []
+        samples = live.timer.sample(seconds, most)
+        if telemetry:
+            readings.append(telemetry.read())
+        slow = too_slow(readings, telemetry.expected_sm_mhz() if telemetry else None)
+        kept = [] if slow else samples
+        return Block(kept, len(samples) - len(kept), readings, time.perf_counter() - start)
 
     def finish(self, case: Case) -> Finished:
         """Check again on other inputs and release."""
