@@ -50,10 +50,13 @@ def _bulk(job: Job, gpu: Gpu) -> Choice:
 
 def candidates(job: Job, gpu: Gpu) -> list[Choice]:
     """What a search tries, the rule's own choice first."""
-    splits = (0, 1, 2, 4)
+    tiled = [
+        *_grid((0, 1, 2), WARPS=(2, 4, 8), STAGES=(1, 2), L2_PREFETCH=(128, 256)),
+        *_grid((0,), WARPS=(WARPS,), STAGES=(1, 2), MIN_BLOCKS=(3, 5, 6)),
+    ]
     grids: dict[str, Iterable[Choice]] = {
-        "flash_mglu_mma": _grid(splits, WARPS=(2, 4, 8), STAGES=(1, 2), L2_PREFETCH=(128, 256)),
-        "swiglu_fused": _grid(splits, WARPS=(2, 4, 8), STAGES=(1, 2), L2_PREFETCH=(128, 256)),
+        "flash_mglu_mma": tiled,
+        "swiglu_fused": tiled,
         "flash_mglu_bulk": _grid((0, 1, 2), WARPS=(2, 4, 8), SEGMENT=(64, 128, 256), RING=(2, 3, 4)),
         "flash_mglu_packed": _grid((0,), WARPS=(2, 4, 8), ROWS=(1, 2), L2_PREFETCH=(128, 256)),
         "flash_mglu_paper": _grid((0, 1, 2, 4, 8), WARPS=(2, 4, 8)),
