@@ -34,25 +34,24 @@ __device__ __forceinline__ element_t float_to_element(float value) {
 }
 
 // Keep the first `count` of 8 elements and set the others to +0 (count may be negative or above 8).
-__device__ __forceinline__ uint4 keep_first(uint4 v, int count) {
-    uint32_t* const word = &v.x;
+__device__ __forceinline__ uint4 keep_first(const uint4& v, int count) {
+    uint32_t word[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const int kept = count - 2 * i;
         word[i] &= kept >= 2 ? 0xffffffffu : kept == 1 ? 0x0000ffffu : 0u;
     }
-    return v;
+    return make_uint4(word[0], word[1], word[2], word[3]);
 }
 
 // The first `count` elements at p, which may be aligned to 2 bytes only, then zeros.
 __device__ __forceinline__ uint4 gather_first(const element_t* p, int count) {
-    uint4 v = make_uint4(0, 0, 0, 0);
-    uint32_t* const word = &v.x;
+    uint32_t word[4] = {};
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         if (i < count) word[i / 2] |= static_cast<uint32_t>(p[i]) << (16 * (i % 2));
     }
-    return v;
+    return make_uint4(word[0], word[1], word[2], word[3]);
 }
 
 // NOTES silu: __expf(-v) overflows to inf for v < -88, and v / inf is -0, the right limit. relu: v > 0 ? v : 0 so that

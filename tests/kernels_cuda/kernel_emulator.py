@@ -105,7 +105,6 @@ def build(library: Library) -> Path:
         "-Wall",
         "-Wextra",
         "-Wno-unknown-pragmas",
-        "-Wno-array-bounds",
         *SANITIZERS[library.sanitizer],
     ]
     defines = [f"-DMGLU_NM={library.nm}", f"-DMGLU_BF16={int(library.bf16)}", *(f"-D{d}" for d in library.defines)]

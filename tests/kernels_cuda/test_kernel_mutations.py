@@ -28,7 +28,7 @@ WRONG_ARITHMETIC = {
         MMA,
         "mma_tile.cuh",
         "columns - half * 32 - lane % 4 * 8);",
-        "columns - 1 - half * 32);",
+        "columns - half * 32 - lane % 4 * 8 - 1);",
     ),
     "tail of w not blanked": (MMA, "mma_tile.cuh", "= keep_first(v, count);", "= v;"),
     "one chunk dropped": (MMA, "mma_tile.cuh", "- first + kWarps - 1) / kWarps", "- first + kWarps - 2) / kWarps"),
