@@ -18,8 +18,10 @@ LEDGER_PARTS = ("weights", "masks", "x", "y", "scratch", "total")
 _FIGURES = ("latency_", "bytes_", "flops", "gb_per_s", "error_", "overhead_")
 _NOTHING: dict[str, Any] = {
     **dict.fromkeys(("key", "status", "reason", "layer", "stop", "timer"), ""),
-    **dict.fromkeys(("ledger", "telemetry"), {}),
-    **dict.fromkeys(("samples", "checks"), ()),
+    "ledger": {},
+    "telemetry": {},
+    "checks": [],
+    "samples": [],
     "discarded": 0,
     "case": dict.fromkeys(CASE_COLUMNS),
     "overhead": dict.fromkeys(("prepare", "sampling", "check", "isolation")),
