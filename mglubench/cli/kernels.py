@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import console, print_json, print_tables, progress_bar
+from mglubench.cli.output import chosen_format, console, print_json, print_tables, progress_bar
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def inspect(
     from mglubench.report import inspect_sass
     from mglubench.variants.cuda_toolchain import require_tool
 
+    form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
     names = [variant] if variant else []
     wanted = inspect_sass.subjects(names, _archs(arch), _nms(nm), _dtypes(dtype))
     if not wanted:
@@ -69,10 +70,10 @@ def inspect(
         table = inspect_sass.inspect(
             wanted, finished=lambda item: progress.update(task, advance=1, description=item.variant)
         )
-    if as_json:
+    if form == "json":
         print_json(table.rows)
     else:
-        print_tables([table], "markdown" if as_markdown else "rich")
+        print_tables([table], form)
     return 1 if any(row["status"] != "ok" for row in table.rows) else 0
 
 
