@@ -16,7 +16,7 @@ from mglubench.measure.eviction import CpuEvictor
 from mglubench.measure.telemetry import GpuTelemetry, too_slow
 from mglubench.measure.timers import CPU_MODES, CpuTimer, CudaTimer, Timer, replicas_needed
 from mglubench.spec.case import Case
-from mglubench.spec.problem import InputSet, Problem, host_bytes, input_key
+from mglubench.spec.problem import DenseInputs, InputSet, Problem, dense_key, host_bytes, input_key
 from mglubench.spec.tolerance import TOLERANCES
 from mglubench.variants.base import Launch, Variant
 from mglubench.variants.registry import get_variant, variants
@@ -41,6 +41,8 @@ class LocalSession:
 
     def __init__(self) -> None:
         self._inputs: dict[tuple[Any, ...], InputSet] = {}
+        self._dense: DenseInputs | None = None
+        self._dense_of: tuple[Any, ...] = ()
         self._live: dict[Case, _Live] = {}
         self._telemetry: dict[str, GpuTelemetry] = {}
 
@@ -131,6 +133,7 @@ class LocalSession:
         """Release everything."""
         self._live.clear()
         self._inputs.clear()
+        self._dense = None
         self._release()
 
     def _refuse(self, variant: Variant, case: Case) -> None:
@@ -155,8 +158,14 @@ class LocalSession:
         if key not in self._inputs:
             while len(self._inputs) >= INPUT_SETS:
                 del self._inputs[next(iter(self._inputs))]
-            self._inputs[key] = InputSet(case)
+            self._inputs[key] = InputSet(case, self._dense_inputs(case))
         return self._inputs[key]
+
+    def _dense_inputs(self, case: Case) -> DenseInputs:
+        """Weights are the largest part of the inputs: only the current ones are kept, whatever masks go with them."""
+        if self._dense is None or self._dense_of != dense_key(case):
+            self._dense, self._dense_of = DenseInputs(case), dense_key(case)
+        return self._dense
 
     def _check(self, variant: Variant, problem: Problem, launch: Launch, fresh: int) -> Check:
         import torch

@@ -46,7 +46,8 @@ def compare(y: Float64, reference: Float64, scale: float) -> Check:
     Args:
         scale: what errors are held against if the reference is exactly zero everywhere.
     """
-    difference = np.abs(y - reference)
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(y - reference)
     # Equal infinities are equal, though their difference is NaN.
     difference[(y == reference) | (np.isnan(y) & np.isnan(reference))] = 0.0
     norm = float(np.linalg.norm(reference[np.isfinite(reference)]))

@@ -26,11 +26,11 @@ _REFERENCE_ROWS = 1024
 Float64 = npt.NDArray[np.float64]
 
 
-class InputSet:
-    """Host-side inputs shared by all cases of one shape, batch, dtype, activation, mask distribution and seed.
+class DenseInputs:
+    """Weights and x of one shape, batch, dtype and seed, on the host, with their float64 products; made when asked for.
 
-    Masks and float64 projections are made when first asked for and kept. ``x(k)`` for k = 0 and 1 are independent
-    draws: correctness is checked on one before the timed loop and on the other after it.
+    ``x(k)`` for k = 0 and 1 are independent draws: correctness is checked on one before the timed loop and on the other
+    after it.
     """
 
     def __init__(self, case: Case) -> None:
@@ -38,10 +38,6 @@ class InputSet:
 
         self.h, self.d, self.batch, self.seed = case.h, case.d, case.batch, case.seed
         self.dtype: torch.dtype = getattr(torch, case.dtype)
-        self.activation = case.activation
-        self.mask_name = case.mask
-        self._masks: list[npt.NDArray[np.bool_]] = []
-        self._gates: list[Float64] = []
 
     @cached_property
     def weight(self) -> torch.Tensor:
@@ -61,58 +57,26 @@ class InputSet:
         """The fresh-th independent x, [batch, h]."""
         return self._x[fresh]
 
-    def masks(self, nm: int) -> npt.NDArray[np.bool_]:
-        """Boolean masks [nm, d, h]; True sends an element to the gate."""
-        return np.stack([self.mask(i) for i in range(nm)])
-
-    def mask(self, i: int) -> npt.NDArray[np.bool_]:
-        """Mask i, [d, h]."""
-        while len(self._masks) <= i:
-            self._masks.append(self._draw_mask(len(self._masks)))
-        return self._masks[i]
-
-    def reference(self, layer: LayerKind, nm: int, fresh: int) -> Float64:
-        """y in float64, [batch, d], for the fresh-th x."""
-        rows = slice(fresh * self.batch, (fresh + 1) * self.batch)
-        if layer == "read":
-            return np.broadcast_to(self._row_sums, (self.batch, self.d))
-        gate = self._total[:, rows]
-        if layer == "lu":
-            return activate(gate, self.activation).T
-        if layer == "glu":
-            return (activate(gate, self.activation) * self._value_total[:, rows]).T
-        y = np.zeros((self.d, self.batch))
-        for i in range(nm):
-            gate_i, value_i = self._halves(i)
-            y += activate(gate_i[:, rows], self.activation) * value_i[:, rows]
-        return y.T
-
-    def scale(self, nm: int, fresh: int) -> float:
-        """Size that an error is held against where the reference is exactly zero (all-ones or all-zeros masks)."""
-        rows = slice(fresh * self.batch, (fresh + 1) * self.batch)
-        return float(max(nm, 1) * np.linalg.norm(self._total[:, rows] ** 2))
+    def tokens(self, fresh: int) -> slice:
+        """Columns of a projection that belong to the fresh-th x."""
+        return slice(fresh * self.batch, (fresh + 1) * self.batch)
 
     @cached_property
-    def _row_sums(self) -> Float64:
+    def row_sums(self) -> Float64:
+        """sum_k W[:, k] in float64, [d]."""
         return np.asarray(self.weight.double().sum(dim=1).numpy(), dtype=np.float64)
 
     @cached_property
-    def _total(self) -> Float64:
-        return self._project(self.weight)
+    def total(self) -> Float64:
+        """W x^T in float64, [d, FRESH_SETS * batch]."""
+        return self.project(self.weight)
 
     @cached_property
-    def _value_total(self) -> Float64:
-        return self._project(self.weight_value)
+    def value_total(self) -> Float64:
+        """Wv x^T in float64, [d, FRESH_SETS * batch]."""
+        return self.project(self.weight_value)
 
-    def _halves(self, i: int) -> tuple[Float64, Float64]:
-        while len(self._gates) <= i:
-            mask = self.mask(len(self._gates))
-            both = np.stack([self._project(self.weight, mask), self._project(self.weight, ~mask)])
-            self._gates.append(both)
-        gate, value = self._gates[i]
-        return gate, value
-
-    def _project(self, weight: torch.Tensor, mask: npt.NDArray[np.bool_] | None = None) -> Float64:
+    def project(self, weight: torch.Tensor, mask: npt.NDArray[np.bool_] | None = None) -> Float64:
         """(mask * weight) x^T in float64, [d, FRESH_SETS * batch], a block of rows at a time to bound memory."""
         import torch
 
@@ -125,32 +89,109 @@ class InputSet:
             out[start : start + _REFERENCE_ROWS] = (block @ x).numpy()
         return out
 
-    def _generator(self, stream: int) -> np.random.Generator:
+    def generator(self, stream: int) -> np.random.Generator:
+        """An independent generator per use of the seed."""
         return np.random.Generator(np.random.SFC64(np.random.SeedSequence([self.seed, self.h, self.d, stream])))
 
     def _normal(self, stream: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
         import torch
 
-        values = self._generator(stream).standard_normal(shape, dtype=np.float32)
+        values = self.generator(stream).standard_normal(shape, dtype=np.float32)
         values *= np.float32(scale)
         return torch.from_numpy(values).to(self.dtype)
 
+
+class InputSet:
+    """Dense inputs with the masks of one distribution: what all cases of one setting and mask distribution share.
+
+    Masks and float64 projections are made when first asked for and kept.
+
+    Args:
+        dense: weights and x to share with other mask distributions; made afresh if left out.
+    """
+
+    def __init__(self, case: Case, dense: DenseInputs | None = None) -> None:
+        self.dense = dense or DenseInputs(case)
+        self.activation = case.activation
+        self.mask_name = case.mask
+        self._masks: list[npt.NDArray[np.bool_]] = []
+        self._halves: list[tuple[Float64, Float64]] = []
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """dtype of W, x and y."""
+        return self.dense.dtype
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """W, [d, h]; the gate matrix Wg of a GLU."""
+        return self.dense.weight
+
+    @property
+    def weight_value(self) -> torch.Tensor:
+        """Wv of a GLU, [d, h]."""
+        return self.dense.weight_value
+
+    def x(self, fresh: int) -> torch.Tensor:
+        """The fresh-th independent x, [batch, h]."""
+        return self.dense.x(fresh)
+
+    def masks(self, nm: int) -> npt.NDArray[np.bool_]:
+        """Boolean masks [nm, d, h]; True sends an element to the gate."""
+        return np.stack([self.mask(i) for i in range(nm)])
+
+    def mask(self, i: int) -> npt.NDArray[np.bool_]:
+        """Mask i, [d, h]."""
+        while len(self._masks) <= i:
+            self._masks.append(self._draw_mask(len(self._masks)))
+        return self._masks[i]
+
+    def reference(self, layer: LayerKind, nm: int, fresh: int) -> Float64:
+        """y in float64, [batch, d], for the fresh-th x."""
+        dense, tokens = self.dense, self.dense.tokens(fresh)
+        if layer == "read":
+            return np.broadcast_to(dense.row_sums, (dense.batch, dense.d))
+        if layer == "lu":
+            return activate(dense.total[:, tokens], self.activation).T
+        if layer == "glu":
+            return (activate(dense.total[:, tokens], self.activation) * dense.value_total[:, tokens]).T
+        y = np.zeros((dense.d, dense.batch))
+        for i in range(nm):
+            gate, value = self._gate_and_value(i)
+            y += activate(gate[:, tokens], self.activation) * value[:, tokens]
+        return y.T
+
+    def scale(self, nm: int, fresh: int) -> float:
+        """Size that an error is held against where the reference is exactly zero (all-ones or all-zeros masks)."""
+        return float(max(nm, 1) * np.linalg.norm(self.dense.total[:, self.dense.tokens(fresh)] ** 2))
+
+    def _gate_and_value(self, i: int) -> tuple[Float64, Float64]:
+        while len(self._halves) <= i:
+            mask = self.mask(len(self._halves))
+            self._halves.append((self.dense.project(self.weight, mask), self.dense.project(self.weight, ~mask)))
+        return self._halves[i]
+
     def _draw_mask(self, i: int) -> npt.NDArray[np.bool_]:
-        shape = (self.d, self.h)
+        shape = (self.dense.d, self.dense.h)
         if self.mask_name in ("ones", "zeros"):
             return np.full(shape, self.mask_name == "ones")
         ratio = float(self.mask_name.partition(":")[2])
-        generator = self._generator(16 + i)
+        generator = self.dense.generator(16 + i)
         if ratio == 0.5:
-            raw = np.frombuffer(generator.bytes(-(-self.d * self.h // 8)), np.uint8)
-            return np.unpackbits(raw, count=self.d * self.h).view(np.bool_).reshape(shape)
+            count = math.prod(shape)
+            raw = np.frombuffer(generator.bytes(-(-count // 8)), np.uint8)
+            return np.unpackbits(raw, count=count).view(np.bool_).reshape(shape)
         return generator.random(shape, dtype=np.float32) < ratio
+
+
+def dense_key(case: Case) -> tuple[Any, ...]:
+    """Cases with equal keys share one :class:`DenseInputs`."""
+    return case.h, case.d, case.batch, case.dtype, case.seed
 
 
 def input_key(case: Case) -> tuple[Any, ...]:
     """Cases with equal keys share one :class:`InputSet`."""
-    mask = case.mask if case.nm else "none"
-    return case.h, case.d, case.batch, case.dtype, case.activation, mask, case.seed
+    return *dense_key(case), case.activation, case.mask if case.nm else "none"
 
 
 @dataclass
