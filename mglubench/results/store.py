@@ -4,6 +4,7 @@
 
     RUN/run.json     header: schema, sweep, environment, cases planned; published by an atomic rename
     RUN/rows.jsonl   one finished case per line, raw samples included; appended and synced, never rewritten
+    RUN/counters.jsonl  what profilers said of cases, by case key, under the same rules; RUN/profiles/ has their reports
     RUN/worker.log   what the worker processes printed, if anything
     RUN/.lock        held by the one process that may append
 
@@ -29,6 +30,7 @@ from mglubench.errors import StoreError, UsageError
 SCHEMA = 1
 HEADER = "run.json"
 ROWS = "rows.jsonl"
+COUNTERS = "counters.jsonl"
 LOCK = ".lock"
 
 
@@ -38,8 +40,8 @@ class RunStore:
     def __init__(self, folder: Path, lock: FileLock) -> None:
         self.folder = folder
         self._lock = lock
-        self._fd = -1
-        self._size = 0
+        self._rows = _Lines(folder / ROWS)
+        self._counters = _Lines(folder / COUNTERS)
 
     @classmethod
     def create(cls, folder: Path, header: dict[str, Any]) -> RunStore:
@@ -88,24 +90,21 @@ class RunStore:
         Raises:
             StoreError: the row could not be written (a full disk); all earlier rows remain readable.
         """
-        line = json.dumps(row, allow_nan=False, separators=(",", ":")).encode() + b"\n"
-        try:
-            _write_all(self._fd, line)
-            os.fsync(self._fd)
-        except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._fd, self._size)
-            raise StoreError(
-                f"cannot write a row to {self.folder / ROWS}: {_why(error)}; all finished rows are kept, "
-                "make room and continue with --resume"
-            ) from None
-        self._size += len(line)
+        self._rows.append(row)
+
+    def append_counters(self, row: dict[str, Any]) -> None:
+        """Write what a profiler said of one case, under the same rules; the file is made by the first such row.
+
+        Raises:
+            StoreError: as for :meth:`append`.
+        """
+        self._counters.open()
+        self._counters.append(row)
 
     def close(self) -> None:
         """Give the folder back."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._rows.close()
+        self._counters.close()
         self._lock.release()
 
     def __enter__(self) -> RunStore:
@@ -117,18 +116,57 @@ class RunStore:
         self.close()
 
     def _open_rows(self) -> None:
-        path = self.folder / ROWS
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            self._size = _whole_lines(path)
+            self._rows.open()
+        except UsageError:
+            self.close()
+            raise
+
+
+class _Lines:
+    """A file of JSON lines that only grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+        self._size = 0
+
+    def open(self) -> None:
+        """Open for appending, unless it is open; a torn last line is cut off with a warning."""
+        if self._fd >= 0:
+            return
+        try:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._size = _whole_lines(self._path)
             if self._size != os.fstat(self._fd).st_size:
                 warnings.warn(
-                    f"{path}: the last row was cut short and is dropped; it will be measured again", stacklevel=3
+                    f"{self._path}: the last row was cut short and is dropped; it will be measured again", stacklevel=4
                 )
                 os.ftruncate(self._fd, self._size)
         except OSError as error:
             self.close()
-            raise UsageError(f"cannot write to {path}: {_why(error)}") from None
+            raise UsageError(f"cannot write to {self._path}: {_why(error)}") from None
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Write one line and sync it; on failure the file is as it was before."""
+        line = json.dumps(row, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        try:
+            _write_all(self._fd, line)
+            os.fsync(self._fd)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._fd, self._size)
+            raise StoreError(
+                f"cannot write a row to {self._path}: {_why(error)}; all finished rows are kept, "
+                "make room and continue with --resume"
+            ) from None
+        self._size += len(line)
+
+    def close(self) -> None:
+        """Close, if open."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 def read_header(folder: Path) -> dict[str, Any]:
@@ -160,7 +198,15 @@ def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
     Raises:
         StoreError: a line in the middle is damaged.
     """
-    path = folder / ROWS
+    return _read_lines(folder / ROWS)
+
+
+def read_counters(folder: Path) -> Iterator[dict[str, Any]]:
+    """All counter rows, in the order of writing, under the same rules; none where nothing was profiled."""
+    return _read_lines(folder / COUNTERS)
+
+
+def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
     whole = _whole_lines(path)
@@ -176,6 +222,8 @@ def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
                 row = orjson.loads(line)
             except ValueError as error:
                 raise StoreError(f"{path}, line {number}: damaged row: {error}") from None
+            if not (isinstance(row, dict) and {"key", "status"} <= row.keys()):
+                raise StoreError(f"{path}, line {number}: damaged row: it has no key or no status")
             yield row
 
 
