@@ -1,0 +1,122 @@
+"""The whole path of the CUDA variants without a GPU: packing, arguments, launch, result against float64.
+
+The library is the kernel's own source compiled with g++ (host emulation, not a GPU run: see tests/kernels_cuda), so its
+pointers are host pointers; torch's device and stream are stood in for. Sizes are odd, so that rows are padded.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mglubench import ops
+from mglubench.spec.case import Case
+from mglubench.spec.packing import pack
+from mglubench.spec.problem import InputSet, Problem
+from mglubench.spec.resources import data_folder
+from mglubench.spec.tolerance import TOLERANCES
+from mglubench.variants import cuda_build, cuda_kernels, on_device
+from mglubench.variants.cuda_build import Target
+from mglubench.variants.cuda_heuristics import Gpu
+from mglubench.variants.cuda_kernels import KERNELS, CudaKernel
+
+EMULATION = Path(__file__).resolve().parent.parent / "kernels_cuda" / "emu"
+pytestmark = pytest.mark.skipif(
+    shutil.which("g++") is None or platform.machine() != "x86_64" or not EMULATION.is_dir(),
+    reason="the host emulation needs g++ on x86-64",
+)
+FLAGS = ("-std=c++17", "-O2", "-mf16c", "-mfma", "-ffp-contract=off", "-w", "-shared", "-fPIC", "-DCUDA_EMU")
+# Few multiprocessors, so that some launches split k and use the workspace.
+GPU = Gpu("emulated", "sm_90a", 4)
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A stand-in for ``build`` that compiles for the host."""
+    folder = tmp_path_factory.mktemp("emulated")
+
+    def build(target: Target) -> Path:
+        made = folder / f"{target.label}.so"
+        if not made.exists():
+            sources = [str(data_folder("kernels_cuda") / f"{target.kernel}.cu"), str(EMULATION / "simt.cpp")]
+            folders = [f"-I{EMULATION}", f"-I{data_folder('kernels_cuda')}"]
+            command = ["g++", *FLAGS, *target.defines, *folders, "-include", "cuda_emu.h", "-x", "c++", *sources]
+            done = subprocess.run([*command, "-o", str(made)], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr[-2000:]
+        return made
+
+    return build
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(emulated: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MGLUBENCH_TUNING", str(tmp_path / "tuning.json"))
+    monkeypatch.setattr(cuda_kernels, "build", emulated)
+    monkeypatch.setattr(cuda_build, "build", emulated)
+    monkeypatch.setattr(cuda_kernels, "gpu_of", lambda device: GPU)
+    monkeypatch.setattr(on_device, "gpu_of", lambda device: GPU)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: SimpleNamespace(cuda_stream=0))
+    ops._library.cache_clear()
+
+
+def problem_of(kind: type[CudaKernel], dtype: str, h: int, d: int, nm: int, batch: int) -> Problem:
+    masked = kind.layer == "mglu"
+    mask = "bernoulli:0.5" if masked else "none"
+    case = Case(kind.name, h, d, nm if masked else 0, batch, dtype, "gelu", mask)
+    return Problem.make(case, InputSet(case))
+
+
+def error_of(y: torch.Tensor, problem: Problem, layer: Any, fresh: int) -> float:
+    expected = problem.inputs.reference(layer, problem.case.nm, fresh)
+    return float(np.linalg.norm(y.double().numpy() - expected) / np.linalg.norm(expected))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("kind", KERNELS, ids=lambda kind: kind.name)
+def test_a_prepared_launch_agrees_with_float64(kind: type[CudaKernel], dtype: str) -> None:
+    variant = kind()
+    for h, d, batch in ((700, 21, 3), (1027, 5, 1)):
+        problem = problem_of(kind, dtype, h, d, 3, batch)
+        launch = variant.prepare(problem)
+        for fresh in (0, 1, 0):
+            problem.load(fresh)
+            launch()
+            assert error_of(problem.y, problem, kind.layer, fresh) <= TOLERANCES[dtype].relative
+
+
+def test_a_split_launch_declares_its_partial_sums() -> None:
+    kind = next(kind for kind in KERNELS if kind.name == "flash-mglu-mma")
+    variant, problem = kind(), problem_of(kind, "float16", 2048, 16, 1, 1)
+    before = variant.declare(problem.case).scratch
+    variant.prepare(problem)
+    assert (before, variant.declare(problem.case).scratch > 0) == (0, True)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_operator_takes_any_number_of_tokens(dtype: str) -> None:
+    kind = next(kind for kind in KERNELS if kind.name == "flash-mglu-mma")
+    problem = problem_of(kind, dtype, 700, 21, 3, 19)
+    weight = on_device.pad_columns(problem.weight, ops.LAYOUTS["cuda"][1])
+    masks = torch.from_numpy(pack(problem.masks(), ops.LAYOUTS["cuda"][0]).data)
+    y = ops._on_cuda(problem.x, weight, masks, 3, "gelu")
+    assert error_of(y, problem, "mglu", 0) <= TOLERANCES[dtype].relative
+    assert ops._on_cuda(problem.x[:0], weight, masks, 3, "gelu").shape == (0, 21)
+
+
+def test_replicas_share_the_packed_masks_of_one_layout() -> None:
+    problem = problem_of(KERNELS[0], "float16", 64, 4, 2, 1)
+    first = on_device.masks_on_device(problem, "bytes")
+    assert on_device.masks_on_device(problem.replica(), "bytes") is first
+    other = on_device.masks_on_device(problem, "row-1024")
+    assert other.numel() == 4 * 1024 * 2 // 8
+    assert torch.equal(on_device.masks_on_device(problem, "bytes"), first)
