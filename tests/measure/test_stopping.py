@@ -36,7 +36,7 @@ def test_time_ends_a_loud_case_that_has_a_few_samples():
 
 
 def test_time_does_not_end_a_case_without_a_median():
-    assert stop_reason(LOUD * 2, 100.0, settings()) is None
+    assert stop_reason(LOUD[:2], 100.0, settings()) is None
     assert stop_reason([], 100.0, settings()) is None
     assert stop_reason([1.0, 2.0, 3.0], 100.0, settings(min_samples=3)) == "time"
 
