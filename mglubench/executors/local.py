@@ -10,6 +10,7 @@ from typing import Any
 
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors.base import Block, Finished, Prepared
+from mglubench.measure.annotate import case_range, phase_range
 from mglubench.measure.check import Check, compare
 from mglubench.measure.environment import available_memory, device_record, total_memory
 from mglubench.measure.eviction import CpuEvictor
@@ -66,24 +67,26 @@ class LocalSession:
 
     def prepare(self, case: Case) -> Prepared:
         """Allocate, compile, check once, warm up."""
-        with _translated():
+        with _translated(), case_range(case.key, get_variant(case.variant).backend):
             return self._prepare(case)
 
     def _prepare(self, case: Case) -> Prepared:
         variant = get_variant(case.variant)
         self._refuse(variant, case)
         start = time.perf_counter()
-        inputs = self._input_set(case)
-        problem = Problem.make(case, inputs)
-        made = time.perf_counter()
-        launch = variant.prepare(problem)
-        built = time.perf_counter()
-        check = self._check(variant, problem, launch, fresh=0)
-        checked = time.perf_counter()
-        timer = self._timer(variant, problem, launch)
+        with phase_range("prepare"):
+            inputs = self._input_set(case)
+            problem = Problem.make(case, inputs)
+            made = time.perf_counter()
+            launch = variant.prepare(problem)
+            built = time.perf_counter()
+            check = self._check(variant, problem, launch, fresh=0)
+            checked = time.perf_counter()
+            timer = self._timer(variant, problem, launch)
         # The check has run the launch once; one that takes seconds is as warm as it gets.
         if checked - built < WARM_AFTER_SECONDS or case.device_kind == "cuda":
-            timer.warm_up()
+            with phase_range("warm-up"):
+                timer.warm_up()
         self._live[case] = _Live(variant, problem, launch, timer)
         seconds = {
             "inputs": made - start,
@@ -96,7 +99,7 @@ class LocalSession:
     def sample(self, case: Case, seconds: float, most: int) -> Block:
         """Take samples; a block whose SM clock was too low is discarded whole. A case that fails is released."""
         try:
-            with _translated():
+            with _translated(), case_range(case.key, get_variant(case.variant).backend), phase_range("timed"):
                 return self._sample(case, seconds, most)
         except CaseError:
             self.abandon(case)
@@ -116,7 +119,7 @@ class LocalSession:
 
     def finish(self, case: Case) -> Finished:
         """Check again on other inputs and release."""
-        with _translated():
+        with _translated(), case_range(case.key, get_variant(case.variant).backend), phase_range("check"):
             start = time.perf_counter()
             live = self._live.pop(case)
             check = self._check(live.variant, live.problem, live.launch, fresh=1)
