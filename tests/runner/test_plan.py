@@ -1,0 +1,119 @@
+"""Planning: ``auto`` becomes what the machine offers, groups fit its memory, the absurd is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from mglubench.errors import UnavailableError, UsageError
+from mglubench.executors.fake import FakeSession
+from mglubench.runner.plan import GROUP_SHARE, groups_of, make_plan
+from mglubench.spec.config import build_spec
+from mglubench.variants.registry import get_variant, variants
+from tests.conftest import make_case
+
+
+class Machine(FakeSession):
+    """A fake machine with so much memory."""
+
+    def __init__(self, total, **options):
+        super().__init__(**options)
+        self.total = total
+
+    def describe(self, devices):
+        described = super().describe(devices)
+        described["memory"] = {name: {"total": self.total, "available": self.total} for name in described["memory"]}
+        return described
+
+
+def plan(session=None, **options):
+    return make_plan(build_spec({"shape": "64x96", "nm": "1,2", **options}), session or FakeSession())
+
+
+def test_auto_takes_every_default_variant_that_runs_here():
+    found = plan()
+    assert found.spec.device == ("cpu",)
+    assert found.spec.dtype == ("float32",)
+    expected = {name for name, variant in variants().items() if variant.default and "cpu" in variant.devices}
+    assert set(found.spec.variants) == expected
+    assert all("cpu" not in get_variant(name).devices for name in found.unavailable)
+
+
+def test_on_a_gpu_auto_means_float16():
+    found = plan(FakeSession(cuda=True))
+    assert (found.spec.device, found.spec.dtype) == (("cuda",), ("float16",))
+    assert found.unavailable["mglu-numba-cpu"] == "runs on cpu only"
+
+
+def test_a_named_variant_that_cannot_run_here_becomes_a_case_and_an_unnamed_one_does_not():
+    session = FakeSession(cuda=True)
+    named = {case.variant for case in plan(session, variants="lu,mglu-numba-cpu").cases}
+    assert "mglu-numba-cpu" in named
+    assert "mglu-numba-cpu" not in {case.variant for case in plan(session).cases}
+
+
+def test_on_two_devices_each_gets_the_variants_that_run_there():
+    cases = plan(FakeSession(cuda=True), device="cpu,cuda").cases
+    devices = {case.device for case in cases if case.variant == "mglu-numba-cpu"}
+    assert devices == {"cpu"}
+    assert {case.device for case in cases if case.variant == "lu"} == {"cpu", "cuda"}
+
+
+@pytest.mark.parametrize("name", ["swiglo", "lu,swiglo", "-swiglo"])
+def test_unknown_variants_are_refused_before_the_machine_is_asked(name):
+    class Unasked(FakeSession):
+        def describe(self, devices):
+            raise AssertionError("asked")
+
+    with pytest.raises(UsageError, match=r"unknown variant 'swiglo'"):
+        plan(Unasked(), variants=name)
+
+
+def test_a_device_that_is_not_here_is_refused():
+    with pytest.raises(UnavailableError, match=r"no CUDA device"):
+        plan(device="cuda")
+
+
+def test_the_ceiling_comes_first_and_far_exceeds_the_caches():
+    cases = plan(variants="lu").cases
+    assert cases[0].variant == "stream-read"
+    assert cases[0].mode == "cold"
+    assert cases[0].elements * cases[0].itemsize >= 128 << 20
+    assert [case.variant for case in plan(variants="lu", ceiling=False).cases] == ["lu"]
+
+
+def test_a_small_machine_has_no_ceiling():
+    assert [case.variant for case in plan(Machine(1 << 28), variants="lu").cases] == ["lu"]
+
+
+def test_shapes_beyond_the_memory_are_refused():
+    with pytest.raises(UsageError, match=r"shape 64x96 with nm=0 needs .* GB for its inputs, cpu has 0 GB"):
+        plan(Machine(50_000))
+
+
+def test_groups_hold_one_setting_and_fit_the_memory():
+    first = [make_case(variant=name, nm=2) for name in ("mglu-naive", "mglu-premasked")]
+    other = [make_case(nm=2, batch=2), make_case(nm=3, batch=2)]
+    assert groups_of(first + other, {"cpu": 1 << 30}) == [first, other]
+    assert groups_of(first, {"cpu": 1}) == [first[:1], first[1:]]
+    assert groups_of([], {"cpu": 1}) == []
+
+
+def test_no_group_takes_more_than_its_share_of_the_memory():
+    cases = [make_case(h=256, d=256, nm=nm) for nm in range(1, 17)]
+    available = 20_000_000
+    groups = groups_of(cases, {"cpu": available})
+    assert [case for group in groups for case in group] == cases
+    assert len(groups) > 1
+    for group in groups:
+        assert (
+            sum(get_variant(c.variant).resident_bytes(c) for c in group) <= GROUP_SHARE * available or len(group) == 1
+        )
+
+
+def test_the_header_holds_the_sweep_and_the_machine():
+    header = plan(name="mine").header()
+    assert header["name"] == "mine"
+    assert header["fake"] is True
+    assert header["cases"] == len(plan().cases)
+    assert header["sweep"]["shapes"] == ["64x96"]
+    assert {"cpu", "packages", "python", "command", "time", "devices", "memory"} <= set(header["environment"])

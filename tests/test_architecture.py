@@ -1,0 +1,79 @@
+"""What holds for the package as a whole: its surface, its floors, its wheel."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import mglubench
+from mglubench import errors
+from tests.conftest import ROOT
+
+SURFACE = ["Case", "Problem", "Variant", "load", "pack", "unpack"]
+
+
+def test_the_public_surface_is_exactly_this():
+    assert mglubench.__all__ == SURFACE
+    for name in SURFACE:
+        assert inspect.getdoc(getattr(mglubench, name)), name
+    with pytest.raises(AttributeError, match=r"has no attribute 'nothing'"):
+        _ = mglubench.nothing
+
+
+def test_a_floor_imports_only_from_the_floors_below():
+    tool = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
+    assert tool, "import-linter is part of the dev extra"
+    done = subprocess.run([tool, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_module_says_what_it_is_for():
+    for path in (ROOT / "mglubench").rglob("*.py"):
+        if path.stat().st_size and "_data" not in path.parts:
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            if name != "mglubench.worker":
+                assert importlib.import_module(name).__doc__, name
+
+
+def test_every_error_is_one_of_ours():
+    classes = [value for _, value in inspect.getmembers(errors, inspect.isclass)]
+    assert all(issubclass(value, errors.MglubenchError) for value in classes)
+    assert errors.CaseError("oom", "too big").status == "oom"
+
+
+def test_a_wheel_carries_the_kernels_and_the_sweeps(tmp_path):
+    """Built from a copy, so that the checkout stays as it is."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("mglubench", "sweeps", "kernels_cuda"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, source]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    for folder in ("sweeps", "kernels_cuda"):
+        wanted = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
+        assert {f"mglubench/_data/{folder}/{name}" for name in wanted} <= inside
+    assert "mglubench/cli/app.py" in inside
+    assert not any(name.startswith(("tests/", "sweeps/")) for name in inside)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    code = "import mglubench; from mglubench.spec.config import find_sweep; print(find_sweep('paper'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "installed"), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == str(tmp_path / "installed" / "mglubench" / "_data" / "sweeps" / "paper.toml")
