@@ -6,8 +6,9 @@ Two lines from an ``nn.Linear`` weight and masks to a result::
     y = flash_mglu(x, packed, activation="silu")
 
 On a CPU it runs the kernel of ``mglu-numba-cpu``, on a GPU that of ``flash-mglu-mma`` (compiled by nvcc at the first
-call). It is registered as a custom operator, so ``torch.compile`` takes it without a graph break. Inference only: there
-is no backward pass. Source of the layer: arXiv 2506.23225, section 3. Importing this module imports torch.
+call, so call it once before capturing a graph). It is registered as a custom operator, so ``torch.compile`` takes it
+without a graph break. Inference only: there is no backward pass. Source of the layer: arXiv 2506.23225, section 3.
+Importing this module imports torch.
 """
 
 from dataclasses import dataclass

@@ -89,6 +89,21 @@ def test_compiles_without_a_graph_break() -> None:
     backend = "inductor" if shutil.which("g++") else "aot_eager"
     compiled = torch.compile(layer, fullgraph=True, backend=backend)
     torch.testing.assert_close(compiled(inputs.x(0)), layer(inputs.x(0)))
+    as_argument = torch.compile(flash_mglu, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(as_argument(inputs.x(0), packed), flash_mglu(inputs.x(0), packed))
+
+
+def test_exports_as_one_operator() -> None:
+    inputs, case = example(batch=4)
+
+    class Layer(torch.nn.Module):
+        packed = packed_example(inputs, case)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return flash_mglu(x, self.packed)
+
+    exported = torch.export.export(Layer(), (inputs.x(0),))
+    assert [str(node.target) for node in exported.graph.nodes].count("mglubench.flash_mglu.default") == 1
 
 
 def test_unfit_values_are_refused_in_one_line() -> None:

@@ -63,7 +63,7 @@ def inspect(
     names = [variant] if variant else []
     wanted = inspect_sass.subjects(names, _archs(arch), _nms(nm), _dtypes(dtype))
     if not wanted:
-        raise UsageError(f"{variant} has no kernel for nm={nm} and {dtype}")
+        raise UsageError(f"{variant} has no kernel for {arch}, nm={nm} and {dtype}")
     for tool in ("nvcc", "cuobjdump"):
         require_tool(tool)
     with progress_bar(len(wanted), "inspect") as (progress, task):

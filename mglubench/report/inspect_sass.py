@@ -15,6 +15,7 @@ from mglubench.errors import MglubenchError, UsageError
 from mglubench.report.table import Column, Table, number, text
 from mglubench.spec.vocabulary import near
 from mglubench.variants.base import Variant
+from mglubench.variants.cuda_toolchain import capability
 from mglubench.variants.inspection import Block, Inspectable
 from mglubench.variants.occupancy import SHARED_RESERVED, occupancy
 from mglubench.variants.registry import variants
@@ -54,10 +55,12 @@ def subjects(names: Sequence[str], archs: Iterable[str], nms: Iterable[int], dty
     found = []
     for name in names or known:
         variant = known[name]
+        assert isinstance(variant, Inspectable)
         wanted = nms if variant.layer == "mglu" else (0,)
         found += [
             Subject(name, arch, nm, dtype)
             for arch in archs
+            if capability(arch) >= variant.oldest
             for nm in wanted
             for dtype in dtypes
             if dtype in variant.dtypes and nm <= variant.nm_max and not 8 < nm < 16
