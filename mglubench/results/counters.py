@@ -1,0 +1,98 @@
+"""What a profiler said of a case, joined to it by its key, as rows of ``counters.jsonl``.
+
+A row holds one tool's word on one case: its figures, or why there are none. A later row replaces an earlier one of the
+same tool and case, except that a failure never hides figures that were read before. Profiled durations have columns of
+their own: a profiler serialises kernels and flushes caches, so they are no latencies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mglubench.errors import UsageError
+from mglubench.results.read_ncu import read_csv, read_report
+from mglubench.results.read_nsys import Timeline, read_sqlite
+from mglubench.results.store import read_counters
+from mglubench.spec.counters import COLUMNS, Kernel, by_key, combine
+
+OK = "ok"
+NO_KERNEL = "no-kernel"
+NOT_PROFILED = "not profiled"
+NSYS_COLUMNS = ("nsys_kernel_us", "nsys_kernels", "nsys_gap_us", "nsys_launches")
+FRAME_COLUMNS = (*COLUMNS, "ncu_kernels", *NSYS_COLUMNS)
+NO_KERNEL_REASON = (
+    "no kernel matched: none ran in the range of this case; was it profiled with --nvtx, and on a CUDA device?"
+)
+
+Row = dict[str, Any]
+
+
+def read_profile(path: Path) -> tuple[str, dict[str, Any]]:
+    """The tool that wrote a report, and what it holds by case key: lists of :class:`Kernel`, or :class:`Timeline`.
+
+    Raises:
+        UsageError: not a report that can be read. UnavailableError: it needs a package that is not installed.
+    """
+    if not path.is_file():
+        raise UsageError(f"cannot read {path}: there is no such file")
+    if path.suffix == ".sqlite":
+        return "nsys", dict(read_sqlite(path))
+    if path.suffix == ".ncu-rep":
+        return "ncu", dict(by_key(read_report(path)))
+    if path.suffix == ".csv":
+        return "ncu", dict(by_key(read_csv(path)))
+    if path.suffix in (".nsys-rep", ".qdrep"):
+        raise UsageError(f"export {path.name} first: nsys export --type sqlite {path.name}")
+    raise UsageError(f"cannot import {path.name!r}; use a file that ends in .ncu-rep, .csv or .sqlite")
+
+
+def joined_row(tool: str, key: str, found: Sequence[Kernel] | Timeline | None, extra: Mapping[str, Any]) -> Row:
+    """The row of one case from what a report holds for it: ``ok``, or ``no-kernel``."""
+    if isinstance(found, Timeline):
+        if not found.kernels:
+            return failed_row(tool, key, NO_KERNEL, NO_KERNEL_REASON, extra)
+        figures = {**found.to_dict(), "nsys_launches": extra.get("launches")}
+        return {"key": key, "tool": tool, "status": OK, "reason": "", "figures": figures, **extra}
+    if not found:
+        return failed_row(tool, key, NO_KERNEL, NO_KERNEL_REASON, extra)
+    counted = combine(found)
+    missing = [column for column, value in counted.items() if value is None]
+    reason = f"no value for {', '.join(missing)}: not counted on this chip, or withheld (MIG)" if missing else ""
+    return {
+        "key": key,
+        "tool": tool,
+        "status": OK,
+        "reason": reason,
+        "figures": {**counted, "ncu_kernels": len(found)},
+        "kernels": [kernel.name for kernel in found],
+        **extra,
+    }
+
+
+def failed_row(tool: str, key: str, status: str, reason: str, extra: Mapping[str, Any]) -> Row:
+    """A row that says why there are no figures."""
+    return {"key": key, "tool": tool, "status": status, "reason": reason, "figures": {}, **extra}
+
+
+def latest(rows: Iterable[Row]) -> dict[str, dict[str, Row]]:
+    """Rows by tool and key: the last one with figures, else the last one."""
+    kept: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        by_tool = kept.setdefault(row["tool"], {})
+        if row["status"] == OK or by_tool.get(row["key"], row)["status"] != OK:
+            by_tool[row["key"]] = row
+    return kept
+
+
+def counter_columns(folder: Path) -> dict[str, Row]:
+    """Values of :data:`FRAME_COLUMNS` and ``counters_reason`` by case key, for every key that a profiler spoke of."""
+    kept = latest(read_counters(folder))
+    columns: dict[str, Row] = {}
+    for row in (row for by_key_ in kept.values() for row in by_key_.values()):
+        columns.setdefault(row["key"], {}).update(row["figures"])
+    for key, values in columns.items():
+        counted = kept.get("ncu", {}).get(key)
+        values["counters_reason"] = counted["reason"] if counted else NOT_PROFILED
+    return columns
