@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
 import inspect
 import shutil
 import subprocess
@@ -36,10 +36,8 @@ def test_a_floor_imports_only_from_the_floors_below():
 
 def test_every_module_says_what_it_is_for():
     for path in (ROOT / "mglubench").rglob("*.py"):
-        if path.stat().st_size and "_data" not in path.parts:
-            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            if name != "mglubench.worker":
-                assert importlib.import_module(name).__doc__, name
+        source = path.read_text()
+        assert not source or ast.get_docstring(ast.parse(source)), path
 
 
 def test_every_error_is_one_of_ours():
