@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mglubench.cli import kernels, runs, sweep, tools
+from mglubench.cli import kernels, predict, runs, sweep, tools
 from mglubench.errors import MglubenchError
 
 EXIT_USAGE = 2
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("sweep")(sweep.sweep)
 app.command("report")(runs.report)
 app.command("plot")(runs.plot)
+app.command("predict")(predict.predict)
 app.command("runs")(runs.runs)
 app.command("variants")(tools.variants)
 app.command("verify")(tools.verify)

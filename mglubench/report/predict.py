@@ -1,0 +1,184 @@
+"""``predict``: floors on a GPU that is not here, and the paper's kernels held against the same floors.
+
+Everything here is an estimate from datasheets and declared bytes (:mod:`mglubench.spec.floors`); the only measured
+figures are the paper's, and they are called that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mglubench.report import paper
+from mglubench.report.table import Column, Table, missing, number, text, times
+from mglubench.spec.case import Case
+from mglubench.spec.floors import Floor, floor_of, intensity
+from mglubench.spec.gpus import GpuData, gpu_named
+from mglubench.spec.ledger import Ledger, declare
+from mglubench.spec.sweep import SweepSpec
+from mglubench.variants.registry import get_variant
+
+DTYPE = "float16"
+WORDS = {"lu": "LU (no gate)", "glu": "GLU / SwiGLU", "mglu": "MGLU, packed masks"}
+
+FLOORS = (
+    Column("layer", "layer", lambda row: WORDS[row["layer"]], text=True),
+    Column("nm", "nm", lambda row: str(row["nm"] or "")),
+    Column("bytes", "MB", number("bytes", ",.2f", 1e-6)),
+    Column("bits_per_element", "bits/weight", number("bits_per_element", ".1f")),
+    Column("intensity", "FLOP/byte", number("intensity", ".2f")),
+    Column("memory_us", "memory us", number("memory_us", ",.2f")),
+    Column("compute_us", "compute us", number("compute_us", ",.2f")),
+    Column("floor_us", "floor us", number("floor_us", ",.2f")),
+    Column("bound", "bound by", text("bound"), text=True),
+    Column("in_l2", "fits L2", lambda row: _yes_no(row["in_l2"]), text=True),
+    Column("limit_vs_glu", "max x GLU", lambda row: _times(row["limit_vs_glu"])),
+    Column("limit_vs_naive", "max x naive", lambda row: _times(row["limit_vs_naive"])),
+)
+PAPER = (
+    Column("gpu", "GPU", text("gpu"), text=True),
+    Column("nm", "nm", lambda row: str(row["nm"] or "")),
+    Column("what", "what", text("what"), text=True),
+    Column("paper_us", "paper us", number("paper_us", ",.1f")),
+    Column("floor_us", "floor us", number("floor_us", ",.2f")),
+    Column("share", "of the floor", number("share", ".0%")),
+    Column("byte_floor_us", "byte-mask floor us", number("byte_floor_us", ",.2f")),
+    Column("byte_share", "of that floor", number("byte_share", ".0%")),
+    Column("paper_vs_glu", "x GLU, paper", lambda row: _times(row["paper_vs_glu"])),
+    Column("limit_vs_glu", "max x GLU", lambda row: _times(row["limit_vs_glu"])),
+    Column("in_l2", "fits L2", lambda row: _yes_no(row["in_l2"]), text=True),
+)
+
+
+def predict_tables(spec: SweepSpec, gpu: GpuData) -> list[Table]:
+    """Floors per shape, batch and dtype; then the paper's measurements of the shapes that it has."""
+    dtypes = [DTYPE if name == "auto" else name for name in spec.dtype]
+    tables = [
+        _floor_table(Case("", h, d, 0, batch, dtype, device="cuda"), spec.nm, gpu)
+        for dtype in dict.fromkeys(dtypes)
+        for h, d in spec.shapes
+        for batch in spec.batch
+    ]
+    for h, d in spec.shapes:
+        rows = [row for name in paper.GPUS for row in _paper_rows(name, h, d, spec.nm)]
+        if rows:
+            tables.append(Table(f"Sanity check, the paper's kernel: {_title(h, d, 1, DTYPE)}", PAPER, rows, _CHECKED))
+    return tables
+
+
+def _floor_table(base: Case, nms: tuple[int, ...], gpu: GpuData) -> Table:
+    glu = floor_of(declare("glu", base), gpu, base.dtype)
+    rows = [_row("lu", base, gpu, glu), _row("glu", base, gpu, glu)]
+    rows += [_row("mglu", _with(base, nm), gpu, glu) for nm in nms]
+    best = max(rows, key=lambda row: float(row["limit_vs_glu"] if row["layer"] == "mglu" else 0.0))
+    shown = [{**row, "best": row is best and row["layer"] == "mglu"} for row in rows]
+    title = f"Estimate for {gpu.name}, nothing measured: {_title(base.h, base.d, base.batch, base.dtype)}"
+    return Table(title, FLOORS, shown, list(_notes(gpu, base.dtype)), best="best")
+
+
+def _row(layer: Any, case: Case, gpu: GpuData, glu: Floor) -> dict[str, Any]:
+    ledger = declare(layer, case)
+    floor = floor_of(ledger, gpu, case.dtype)
+    naive = floor_of(_naive(case), gpu, case.dtype) if layer == "mglu" else None
+    return {
+        "layer": layer,
+        "nm": case.nm,
+        "bytes": ledger.total,
+        "flops": ledger.flops,
+        "bits_per_element": 8 * ledger.total / case.elements,
+        "intensity": intensity(ledger),
+        "memory_us": floor.memory_us,
+        "compute_us": floor.compute_us,
+        "floor_us": floor.us,
+        "bound": floor.bound,
+        "in_l2": floor.in_l2,
+        "limit_vs_glu": glu.us / floor.us,
+        "limit_vs_naive": naive.us / floor.us if naive else None,
+    }
+
+
+def _paper_rows(name: str, h: int, d: int, nms: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+    """The paper's GLU, then its CUDA kernel for every nm that its tables have."""
+    gpu = gpu_named(name)
+    base = Case("", h, d, 0, 1, DTYPE, device="cuda")
+    glu = floor_of(declare("glu", base), gpu, DTYPE)
+    measured = paper.paper_latency(name, h, d, 0, paper.GLU)
+    if measured:
+        yield _paper_row(name, 0, "GLU, torch", measured, glu)
+    for nm in nms:
+        kernel = paper.paper_latency(name, h, d, nm, paper.KERNEL)
+        if kernel is None:
+            continue
+        case = _with(base, nm)
+        floor = floor_of(declare("mglu", case), gpu, DTYPE)
+        as_stored = floor_of(declare("mglu", case, mask_bytes=case.elements), gpu, DTYPE)
+        yield _paper_row(name, nm, "FlashMGLU, CUDA", kernel, floor) | {
+            "byte_floor_us": as_stored.us,
+            "byte_share": as_stored.us / kernel,
+            "paper_vs_glu": paper.paper_ratio(name, h, d, nm, paper.GLU),
+            "limit_vs_glu": glu.us / floor.us,
+        }
+
+
+def _paper_row(name: str, nm: int, what: str, measured: float, floor: Floor) -> dict[str, Any]:
+    return {
+        "gpu": f"{name} ({gpu_named(name).name})" if gpu_named(name).name != name else name,
+        "nm": nm,
+        "what": what,
+        "paper_us": measured,
+        "floor_us": floor.us,
+        "share": floor.us / measured,
+        "in_l2": floor.in_l2,
+        **dict.fromkeys(("byte_floor_us", "byte_share", "paper_vs_glu", "limit_vs_glu")),
+    }
+
+
+def _notes(gpu: GpuData, dtype: str) -> Iterator[str]:
+    best = gpu.best_flops(dtype)
+    rate = f", FLOPs / {best[0] / 1e12:,.1f} TFLOP/s of the {best[1]}" if best else ""
+    yield (
+        f"an estimate from datasheet figures: floor = the larger of declared bytes / {gpu.bandwidth / 1e9:,.0f} GB/s"
+        f"{rate}; no kernel reaches it"
+    )
+    yield (
+        "max x GLU, max x naive: ratios of floors; naive moves what torch materialises for it. A GLU that is above its "
+        "own floor can be beaten by more"
+    )
+    if gpu.l2_bytes is None:
+        yield f"fits L2: not known, {gpu.sources['l2']}"
+    else:
+        yield (
+            f"fits L2 ({gpu.l2_bytes / 2**20:,.1f} MiB): run again over one buffer, such a layer is read from the "
+            "cache and can beat its floor, which holds for weights that come from memory"
+        )
+    figures = ("bandwidth", {"float16": "fp16", "bfloat16": "bf16"}.get(dtype, "fp32"), "l2")
+    yield "sources: " + "; ".join(dict.fromkeys(gpu.sources[name] for name in figures if name in gpu.figures))
+
+
+_CHECKED = (
+    "paper us: measured by the paper, arXiv 2506.23225, tables 16 to 19, fp16, 1 token; floors: estimates, see above",
+    "of the floor: floor / measured. Above 100 % the weights cannot all have come from memory: such a layer fits in L2 "
+    "and was run over one buffer",
+    "byte-mask floor: with a mask byte per weight whatever nm, as the paper's Algorithm 3 stores them",
+    "the paper does not say which H100; the SXM board is assumed",
+)
+
+
+def _naive(case: Case) -> Ledger:
+    return get_variant("mglu-naive").declare(case)
+
+
+def _with(base: Case, nm: int) -> Case:
+    return Case("", base.h, base.d, nm, base.batch, base.dtype, mask="bernoulli:0.5", device=base.device)
+
+
+def _title(h: int, d: int, batch: int, dtype: str) -> str:
+    return f"h={h} d={d}, {'1 token' if batch == 1 else f'{batch} tokens'}, {dtype}"
+
+
+def _times(value: Any) -> str:
+    return "-" if missing(value) else times(value)
+
+
+def _yes_no(value: bool | None) -> str:
+    return "?" if value is None else "yes" if value else "no"
