@@ -107,11 +107,10 @@ def _targets(arch: str, names: str | None, nm: str, dtype: str) -> list[Target]:
     from mglubench.runner.tune import tunable
     from mglubench.variants.cuda_kernels import KERNELS
     from mglubench.variants.cuda_toolchain import capability
-    from mglubench.variants.tuning import Choice
 
     wanted = _items(names, "variants") if names else [kernel.name for kernel in KERNELS]
     targets = [
-        variant.target(one, count, kind, Choice())
+        variant.target(one, count, kind, variant.usual_choice(one, count))
         for variant in map(tunable, wanted)
         for one in _archs(arch)
         if capability(one) >= variant.oldest

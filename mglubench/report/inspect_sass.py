@@ -101,7 +101,7 @@ def _row(kernel: Kernel, variant: Inspectable, item: Subject) -> dict[str, Any]:
         "instructions": len(kernel.instructions),
     }
     if row["entry"]:
-        row |= _resident(kernel, variant.block(item.nm), item.arch)
+        row |= _resident(kernel, variant.block(item.arch, item.nm), item.arch)
         work = variant.work(item.nm)
         if loop := kernel.main_loop(work):
             row |= _loop_row(loop, loop.elements(work))

@@ -15,7 +15,7 @@ from mglubench.spec.packing import get_layout, round_up
 from mglubench.spec.problem import Problem
 from mglubench.variants.base import Launch, Variant
 from mglubench.variants.cuda_build import Target, build
-from mglubench.variants.cuda_heuristics import WARPS, choose, dynamic_shared_bytes
+from mglubench.variants.cuda_heuristics import WARPS, Gpu, choose, dynamic_shared_bytes
 from mglubench.variants.cuda_library import ACTIVATION_CODES, BoundKernel, MgluArgs, load
 from mglubench.variants.cuda_toolchain import cannot_build
 from mglubench.variants.inspection import Block, Inspectable
@@ -114,13 +114,18 @@ class CudaKernel(Variant, Inspectable):
         """What to compile."""
         return Target(self.kernel, nm if self.layer == "mglu" else 0, dtype, arch, choice.macros)
 
-    def artifact(self, arch: str, nm: int, dtype: str) -> Path:
-        """The library, with its own defaults."""
-        return build(self.target(arch, nm, dtype, Choice()))
+    def usual_choice(self, arch: str, nm: int) -> Choice:
+        """What a large layer is launched with on an untuned GPU of this architecture."""
+        return choose(Job(self.kernel, 4096, 14336, nm, 1, "float16"), Gpu("", arch, 0))
 
-    def block(self, nm: int) -> Block:
-        """Of the default launch."""
-        return Block(32 * WARPS, dynamic_shared_bytes(self.kernel, nm, Choice()))
+    def artifact(self, arch: str, nm: int, dtype: str) -> Path:
+        """The library of the usual choice."""
+        return build(self.target(arch, nm, dtype, self.usual_choice(arch, nm)))
+
+    def block(self, arch: str, nm: int) -> Block:
+        """Of the usual choice."""
+        choice = self.usual_choice(arch, nm)
+        return Block(32 * choice.get("WARPS", WARPS), dynamic_shared_bytes(self.kernel, nm, choice))
 
 
 class FlashMGLUPaper(CudaKernel):

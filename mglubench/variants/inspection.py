@@ -42,5 +42,5 @@ class Inspectable(ABC):
         """The instructions of the main loop that touch weights."""
 
     @abstractmethod
-    def block(self, nm: int) -> Block:
-        """Size of a block of the default launch."""
+    def block(self, arch: str, nm: int) -> Block:
+        """Size of a block of the launch that :meth:`artifact` is compiled for."""

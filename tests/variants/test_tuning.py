@@ -13,7 +13,8 @@ from mglubench.executors.base import Block, Finished, Prepared
 from mglubench.runner import tune
 from mglubench.spec.case import Case
 from mglubench.variants.cuda_heuristics import Gpu, candidates, choose, fits
-from mglubench.variants.cuda_kernels import KERNELS
+from mglubench.variants.cuda_kernels import KERNELS, CudaKernel
+from mglubench.variants.occupancy import occupancy
 from mglubench.variants.tuning import Choice, Job, forced, read_table, remember, remembered, table_path
 
 HOPPER = Gpu("some hopper", "sm_90a", 132)
@@ -76,8 +77,16 @@ def test_rules_fit_the_gpu_and_the_shape() -> None:
 
 
 @pytest.mark.parametrize("kind", KERNELS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("arch", ["sm_90a", "sm_120a"])
 @pytest.mark.parametrize("nm", [1, 8, 16])
-def test_candidates_begin_with_the_rule_and_all_fit(kind: type, nm: int) -> None:
+def test_the_usual_launch_has_room_on_every_architecture(kind: type[CudaKernel], arch: str, nm: int) -> None:
+    block = kind().block(arch, nm)
+    assert occupancy(arch, block.threads, 128, block.shared_bytes).blocks >= 1
+
+
+@pytest.mark.parametrize("kind", KERNELS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("nm", [1, 8, 16])
+def test_candidates_begin_with_the_rule_and_all_fit(kind: type[CudaKernel], nm: int) -> None:
     job = Job(kind.kernel, 2048, 8192, nm, 1, "float16")
     found = candidates(job, HOPPER)
     assert found[0] == choose(job, HOPPER)
