@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mglubench.cli import kernels, predict, runs, sweep, tools
+from mglubench.cli import kernels, predict, profile, runs, sweep, tools
 from mglubench.errors import MglubenchError
 
 EXIT_USAGE = 2
@@ -27,6 +27,8 @@ app.command("report")(runs.report)
 app.command("plot")(runs.plot)
 app.command("predict")(predict.predict)
 app.command("runs")(runs.runs)
+app.command("profile")(profile.profile)
+app.command("import")(profile.import_report)
 app.command("variants")(tools.variants)
 app.command("verify")(tools.verify)
 app.command("doctor")(tools.doctor)

@@ -66,31 +66,31 @@ def sweep(
 
     Exit code: 0; 1 if a case gave a wrong result, crashed, hung or raised, or if none was measured; 2 for bad input.
     """
-    given = {k: v for k, v in locals().items() if k in _SPEC_OPTIONS and v is not None}
+    given = {k: v for k, v in locals().items() if k in SPEC_OPTIONS and v is not None}
     form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
-    spec = _spec(given, config)
+    spec = read_spec(given, config)
     if resume and out is None:
         raise UsageError("--resume needs --out, the folder of the run to continue; `mglubench runs` lists them")
-    with _session(executor, spec) as (session, keep_log):
+    with open_session(executor, spec) as (session, keep_log):
         from mglubench.runner.plan import make_plan
 
         plan = make_plan(spec, session)
         if dry_run:
             return _dry_run(plan, form)
-        folder = out or _fresh_folder(plan.spec.name)
+        folder = out or fresh_folder(plan.spec.name)
         counts = _measure(plan, folder, session, resume=resume)
         keep_log(folder)
     show_run(folder, form, footer=_footer(counts, folder))
     return 1 if any(counts[status] for status in DEFECTS) or not counts["ok"] else 0
 
 
-_SPEC_OPTIONS = (
+SPEC_OPTIONS = (
     *("h", "d", "shape", "nm", "batch", "dtype", "activation", "mask", "mode", "variants", "device", "seed", "name"),
     *("target_noise", "min_samples", "max_samples", "max_seconds", "case_timeout", "ceiling"),
 )
 
 
-def _spec(given: dict[str, Any], config: str | None) -> SweepSpec:
+def read_spec(given: dict[str, Any], config: str | None) -> SweepSpec:
     """The sweep file's values, overridden by the command line's."""
     from mglubench.spec.config import build_spec, find_sweep, read_sweep
 
@@ -105,7 +105,7 @@ def _spec(given: dict[str, Any], config: str | None) -> SweepSpec:
 
 
 @contextmanager
-def _session(executor: str, spec: SweepSpec) -> Iterator[tuple[Session, Any]]:
+def open_session(executor: str, spec: SweepSpec) -> Iterator[tuple[Session, Any]]:
     """The session that ``executor`` names, and a function that keeps the workers' log in a folder."""
     with tempfile.TemporaryDirectory(prefix="mglubench-") as scratch:
         log = Path(scratch) / "worker.log"
@@ -173,7 +173,8 @@ def _dry_run(plan: Plan, form: str) -> int:
     return 0
 
 
-def _fresh_folder(name: str) -> Path:
+def fresh_folder(name: str) -> Path:
+    """A run folder of this name and the time now that does not exist yet."""
     base = RUNS_FOLDER / f"{name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     folder, serial = base, 2
     while folder.exists():

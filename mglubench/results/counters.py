@@ -57,15 +57,21 @@ def joined_row(tool: str, key: str, found: Sequence[Kernel] | Timeline | None, e
         return {"key": key, "tool": tool, "status": OK, "reason": "", "figures": figures, **extra}
     if not found:
         return failed_row(tool, key, NO_KERNEL, NO_KERNEL_REASON, extra)
-    counted = combine(found)
+    launches = extra.get("launches") or 1
+    if len(found) % launches:
+        reason = f"{len(found)} kernels in the range of this case are not those of {launches} launches"
+        return failed_row(tool, key, "error", reason, extra)
+    counted = combine(found, launches)
     missing = [column for column, value in counted.items() if value is None]
     reason = f"no value for {', '.join(missing)}: not counted on this chip, or withheld (MIG)" if missing else ""
+    if len(missing) == len(counted):
+        return failed_row(tool, key, "no-value", reason, extra)
     return {
         "key": key,
         "tool": tool,
         "status": OK,
         "reason": reason,
-        "figures": {**counted, "ncu_kernels": len(found)},
+        "figures": {**counted, "ncu_kernels": len(found) // launches},
         "kernels": [kernel.name for kernel in found],
         **extra,
     }

@@ -119,10 +119,17 @@ def base_name(metric: str) -> str:
     return metric.partition(".")[0]
 
 
-def combine(kernels: Sequence[Kernel]) -> dict[str, float | None]:
-    """The counters of one case from all its kernels, by each counter's rule; ``None`` where a kernel lacks a value."""
+def combine(kernels: Sequence[Kernel], launches: int = 1) -> dict[str, float | None]:
+    """The counters of one launch of a case from all kernels of so many launches, by each counter's rule.
+
+    A counter that some kernel lacks is ``None``.
+    """
     times = [_value(kernel, DURATION) for kernel in kernels]
-    return {counter.column: _combined(counter, kernels, times) for counter in COUNTERS}
+    combined = {counter: _combined(counter, kernels, times) for counter in COUNTERS}
+    return {
+        counter.column: value / launches if value is not None and counter.rule == "sum" else value
+        for counter, value in combined.items()
+    }
 
 
 def _combined(counter: Counter, kernels: Sequence[Kernel], times: Sequence[float | None]) -> float | None:

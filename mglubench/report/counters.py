@@ -1,0 +1,66 @@
+"""What a profiler said of each case, as a table: counters of ncu, or kernel time and gaps of nsys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mglubench.report.table import Column, Table, missing, number, text
+
+_CASE = (
+    Column("variant", "variant", text("variant"), text=True),
+    Column("setting", "setting", text("setting"), text=True),
+    Column("nm", "nm", text("nm")),
+)
+_WHY = (
+    Column("status", "status", text("status"), text=True),
+    Column("reason", "reason", text("reason"), text=True),
+)
+NCU = (
+    *_CASE,
+    Column("ncu_kernels", "kernels", number("ncu_kernels", ".0f")),
+    Column("dram_bytes_read", "DRAM read MB", number("dram_bytes_read", ",.2f", 1e-6)),
+    Column("dram_bytes_written", "written MB", number("dram_bytes_written", ",.2f", 1e-6)),
+    Column("l2_bytes_read", "L2 read MB", number("l2_bytes_read", ",.2f", 1e-6)),
+    Column("l2_bytes_written", "written MB", number("l2_bytes_written", ",.2f", 1e-6)),
+    Column("l2_hit_percent", "L2 hit %", number("l2_hit_percent", ".1f")),
+    Column("dram_percent", "DRAM %", number("dram_percent", ".1f")),
+    Column("sm_percent", "SM %", number("sm_percent", ".1f")),
+    Column("ncu_duration_us", "under ncu us", number("ncu_duration_us", ",.1f")),
+    *_WHY,
+)
+NSYS = (
+    *_CASE,
+    Column("nsys_launches", "launches", number("nsys_launches", ".0f")),
+    Column("nsys_kernels", "kernels", number("nsys_kernels", ".0f")),
+    Column("nsys_kernel_us", "kernel us", number("nsys_kernel_us", ",.1f")),
+    Column("launch_us", "per launch us", number("launch_us", ",.1f")),
+    Column("nsys_gap_us", "gap us", number("nsys_gap_us", ",.2f")),
+    *_WHY,
+)
+_NOTES = {
+    "ncu": "one run per case, its kernels added up; under ncu kernels are serialised and caches flushed: no latency",
+    "nsys": "kernel: device time of all kernels in the case's range; gap: median time between two of them",
+}
+
+
+def counters_table(rows: Sequence[Mapping[str, Any]], tool: str) -> Table:
+    """One line per case, in the order of profiling; a failure with its reason."""
+    return Table(f"Profiled with {tool}", NCU if tool == "ncu" else NSYS, [_shown(row) for row in rows], [_NOTES[tool]])
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    variant, shape, nm, *rest = row["key"].split("/")
+    figures = row["figures"]
+    launches = figures.get("nsys_launches")
+    per_launch = None if missing(launches) else figures["nsys_kernel_us"] / launches
+    return {
+        "key": row["key"],
+        "variant": variant,
+        "setting": " ".join((shape, *rest[:-1])),
+        "nm": nm.removeprefix("nm").replace("0", "") if nm == "nm0" else nm.removeprefix("nm"),
+        **figures,
+        "launch_us": per_launch,
+        "status": row["status"],
+        "reason": row["reason"],
+    }

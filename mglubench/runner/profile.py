@@ -1,0 +1,220 @@
+"""Profile cases: start the profiler per setting, join its report by key, and append what it said of each case.
+
+Every case that was asked for gets a row, with figures or with the reason why there are none. A failure that is the
+machine's (no permission, no tool, another profiler) ends the profiling: it would be the same for every other case.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mglubench.errors import MglubenchError, UnavailableError, UsageError
+from mglubench.executors.ncu import Ncu
+from mglubench.executors.nsys import Nsys, find_nsys
+from mglubench.executors.profiler import START_SECONDS, Attempt, Failure, Profiler, find_tool
+from mglubench.measure.doctor import find_ncu
+from mglubench.results.counters import NO_KERNEL, OK, failed_row, joined_row, read_profile
+from mglubench.results.store import RunStore, read_header, read_rows
+from mglubench.spec.case import Case
+
+FOLDER = "profiles"
+TOOLS = ("ncu", "nsys")
+# Outcomes that are nobody's defect.
+HARMLESS = (OK, "unsupported", "unavailable", "oom")
+
+Row = dict[str, Any]
+
+
+def make_profiler(tool: str, capability: str | None) -> Profiler | Failure:
+    """The named profiler, or why it cannot be had here.
+
+    Raises:
+        UsageError: the environment variable that overrides its path names no program.
+    """
+    if tool == "ncu":
+        program = find_tool(tool, find_ncu())
+        if program:
+            return Ncu(program, capability)
+        advice = "install nsight-compute (it comes with the CUDA toolkit), or set MGLUBENCH_NCU to its path"
+    else:
+        program = find_tool(tool, find_nsys())
+        if program:
+            return Nsys(program)
+        advice = "install nsight-systems, or set MGLUBENCH_NSYS to its path"
+    return Failure("unavailable", f"{tool} was not found: {advice}", everyone=True)
+
+
+def profile_cases(
+    store: RunStore,
+    cases: Sequence[Case],
+    tool: str,
+    profiler: Profiler | Failure,
+    *,
+    case_timeout: float,
+    observe: Callable[[Sequence[Case]], None] = lambda cases: None,
+) -> list[Row]:
+    """Profile every case and append a row for each; returns the rows.
+
+    Raises:
+        StoreError: a row could not be written. UsageError: the run's folder cannot be written.
+    """
+    failure = profiler if isinstance(profiler, Failure) else None
+    rows: list[Row] = []
+    for group in _groups(cases):
+        observe(group)
+        if group[0].device_kind != "cuda":
+            why = Failure("unavailable", f"{tool} profiles CUDA kernels, this case runs on {group[0].device}")
+            new = _all_failed(tool, group, why)
+        elif failure or isinstance(profiler, Failure):
+            assert failure is not None
+            new = _all_failed(tool, group, failure)
+        else:
+            new, failure = _profile_group(store.folder, group, profiler, case_timeout)
+        for row in new:
+            store.append_counters(row)
+        rows += new
+    return rows
+
+
+def _profile_group(
+    run: Path, group: Sequence[Case], profiler: Profiler, case_timeout: float
+) -> tuple[list[Row], Failure | None]:
+    """Rows of one setting's cases; started again without its culprit after a crash, until every case has its row."""
+    rows: list[Row] = []
+    left = list(group)
+    while left:
+        stem = _fresh_stem(run, profiler.name)
+        attempt = profiler.run(left, stem, START_SECONDS + case_timeout * len(left))
+        new, failure = _settle(attempt, left, profiler, run)
+        rows += new
+        spoken = {row["key"] for row in rows}
+        left = [case for case in left if case.key not in spoken]
+        if failure is not None and failure.everyone:
+            return rows + _all_failed(profiler.name, left, failure), failure
+    return rows, None
+
+
+def _settle(attempt: Attempt, cases: Sequence[Case], profiler: Profiler, run: Path) -> tuple[list[Row], Failure | None]:
+    """Rows of the cases that this attempt decides, at least one, and the failure if it had one."""
+    tool, failure = profiler.name, attempt.failure
+    extra = profiler.facts(cases)
+    found: dict[str, Any] = {}
+    if attempt.report is not None:
+        extra["source"] = str(attempt.report.relative_to(run))
+        try:
+            found = read_profile(attempt.report)[1]
+        except MglubenchError as error:
+            failure = failure or Failure("garbage", f"{tool} left a report that cannot be read: {error}")
+    started = bool(attempt.outcomes or attempt.begun or found)
+    if not started:
+        # The target never got to its first case: whatever the reason, the other groups would fare the same.
+        why = failure or Failure(NO_KERNEL, f"{tool} ended without an error, but profiled nothing")
+        why = Failure(why.status, why.reason, everyone=True)
+        return _all_failed(tool, cases, why, extra), why
+    rows = [row for case in cases if (row := _row(case.key, attempt, failure, found, tool, extra))]
+    if not rows:
+        rows = _all_failed(tool, cases, failure or Failure("crash", f"{tool} lost its report"), extra)
+    # Where counters were read, whatever else the log tells is not the machine's refusal.
+    return rows, None if any(row["status"] == OK for row in rows) else failure
+
+
+def _row(
+    key: str, attempt: Attempt, failure: Failure | None, found: dict[str, Any], tool: str, extra: Row
+) -> Row | None:
+    """The row of one case; ``None`` if its turn never came, or its figures were lost with another case's crash."""
+    status, reason = attempt.outcomes.get(key, ("", ""))
+    if key == attempt.begun:
+        culprit = failure or Failure("crash", "the profiled process ended while it worked on this case")
+        return failed_row(tool, key, culprit.status, culprit.reason, extra)
+    if status not in ("", OK):
+        return failed_row(tool, key, status, reason, extra)
+    row = joined_row(tool, key, found.get(key), extra)
+    if row["status"] == OK:
+        return row
+    if attempt.begun is not None or (status == "" and attempt.outcomes):
+        return None
+    return failed_row(tool, key, failure.status, failure.reason, extra) if failure else row
+
+
+def _all_failed(tool: str, cases: Iterable[Case], why: Failure, extra: Row | None = None) -> list[Row]:
+    return [failed_row(tool, case.key, why.status, why.reason, extra or {}) for case in cases]
+
+
+def import_profile(store: RunStore, path: Path, *, launches: int | None = None) -> list[Row]:
+    """Join a report that was taken by hand to a run's cases, and append a row for each case that it covers.
+
+    Args:
+        launches: how many runs of each case the report holds, if it is known; ncu's sums are divided by it.
+
+    Raises:
+        UsageError: not a report, or none of its ranges is a case of this run.
+        UnavailableError: it needs a package that is not installed.
+    """
+    tool, found = read_profile(path)
+    extra = {"source": str(path), "launches": launches}
+    keys = [str(row["key"]) for row in read_rows(store.folder)]
+    rows = [joined_row(tool, key, found[key], extra) for key in keys if key in found]
+    if not rows:
+        seen = f"it has ranges of {len(found)} other cases" if found else "it has no kernel in a range of a case"
+        raise UsageError(f"{path} fits no case of {store.folder}: {seen}; was it taken of this sweep?")
+    for row in rows:
+        store.append_counters(row)
+    return rows
+
+
+def stored_cases(run: Path) -> list[Case]:
+    """The cases of a run that were measured; what is profiled when a run is named instead of a sweep.
+
+    Raises:
+        UsageError: no run, or no case of it is finished.
+    """
+    read_header(run)
+    cases = [Case.from_dict(row["case"]) for row in read_rows(run) if row["status"] == "ok"]
+    if not cases:
+        raise UsageError(f"{run} holds no finished case; finish it with `mglubench sweep --resume`, or name a sweep")
+    return cases
+
+
+def capability_of(devices: dict[str, Any]) -> str | None:
+    """Compute capability of the first device that has one."""
+    return next((str(record["capability"]) for record in devices.values() if record.get("capability")), None)
+
+
+def same_devices(stored: dict[str, Any], here: dict[str, Any]) -> None:
+    """Refuse to put one GPU's counters beside another's times.
+
+    Raises:
+        UnavailableError: the run was made on other devices than those here.
+    """
+    for device, record in stored.items():
+        name = here.get(device, {}).get("name")
+        if record.get("name") != name:
+            raise UnavailableError(f"the run was made on {record.get('name')}, {device} here is {name}")
+
+
+def exit_code(rows: Sequence[Row]) -> int:
+    """0 if figures were read and nothing went wrong, else 1."""
+    counts = Counter(row["status"] for row in rows)
+    return 0 if counts[OK] and all(status in HARMLESS for status in counts) else 1
+
+
+def _groups(cases: Sequence[Case]) -> list[list[Case]]:
+    """Runs of cases of one setting, in order."""
+    return [list(group) for _, group in groupby(cases, key=lambda case: case.setting)]
+
+
+def _fresh_stem(run: Path, tool: str) -> Path:
+    """A name for one start's files that no earlier start has used."""
+    folder = run / FOLDER
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror or error}") from None
+    serial = sum(1 for _ in folder.glob(f"{tool}-*.cases.json")) + 1
+    while any(folder.glob(f"{tool}-{serial:03d}.*")):
+        serial += 1
+    return folder / f"{tool}-{serial:03d}"
