@@ -142,6 +142,7 @@ def test_a_real_sweep_without_cuda_says_what_the_doctor_says(tmp_path):
         (("report",), "Missing argument"),
         (("report", "x" * 300), "x"),
         (("runs", "--colour"), "No such option"),
+        (("runs", "x" * 300), "x"),
         (("variants", "--device", "gpu"), "unknown device 'gpu'"),
         (("verify", "--variants", "swiglo", "--executor", "fake"), "did you mean swiglu"),
         (("verify", "--nm", "17", "--executor", "fake"), "nm is 17"),

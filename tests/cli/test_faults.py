@@ -180,3 +180,15 @@ def test_a_folder_that_a_kill_left_without_a_header_can_be_used(tmp_path):
     (tmp_path / "run" / f".run.json.{os.getpid()}").write_text("{")
     result = run_command("sweep", *FAKE, "--shape", "8x8", "--variants", "lu", "--out", "run", cwd=tmp_path)
     assert result.code == 0
+
+
+@pytest.mark.parametrize("form", ["--csv", "--json", "--markdown"])
+def test_printing_onto_a_full_disk_is_one_line(tmp_path, form):
+    command = (*COMMAND, "sweep", *FAKE, "--shape", "24x8", "--variants", "lu", "--out", "run", form)
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, not a file of ours
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(rows_of(tmp_path / "run")) == 2
