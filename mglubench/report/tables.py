@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mglubench.report import paper
+from mglubench.report.ledger import counted, ledger_table
 from mglubench.report.table import Column, Table, missing, number, ratio, text, times
 from mglubench.results.metrics import SETTING, ceiling_by_device
 from mglubench.spec.case import Setting
@@ -52,7 +53,11 @@ def run_tables(frame: pd.DataFrame) -> list[Table]:
     for setting, rows in _settings(frame):
         good = [row for row in rows if row["status"] == "ok" and row["layer"] != "read"]
         if good:
-            tables += [_latency_table(setting, good), _memory_table(setting, good, ceilings.get(setting.device))]
+            tables += [_latency_table(setting, good)]
+            if counted(good):
+                tables += [ledger_table(setting, sorted(good, key=_order(good)))]
+            else:
+                tables += [_memory_table(setting, good, ceilings.get(setting.device))]
             beside = _paper_table(setting, good)
             tables += [beside] if beside else []
     failed = _failed_table(frame)

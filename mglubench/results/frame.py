@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mglubench.errors import StoreError, UsageError
 from mglubench.measure.stats import lower_rank
+from mglubench.measure.timers import garbage_collection_off
+from mglubench.results.counters import FRAME_COLUMNS, NOT_PROFILED, counter_columns
 from mglubench.results.store import read_header, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CASE_COLUMNS = ("variant", "h", "d", "nm", "batch", "dtype", "activation", "mask", "mode", "device", "seed")
-LEDGER_PARTS = ("weights", "masks", "x", "y", "scratch", "total")
+LEDGER_COLUMNS = tuple((part, f"bytes_{part}") for part in ("weights", "masks", "x", "y", "scratch", "total"))
 _FIGURES = ("latency_", "bytes_", "flops", "gb_per_s", "error_", "overhead_")
 _NOTHING: dict[str, Any] = {
     **dict.fromkeys(("key", "status", "reason", "layer", "stop", "timer"), ""),
@@ -42,7 +44,16 @@ def load(run: str | Path, *, samples: bool = False) -> pd.DataFrame:
         ``bytes_masks``, ``bytes_x``, ``bytes_y``, ``bytes_scratch``, ``bytes_total`` and ``flops`` (declared);
         ``gb_per_s`` (declared bytes over the median); ``error_before``, ``error_after`` (relative, against float64);
         ``overhead_*_s``; ``gpu_*`` (clocks, power, temperature where there is a GPU). A case that failed has NaN where
-        a figure would be. The header is in ``frame.attrs["run"]``.
+        a figure would be.
+
+        From profilers, joined by key, NaN where there is none: ``dram_bytes_read``, ``dram_bytes_written``,
+        ``l2_bytes_read``, ``l2_bytes_written``, ``l2_hit_percent``, ``dram_percent``, ``sm_percent`` (of the chip's
+        peak), ``ncu_duration_us``, ``ncu_kernels`` for one run of the case, ``counters_reason`` (why there is none);
+        ``nsys_kernel_us`` (all timed kernels), ``nsys_kernels``, ``nsys_gap_us`` (median between kernels),
+        ``nsys_launches`` (runs that these are of, if mglubench made them). None of these durations is a latency: a
+        profiler serialises and flushes.
+
+        The header is in ``frame.attrs["run"]``.
 
     Raises:
         UsageError: no run there. StoreError: damaged, or from a newer version.
@@ -51,12 +62,15 @@ def load(run: str | Path, *, samples: bool = False) -> pd.DataFrame:
 
     folder = Path(run)
     header = read_header(folder)
-    records = list(_records(read_rows(folder), samples))
-    # Columns are there even if no row has a value for them: a run may be empty, or hold failures alone.
-    names = dict.fromkeys((*_record(_NOTHING, samples), *(name for record in records for name in record)))
-    # Column by column: several times faster than pandas' own reading of a list of dicts.
-    frame = pd.DataFrame({name: [record.get(name) for record in records] for name in names})
-    frame = frame.astype({name: float for name in names if name.startswith(_FIGURES)})
+    # Millions of small objects, none of them garbage: the collector would look at all of them again and again.
+    with garbage_collection_off():
+        counters = counter_columns(folder)
+        records = [{**record, **counters.get(record["key"], {})} for record in _records(read_rows(folder), samples)]
+        columns = _columns(records, (*_record(_NOTHING, samples), *FRAME_COLUMNS, "counters_reason"))
+    names = list(columns)
+    frame = pd.DataFrame(columns)
+    frame = frame.astype({name: float for name in names if name.startswith(_FIGURES) or name in FRAME_COLUMNS})
+    frame["counters_reason"] = frame["counters_reason"].fillna(NOT_PROFILED).astype(str)
     frame.attrs["run"] = {**header, "folder": str(folder)}
     return frame
 
@@ -86,6 +100,18 @@ def export(frame: pd.DataFrame, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def _columns(records: list[dict[str, Any]], wanted: tuple[str, ...]) -> dict[str, Sequence[Any]]:
+    """Columns of all records; ``wanted`` ones are there even if no record has a value for them.
+
+    Several times faster than pandas' own reading of a list of dicts: with every record brought to one order of keys,
+    the columns are a transposition.
+    """
+    blank = dict.fromkeys((*wanted, *(name for names in dict.fromkeys(map(tuple, records)) for name in names)))
+    if not records:
+        return dict.fromkeys(blank, ())
+    return dict(zip(blank, zip(*({**blank, **record}.values() for record in records), strict=True), strict=True))
+
+
 def _records(rows: Iterable[dict[str, Any]], samples: bool) -> Iterator[dict[str, Any]]:
     for number, row in enumerate(rows, 1):
         try:
@@ -96,21 +122,21 @@ def _records(rows: Iterable[dict[str, Any]], samples: bool) -> Iterator[dict[str
 
 def _record(row: dict[str, Any], samples: bool) -> dict[str, Any]:
     case, ledger, checks = row["case"], row["ledger"], row["checks"]
-    record: dict[str, Any] = {"key": row["key"], "status": row["status"], "reason": row["reason"]}
-    record.update((name, case[name]) for name in CASE_COLUMNS)
+    record: dict[str, Any] = {"key": row["key"], "status": row["status"], "reason": row["reason"], **case}
     record["layer"] = row.get("layer", "")
     record.update(_latency(row["samples"]))
     record.update(samples=len(row["samples"]), discarded=row["discarded"], stop=row["stop"], timer=row["timer"])
-    record.update((f"bytes_{part}", ledger.get(part)) for part in LEDGER_PARTS)
+    for part, column in LEDGER_COLUMNS:
+        record[column] = ledger.get(part)
     record["flops"] = ledger.get("flops")
     latency = record["latency_us"]
     record["gb_per_s"] = ledger["total"] / latency / 1e3 if latency and ledger else None
     record["error_before"] = checks[0]["relative"] if checks else None
     record["error_after"] = checks[1]["relative"] if len(checks) > 1 else None
-    record.update((f"overhead_{name}_s", value) for name, value in row["overhead"].items())
-    record.update((f"gpu_{name}", value) for name, value in row["telemetry"].items() if not isinstance(value, list))
-    if row["telemetry"].get("throttle"):
-        record["gpu_throttle"] = ", ".join(row["telemetry"]["throttle"])
+    for name, value in row["overhead"].items():
+        record[f"overhead_{name}_s"] = value
+    for name, value in row["telemetry"].items():
+        record[f"gpu_{name}"] = ", ".join(value) if isinstance(value, list) else value
     if samples:
         record["samples_ns"] = row["samples"]
     return record

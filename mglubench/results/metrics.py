@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mglubench.measure.stats import FloatArray, bootstrap_medians, interval
+from mglubench.results.ledger import add_ledger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,8 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
 
     Adds ``fastest_glu`` (a name), ``vs_glu``, ``vs_glu_low``, ``vs_glu_high``, ``vs_naive``, ``vs_naive_low``,
     ``vs_naive_high`` (speed-ups), ``bits_per_element``, ``memory_vs_glu`` (share of the fastest GLU's bytes saved,
-    negative if more is moved), ``ceiling_gb_per_s`` and ``share_of_ceiling``.
+    negative if more is moved), ``ceiling_gb_per_s`` and ``share_of_ceiling``; and the byte ledger's columns (see
+    :func:`~mglubench.results.ledger.add_ledger`).
     """
     out = frame.copy()
     out.attrs = dict(frame.attrs)
@@ -37,6 +39,7 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
     out["ceiling_gb_per_s"] = out["device"].map(ceilings).astype(float)
     out["share_of_ceiling"] = out["gb_per_s"].astype(float) / out["ceiling_gb_per_s"]
     _add_speedups(out)
+    add_ledger(out, SETTING)
     return out
 
 
