@@ -3,6 +3,7 @@
 The public surface of the package:
 
 * :func:`load` reads a stored run into a pandas DataFrame;
+* :func:`flash_mglu` and :func:`pack_weight` are the layer as a torch operator;
 * :class:`Variant`, :class:`Problem` and :class:`Case` are what a third-party variant is made of;
 * :func:`pack` and :func:`unpack` convert masks to the bit layouts that the kernels read.
 """
@@ -12,20 +13,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mglubench.ops import flash_mglu, pack_weight
     from mglubench.results.frame import load
     from mglubench.spec.case import Case
     from mglubench.spec.packing import pack, unpack
     from mglubench.spec.problem import Problem
     from mglubench.variants.base import Variant
 
-__all__ = ["Case", "Problem", "Variant", "load", "pack", "unpack"]
+__all__ = ["Case", "Problem", "Variant", "flash_mglu", "load", "pack", "pack_weight", "unpack"]
 
 _HOMES = {
     "Case": "mglubench.spec.case",
     "Problem": "mglubench.spec.problem",
     "Variant": "mglubench.variants.base",
+    "flash_mglu": "mglubench.ops",
     "load": "mglubench.results.frame",
     "pack": "mglubench.spec.packing",
+    "pack_weight": "mglubench.ops",
     "unpack": "mglubench.spec.packing",
 }
 

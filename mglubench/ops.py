@@ -106,7 +106,7 @@ def _operator(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: in
     import numba
     import numpy as np
 
-    from mglubench.variants.numba_cpu import _mglu_layer
+    from mglubench.variants.numba_cpu import mglu_layer
     from mglubench.variants.numba_cpu_ir import PIECES_PER_THREAD, as_bits, token_tile
 
     tokens, h = x.shape
@@ -117,7 +117,7 @@ def _operator(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: in
     tile = token_tile(nm, tokens)
     padded = torch.zeros((round_up(tokens, tile), columns))
     padded[:tokens, :h] = x
-    layer = _mglu_layer(nm, tile, dtype_of(weight), activation)
+    layer = mglu_layer(nm, tile, dtype_of(weight), activation)
     pieces = min(d, numba.get_num_threads() * PIECES_PER_THREAD)
     layer(as_bits(weight), masks.numpy().view(np.uint16), padded.numpy(), y.numpy(), pieces)
     return y.to(x.dtype)

@@ -16,7 +16,7 @@ import mglubench
 from mglubench import errors
 from tests.conftest import ROOT
 
-SURFACE = ["Case", "Problem", "Variant", "load", "pack", "unpack"]
+SURFACE = ["Case", "Problem", "Variant", "flash_mglu", "load", "pack", "pack_weight", "unpack"]
 
 
 def test_the_public_surface_is_exactly_this():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -61,23 +62,37 @@ def main() -> NoReturn:
     """Run the program; every foreseen error is one line on standard error and exit code 2."""
     warnings.showwarning = lambda message, *rest, **more: print(f"warning: {message}", file=sys.stderr)
     warnings.simplefilter("default", UserWarning)
+    sys.exit(_run())
+
+
+def _run() -> int:
+    """The exit code of the command; what is known to go wrong, in words."""
     try:
         result = app(standalone_mode=False)
-        code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except MglubenchError as error:
-        code = _complain(str(error))
-    except KeyboardInterrupt:
-        code = _complain("interrupted; finished rows are kept", EXIT_INTERRUPTED)
+        return _complain(str(error))
     except BrokenPipeError:
-        # The reader has left (a pager, head): nothing more to say, and nothing to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        # The reader has left (a pager, head): nothing more to say.
+        _drop_output()
+        return 0
+    except OSError as error:
+        _drop_output()
+        return _complain(f"cannot read or write: {error}")
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        code = _complain(error.format_message())
-    sys.exit(code)
+        return _complain(error.format_message())
+    code = result if isinstance(result, int) else 0
+    # Ctrl-C comes back from typer as its exit code.
+    return _complain("interrupted; finished rows are kept", code) if code == EXIT_INTERRUPTED else code
+
+
+def _drop_output() -> None:
+    """Let the flush at exit go nowhere: standard output is closed, or full."""
+    # A stream without a descriptor (a test's, a notebook's) has nothing to flush to a full disk.
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str, code: int = EXIT_USAGE) -> int:

@@ -83,9 +83,11 @@ def verify_plan(session: Session, names: str | None, device: str, dtypes: str, n
     description = session.describe(spec.device)
     here = next(iter(description["devices"]))
     absent = description["unavailable"][device_kind(here)]
-    chosen = spec.variants if names else tuple(name for name in variants() if name not in absent)
+    for name in spec.variants:
+        if name != "auto":
+            get_variant(name.removeprefix("-"))
+    here_all = tuple(name for name in variants() if name not in absent)
     cases: list[Case] = []
-    for name in chosen:
-        get_variant(name)
+    for name in spec.resolve(device=here, dtype="float32", variants=here_all).variants:
         cases += verify_cases([name], spec.nm if nm else default_nms(name), spec.dtype, here)
     return cases

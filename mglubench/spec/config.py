@@ -66,7 +66,7 @@ def read_sweep(path: Path) -> dict[str, Any]:
     for key in values:
         if key not in KNOWN:
             raise ConfigError(f"{path}, line {_line_of(text, key)}: unknown key {key!r}; {near(key, KNOWN)}")
-    values.setdefault("name", path.stem)
+    values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "sweep")
     for key, value in values.items():
         try:
             build_spec({key: value} | {name: values[name] for name in JUDGED_WITH.get(key, ()) if name in values})

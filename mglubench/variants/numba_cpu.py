@@ -47,7 +47,7 @@ class MGLUNumbaCPU(Variant):
         case = problem.case
         masks = pack(problem.masks(), LAYOUT).data.view(np.uint16)
         rows = _PaddedRows(problem, problem.weight, sums_per_token=case.nm + 1)
-        layer = _mglu_layer(case.nm, rows.tile, case.dtype, case.activation)
+        layer = mglu_layer(case.nm, rows.tile, case.dtype, case.activation)
 
         def launch() -> None:
             rows.load_x()
@@ -110,7 +110,7 @@ class _PaddedRows:
 
 
 @cache
-def _mglu_layer(nm: int, tile: int, dtype: str, activation: str) -> Any:
+def mglu_layer(nm: int, tile: int, dtype: str, activation: str) -> Any:
     """The compiled layer ``(weight[d, H], masks, x[B, H] fp32, y[batch, d] fp32, pieces)``."""
     import numba
     import numpy as np
