@@ -1,0 +1,209 @@
+"""What charts share: panels by setting, one look per variant, labels that do not overlap, and saving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import cos, pi, sin
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mglubench.errors import UsageError
+from mglubench.results.metrics import SETTING
+from mglubench.spec.case import Setting
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart in print and by colour-blind readers.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vP*X"
+PLAIN_MARKERS = "<>hpd8H"
+PANELS_MAX = 6
+# Where a point's label may go: the nearest free place, to the upper right first. Distances in points.
+_RINGS = (8.0, 12.0, 17.0, 23.0, 30.0, 38.0, 48.0)
+_TURNS = tuple(k * pi / 8 for k in (2, 1, 3, 0, 4, 6, 14, 5, 7, 15, 13, 12, 8, 9, 11, 10))
+_FONT = 7.0
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PointLabel:
+    """A text that belongs to a point, both in data coordinates."""
+
+    x: float
+    y: float
+    text: str
+    colour: str
+
+
+def groups_of(good: pd.DataFrame) -> list[tuple[Setting, pd.DataFrame]]:
+    """The rows of every setting, in measuring order.
+
+    Raises:
+        UsageError: there are none.
+    """
+    found = [(_setting(key), rows) for key, rows in good.groupby(SETTING, sort=False)]
+    if not found:
+        raise UsageError("this run has no measured case to draw")
+    return found
+
+
+def _setting(key: Any) -> Setting:
+    return Setting(*key)
+
+
+def panels(
+    groups: Sequence[tuple[Setting, Any]], run: Mapping[str, Any], width: float, height: float
+) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel above another for the first settings, and its axes; fake runs are branded."""
+    from matplotlib.figure import Figure
+
+    count = min(len(groups), PANELS_MAX)
+    figure = Figure(figsize=(width, height * count), layout="constrained")
+    words = [f"first {count} of {len(groups)} settings"] if len(groups) > count else []
+    if run.get("fake"):
+        words.insert(0, "FAKE RUN: nothing was measured")
+    if words:
+        figure.suptitle(", ".join(words), color="red" if run.get("fake") else "black", fontsize=11)
+    return figure, list(figure.subplots(count, 1, squeeze=False)[:, 0])
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture by its ending (.png, .svg, .pdf); published by a rename.
+
+    Raises:
+        UsageError: another ending, or a folder that cannot be written.
+    """
+    form = path.suffix.removeprefix(".").lower()
+    if form not in ("png", "svg", "pdf"):
+        raise UsageError(f"cannot draw {path.name!r}; use a name that ends in .png, .svg or .pdf")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        figure.savefig(partial, format=form, dpi=150)
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def colours_of(good: pd.DataFrame) -> dict[str, str]:
+    """A colour per variant, the same in every panel; layers without masks share greys."""
+    masked, plain = _names(good)
+    colours = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(masked)}
+    return colours | {name: str(0.15 + 0.5 * k / max(1, len(plain))) for k, name in enumerate(plain)}
+
+
+def markers_of(good: pd.DataFrame) -> dict[str, str]:
+    """A marker per variant, the same in every panel."""
+    masked, plain = _names(good)
+    markers = {name: MARKERS[k % len(MARKERS)] for k, name in enumerate(masked)}
+    return markers | {name: PLAIN_MARKERS[k % len(PLAIN_MARKERS)] for k, name in enumerate(plain)}
+
+
+def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
+    """Ascending positions at least ``gap`` apart inside [low, high], as near to ``wanted`` as can be (least squares).
+
+    ``wanted`` is ascending. Where the span is too short for all gaps, they shrink alike.
+    """
+    count = len(wanted)
+    if count > 1:
+        gap = min(gap, (high - low) / (count - 1))
+    # Without the gaps, positions need only be ascending: pool neighbours that are not.
+    pools: list[tuple[float, int]] = []
+    for k, value in enumerate(wanted):
+        total, size = value - k * gap, 1
+        while pools and pools[-1][0] / pools[-1][1] > total / size:
+            total, size = total + pools[-1][0], size + pools[-1][1]
+            pools.pop()
+        pools.append((total, size))
+    flat = [total / size for total, size in pools for _ in range(size)]
+    top = high - (count - 1) * gap
+    return [min(max(value, low), top) + k * gap for k, value in enumerate(flat)]
+
+
+def label_ends(panel: Axes, ends: Sequence[tuple[float, str, str]], gap: float = 0.045) -> None:
+    """Names (value, text, colour) at the right edge, pushed apart where lines end close together."""
+    ordered = sorted(ends)
+    to_axes = panel.transData + panel.transAxes.inverted()
+    wanted = [float(to_axes.transform((panel.get_xlim()[1], value))[1]) for value, _, _ in ordered]
+    for (_, name, colour), start, end in zip(ordered, wanted, spread(wanted, gap), strict=True):
+        panel.annotate(
+            name,
+            xy=(1.0, start),
+            xycoords="axes fraction",
+            xytext=(1.03, end),
+            textcoords="axes fraction",
+            fontsize=8,
+            color=colour,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0.0, 0.5)},
+        )
+
+
+def label_points(panel: Axes, labels: Sequence[PointLabel], keep_clear: Sequence[Box] = ()) -> None:
+    """Put every text beside its point where it covers no other label, no point and no box of ``keep_clear`` (pixels).
+
+    The layout of the figure must be settled. A label that had to move away gets a thin line to its point; points of one
+    text and colour that lie on each other share a label.
+    """
+    scale = panel.figure.dpi / 72
+    taken = [*keep_clear, *(_square(panel, label, 4.5 * scale) for label in labels)]
+    for label in labels:
+        width, height = _FONT * scale * 0.62 * len(label.text), _FONT * scale * 0.95
+        x, y = panel.transData.transform((label.x, label.y))
+        offset, box = _free_place(x, y, width, height, scale, taken, panel.get_window_extent().extents)
+        taken.append(box)
+        far = abs(offset[0]) + abs(offset[1]) > 1.6 * _RINGS[0]
+        line = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
+        text = panel.annotate(
+            label.text,
+            xy=(label.x, label.y),
+            xytext=offset,
+            textcoords="offset points",
+            fontsize=_FONT,
+            color=label.colour,
+            ha="center",
+            va="center",
+            arrowprops=line if far else None,
+        )
+        text.set_in_layout(False)
+
+
+def overlap(one: Box, other: Box) -> bool:
+    """Whether two boxes (left, bottom, right, top) have a common area."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _free_place(
+    x: float, y: float, width: float, height: float, scale: float, taken: Sequence[Box], inside: Any
+) -> tuple[tuple[float, float], Box]:
+    """Offset in points and box in pixels of the nearest place that is free; the least crowded one if none is."""
+    best: tuple[int, tuple[float, float], Box] | None = None
+    for ring in _RINGS:
+        for turn in _TURNS:
+            dx, dy = ring * cos(turn), ring * sin(turn)
+            cx, cy = x + dx * scale, y + dy * scale
+            box = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+            if box[0] < inside[0] or box[1] < inside[1] or box[2] > inside[2] or box[3] > inside[3]:
+                continue
+            hits = sum(overlap(box, other) for other in taken)
+            if not hits:
+                return (dx, dy), box
+            if best is None or hits < best[0]:
+                best = (hits, (dx, dy), box)
+    return (best[1], best[2]) if best else ((0.0, _RINGS[0]), (x, y, x, y))
+
+
+def _square(panel: Axes, label: PointLabel, half: float) -> Box:
+    x, y = panel.transData.transform((label.x, label.y))
+    return (x - half, y - half, x + half, y + half)
+
+
+def _names(good: pd.DataFrame) -> tuple[list[str], list[str]]:
+    masked = list(dict.fromkeys(good[good["layer"] == "mglu"]["variant"]))
+    return masked, list(dict.fromkeys(good[good["layer"] != "mglu"]["variant"]))
