@@ -199,8 +199,8 @@ def failure_in(tool: str, log: str, code: int | None, timeout: float) -> Failure
 
 
 def last_line(log: str) -> str:
-    """The last error that a log tells of, else its last line, shortened."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    """The last error that a log tells of, else its last line that is no progress report of ncu, shortened."""
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("==PROF==")]
     errors = [line for line in lines if "ERROR" in line or "Error" in line]
     return (errors or lines or [""])[-1][:300]
 

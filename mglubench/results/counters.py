@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mglubench.errors import UsageError
+from mglubench.errors import StoreError, UsageError
 from mglubench.results.read_ncu import read_csv, read_report
 from mglubench.results.read_nsys import Timeline, read_sqlite
+from mglubench.results.store import COUNTERS as COUNTERS_FILE
 from mglubench.results.store import read_counters
 from mglubench.spec.counters import COLUMNS, Kernel, by_key, combine
 
@@ -93,10 +94,20 @@ def latest(rows: Iterable[Row]) -> dict[str, dict[str, Row]]:
 
 
 def counter_columns(folder: Path) -> dict[str, Row]:
-    """Values of :data:`FRAME_COLUMNS` and ``counters_reason`` by case key, for every key that a profiler spoke of."""
-    kept = latest(read_counters(folder))
+    """Values of :data:`FRAME_COLUMNS` and ``counters_reason`` by case key, for every key that a profiler spoke of.
+
+    Raises:
+        StoreError: a row lacks what every row has.
+    """
+    try:
+        return _columns(latest(read_counters(folder)))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise StoreError(f"a row of {folder / COUNTERS_FILE} lacks what it should have: {error}") from None
+
+
+def _columns(kept: Mapping[str, Mapping[str, Row]]) -> dict[str, Row]:
     columns: dict[str, Row] = {}
-    for row in (row for by_key_ in kept.values() for row in by_key_.values()):
+    for row in (row for rows in kept.values() for row in rows.values()):
         columns.setdefault(row["key"], {}).update(row["figures"])
     for key, values in columns.items():
         counted = kept.get("ncu", {}).get(key)

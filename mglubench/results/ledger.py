@@ -61,10 +61,9 @@ def _mapped(out: pd.DataFrame, values: dict[str, float | None]) -> pd.Series[flo
 
 def _glu_bytes(out: pd.DataFrame, setting: Sequence[str]) -> pd.Series[float]:
     """Measured bytes of the fastest GLU of each row's setting."""
+    import pandas as pd
+
     base = out[(out["status"] == "ok") & (out["variant"] == out["fastest_glu"])]
     by_setting = dict(zip(base[list(setting)].itertuples(index=False, name=None), base["dram_bytes"], strict=True))
     keys = out[list(setting)].itertuples(index=False, name=None)
-    found = [by_setting.get(key) for key in keys]
-    series: pd.Series[float] = out["dram_bytes"].copy()
-    series[:] = [float("nan") if value is None else value for value in found]
-    return series
+    return pd.Series([by_setting.get(key, float("nan")) for key in keys], index=out.index, dtype=float)
