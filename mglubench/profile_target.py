@@ -14,15 +14,14 @@ import faulthandler
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mglubench.errors import CaseError, MglubenchError
 from mglubench.executors.local import LocalSession
+from mglubench.measure.annotate import case_range, phase_range
 from mglubench.spec.case import Case
-from mglubench.spec.counters import DOMAIN, TIMED
+from mglubench.variants.registry import get_variant
 
 
 class TargetSession(LocalSession):
@@ -31,7 +30,7 @@ class TargetSession(LocalSession):
     def launch(self, case: Case, times: int) -> None:
         """Run a prepared case so many times, back to back in its timed range, and wait for the device."""
         launch = self._live[case].launch
-        with nvtx_range(case.key), nvtx_range(TIMED):
+        with case_range(case.key, get_variant(case.variant).backend), phase_range("timed"):
             for _ in range(times):
                 launch()
             synchronize(case)
@@ -75,19 +74,6 @@ def synchronize(case: Case) -> None:
         import torch
 
         torch.cuda.synchronize(case.device)
-
-
-@contextmanager
-def nvtx_range(name: str) -> Iterator[None]:
-    """A push/pop range of our domain around the block."""
-    import nvtx
-
-    domain: Any = nvtx.get_domain(DOMAIN)
-    domain.push_range(domain.get_event_attributes(message=name))
-    try:
-        yield
-    finally:
-        domain.pop_range()
 
 
 def _tell(outcomes: Any, **fields: str) -> None:
