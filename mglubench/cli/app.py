@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mglubench.cli import kernels, predict, profile, runs, sweep, tools
+from mglubench.cli import kernels, predict, profile, roofline, runs, sweep, tools
 from mglubench.errors import MglubenchError
 
 EXIT_USAGE = 2
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("sweep")(sweep.sweep)
 app.command("report")(runs.report)
 app.command("plot")(runs.plot)
+app.command("roofline")(roofline.roofline)
 app.command("predict")(predict.predict)
 app.command("runs")(runs.runs)
 app.command("profile")(profile.profile)

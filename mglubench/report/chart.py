@@ -1,10 +1,8 @@
-"""What charts share: panels by setting, one look per variant, labels that do not overlap, and saving."""
+"""What charts share: panels by setting, one look per variant, names at line ends, and saving."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import cos, pi, sin
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +20,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "osD^vP*X"
 PLAIN_MARKERS = "<>hpd8H"
 PANELS_MAX = 6
-# Where a point's label may go: the nearest free place, to the upper right first. Distances in points.
-_RINGS = (8.0, 12.0, 17.0, 23.0, 30.0, 38.0, 48.0)
-_TURNS = tuple(k * pi / 8 for k in (2, 1, 3, 0, 4, 6, 14, 5, 7, 15, 13, 12, 8, 9, 11, 10))
-_FONT = 7.0
-
-Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class PointLabel:
-    """A text that belongs to a point, both in data coordinates."""
-
-    x: float
-    y: float
-    text: str
-    colour: str
 
 
 def groups_of(good: pd.DataFrame) -> list[tuple[Setting, pd.DataFrame]]:
@@ -143,65 +125,6 @@ def label_ends(panel: Axes, ends: Sequence[tuple[float, str, str]], gap: float =
             va="center",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0.0, 0.5)},
         )
-
-
-def label_points(panel: Axes, labels: Sequence[PointLabel], keep_clear: Sequence[Box] = ()) -> None:
-    """Put every text beside its point where it covers no other label, no point and no box of ``keep_clear`` (pixels).
-
-    The layout of the figure must be settled. A label that had to move away gets a thin line to its point; points of one
-    text and colour that lie on each other share a label.
-    """
-    scale = panel.figure.dpi / 72
-    taken = [*keep_clear, *(_square(panel, label, 4.5 * scale) for label in labels)]
-    for label in labels:
-        width, height = _FONT * scale * 0.62 * len(label.text), _FONT * scale * 0.95
-        x, y = panel.transData.transform((label.x, label.y))
-        offset, box = _free_place(x, y, width, height, scale, taken, panel.get_window_extent().extents)
-        taken.append(box)
-        far = abs(offset[0]) + abs(offset[1]) > 1.6 * _RINGS[0]
-        line = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
-        text = panel.annotate(
-            label.text,
-            xy=(label.x, label.y),
-            xytext=offset,
-            textcoords="offset points",
-            fontsize=_FONT,
-            color=label.colour,
-            ha="center",
-            va="center",
-            arrowprops=line if far else None,
-        )
-        text.set_in_layout(False)
-
-
-def overlap(one: Box, other: Box) -> bool:
-    """Whether two boxes (left, bottom, right, top) have a common area."""
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _free_place(
-    x: float, y: float, width: float, height: float, scale: float, taken: Sequence[Box], inside: Any
-) -> tuple[tuple[float, float], Box]:
-    """Offset in points and box in pixels of the nearest place that is free; the least crowded one if none is."""
-    best: tuple[int, tuple[float, float], Box] | None = None
-    for ring in _RINGS:
-        for turn in _TURNS:
-            dx, dy = ring * cos(turn), ring * sin(turn)
-            cx, cy = x + dx * scale, y + dy * scale
-            box = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
-            if box[0] < inside[0] or box[1] < inside[1] or box[2] > inside[2] or box[3] > inside[3]:
-                continue
-            hits = sum(overlap(box, other) for other in taken)
-            if not hits:
-                return (dx, dy), box
-            if best is None or hits < best[0]:
-                best = (hits, (dx, dy), box)
-    return (best[1], best[2]) if best else ((0.0, _RINGS[0]), (x, y, x, y))
-
-
-def _square(panel: Axes, label: PointLabel, half: float) -> Box:
-    x, y = panel.transData.transform((label.x, label.y))
-    return (x - half, y - half, x + half, y + half)
 
 
 def _names(good: pd.DataFrame) -> tuple[list[str], list[str]]:

@@ -1,0 +1,261 @@
+"""``roofline``: what a run reached against what its device can give.
+
+Two charts, one panel per setting, one marker per variant and nm, layers without masks in grey:
+
+- ``roofline``: FLOP/s reached over arithmetic intensity, under the roofs of memory and arithmetic.
+- ``bandwidth``: time over bytes moved, above the line that memory alone would take.
+
+FLOPs are declared (what the formula needs, not what a wasteful implementation executes). Bytes are DRAM bytes that ncu
+counted where a case has them (filled markers), else declared ones (open markers). Times never come from a profiler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from mglubench.report.chart import colours_of, groups_of, markers_of, panels
+from mglubench.report.labels import (
+    FONT,
+    Box,
+    Line,
+    PointLabel,
+    around,
+    boxes_between,
+    label_lines,
+    label_points,
+    pixels,
+    points_to_pixels,
+    stroke,
+)
+from mglubench.report.roofs import Roof, Roofs, roofs_of
+from mglubench.spec.vocabulary import one_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COUNTED = ("dram_bytes_read", "dram_bytes_written")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One measured case: bytes moved, FLOPs needed, microseconds taken."""
+
+    variant: str
+    nm: int
+    bytes: float
+    flops: float
+    us: float
+    counted: bool
+
+    @property
+    def intensity(self) -> float:
+        """FLOP per byte."""
+        return self.flops / self.bytes
+
+    @property
+    def flops_per_s(self) -> float:
+        """Declared FLOPs over the measured time."""
+        return self.flops / self.us * 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    colours: dict[str, str]
+    markers: dict[str, str]
+
+
+def draw(frame: pd.DataFrame, kind: str = "roofline") -> Figure:
+    """The chart of a run (as :func:`mglubench.load` returns it); ``kind`` is ``roofline`` or ``bandwidth``.
+
+    Raises:
+        UsageError: another kind, or no case was measured.
+    """
+    one_of(kind, KINDS, "kind of chart")
+    good = frame[(frame["status"] == "ok") & (frame["layer"] != "read")]
+    groups = groups_of(good)
+    figure, axes = panels(groups, frame.attrs.get("run", {}), width=11.0, height=6.4)
+    look = _Look(colours_of(good), markers_of(good))
+    drawn = []
+    for panel, (setting, rows) in zip(axes, groups, strict=False):
+        roofs = roofs_of(frame, setting.device, setting.dtype)
+        points = points_of(rows)
+        where = KINDS[kind]
+        _markers(panel, points, where, look)
+        panel.set_title(f"{setting.title()}: {roofs.device}", fontsize=10, loc="left")
+        drawn.append((panel, points, where, _DRAW[kind](panel, points, roofs)))
+    # Labels are placed in pixels: the layout must be settled before.
+    figure.draw_without_rendering()
+    for panel, points, where, lines in drawn:
+        _label(panel, points, where, lines, look)
+    return figure
+
+
+def points_of(rows: pd.DataFrame) -> list[Point]:
+    """The points of measured rows, by variant and nm; DRAM bytes where both directions were counted."""
+    found = []
+    for row in rows.sort_values("nm", kind="stable").to_dict("records"):
+        counts = [row.get(name) for name in COUNTED]
+        counted = all(count is not None and count == count for count in counts)
+        moved = sum(float(count) for count in counts if count is not None) if counted else float(row["bytes_total"])
+        if moved > 0 and row["flops"] > 0:
+            us = float(row["latency_us"])
+            found.append(Point(str(row["variant"]), int(row["nm"]), moved, float(row["flops"]), us, counted))
+    return found
+
+
+Where = Callable[[Point], tuple[float, float]]
+KINDS: dict[str, Where] = {
+    "roofline": lambda point: (point.intensity, point.flops_per_s / 1e9),
+    "bandwidth": lambda point: (point.bytes / 1e6, point.us),
+}
+
+
+def _draw_roofline(panel: Axes, points: list[Point], roofs: Roofs) -> list[Line]:
+    """Axes and roofs of FLOP/s over FLOP/byte."""
+    top = max((roof.rate for roof in roofs.compute), default=None)
+    fastest = max((roof.rate for roof in roofs.memory), default=None)
+    intensities = [point.intensity for point in points]
+    low, high = min(intensities) / 2, max(intensities) * 3
+    if top and fastest:
+        high = max(high, 2 * top / fastest)
+    lines = [_memory_line(roof, low, high, top) for roof in roofs.memory]
+    lines += [_compute_line(roof, high, fastest) for roof in roofs.compute]
+    _draw_lines(panel, lines)
+    reached = [point.flops_per_s / 1e9 for point in points]
+    heights = [*reached, *(line.end[1] for line in lines)]
+    _log_axes(panel, (low, high), (min(reached) / 2, max(heights) * 2))
+    panel.set_xlabel(f"arithmetic intensity, FLOP per byte ({_bytes_words(points)})")
+    panel.set_ylabel("reached, GFLOP/s (declared FLOPs)")
+    return lines
+
+
+def _draw_bandwidth(panel: Axes, points: list[Point], roofs: Roofs) -> list[Line]:
+    """Axes and floor lines of microseconds over megabytes."""
+    sizes, times = [point.bytes / 1e6 for point in points], [point.us for point in points]
+    low, high = min(sizes) / 1.6, max(sizes) * 4
+    lines = [_floor_line(roof, low, high) for roof in roofs.memory]
+    _draw_lines(panel, lines)
+    floors, ends = [line.start[1] for line in lines], [line.end[1] for line in lines]
+    _log_axes(panel, (low, high), (min([*times, *floors]) / 1.6, max([*times, *ends]) * 1.6))
+    if roofs.l2_bytes and low < roofs.l2_bytes / 1e6 < high:
+        edge = roofs.l2_bytes / 1e6
+        panel.axvspan(low, edge, color="0.96", zorder=0)
+        note = panel.annotate(
+            f"fits in L2, {roofs.l2_bytes / 2**20:,.0f} MiB",
+            xy=(edge, 0.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, 4),
+            textcoords="offset points",
+            fontsize=FONT,
+            color="0.4",
+            ha="right",
+        )
+        note.set_in_layout(False)
+    panel.set_xlabel(f"megabytes moved by one run ({_bytes_words(points)})")
+    panel.set_ylabel("time, microseconds")
+    return lines
+
+
+_DRAW: dict[str, Callable[[Axes, list[Point], Roofs], list[Line]]] = {
+    "roofline": _draw_roofline,
+    "bandwidth": _draw_bandwidth,
+}
+
+
+def _memory_line(roof: Roof, low: float, high: float, top: float | None) -> Line:
+    """From the left edge to the ridge, where the fastest unit of the device takes over."""
+    end = min(high, top / roof.rate) if top else high
+    return Line(roof.label, roof.measured, (low, roof.rate * low / 1e9), (end, roof.rate * end / 1e9))
+
+
+def _compute_line(roof: Roof, high: float, fastest: float | None) -> Line:
+    start = roof.rate / fastest if fastest else high / 1e3
+    return Line(roof.label, roof.measured, (start, roof.rate / 1e9), (high, roof.rate / 1e9))
+
+
+def _floor_line(roof: Roof, low: float, high: float) -> Line:
+    return Line(roof.label, roof.measured, (low, low * 1e12 / roof.rate), (high, high * 1e12 / roof.rate))
+
+
+def _draw_lines(panel: Axes, lines: list[Line]) -> None:
+    for line in lines:
+        look: dict[str, Any] = (
+            {"linewidth": 1.4, "linestyle": "-"} if line.solid else {"linewidth": 1.2, "linestyle": "--"}
+        )
+        panel.plot(*zip(line.start, line.end, strict=True), color=line.colour, zorder=1, **look)
+
+
+def _markers(panel: Axes, points: list[Point], where: Where, look: _Look) -> None:
+    """Markers joined by a thin line per variant; the key beside the panel has the fastest on top."""
+    ends: dict[str, Point] = {}
+    for name in dict.fromkeys(point.variant for point in points):
+        own = [point for point in points if point.variant == name]
+        colour, ends[name] = look.colours[name], own[-1]
+        panel.plot(*zip(*map(where, own), strict=True), color=colour, linewidth=0.7, alpha=0.45, zorder=2)
+        for point in own:
+            x, y = where(point)
+            face = colour if point.counted else "white"
+            shape: dict[str, Any] = {"marker": look.markers[name], "markersize": 5.5, "markeredgewidth": 1.3}
+            panel.plot([x], [y], linestyle="none", markeredgecolor=colour, markerfacecolor=face, zorder=3, **shape)
+    _key(panel, sorted(ends, key=lambda name: ends[name].us), look)
+
+
+def _key(panel: Axes, names: list[str], look: _Look) -> None:
+    from matplotlib.lines import Line2D
+
+    handles: list[Any] = [
+        Line2D([], [], color=look.colours[name], marker=look.markers[name], linestyle="none", markersize=6, label=name)
+        for name in names
+    ]
+    panel.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        frameon=False,
+        fontsize=8,
+        labelcolor=[look.colours[name] for name in names],
+        title="fastest first; digits: nm",
+        title_fontsize=8,
+        alignment="left",
+        handletextpad=0.3,
+    )
+
+
+def _label(panel: Axes, points: list[Point], where: Where, lines: list[Line], look: _Look) -> None:
+    """Names of the roofs along their lines, then the nm of every point with masks; no two texts overlap."""
+    marks = [around(*pixels(panel, *where(point)), 6 * points_to_pixels(panel)) for point in points]
+    names = label_lines(panel, lines, [*marks, *_trails(panel, points, where)])
+    texts = [PointLabel(*where(point), str(point.nm), look.colours[point.variant]) for point in points if point.nm]
+    label_points(panel, texts, [*names, *(box for line in lines for box in stroke(panel, line))])
+
+
+def _trails(panel: Axes, points: list[Point], where: Where) -> list[Box]:
+    """Boxes along the thin lines that join a variant's points."""
+    boxes: list[Box] = []
+    for one, other in pairwise(sorted(points, key=lambda point: (point.variant, point.nm))):
+        if one.variant == other.variant:
+            boxes += boxes_between(pixels(panel, *where(one)), pixels(panel, *where(other)), 2.0)
+    return boxes
+
+
+def _log_axes(panel: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_xlim(*x)
+    panel.set_ylim(*y)
+    panel.grid(True, which="major", color="0.92", linewidth=0.8)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _bytes_words(points: list[Point]) -> str:
+    if all(point.counted for point in points):
+        return "DRAM bytes counted by ncu"
+    if any(point.counted for point in points):
+        return "filled: DRAM bytes counted by ncu, open: declared"
+    return "declared bytes"
