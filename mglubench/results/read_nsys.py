@@ -31,7 +31,7 @@ _RANGES = """
     WHERE n.eventType IN (?, ?) AND n."end" IS NOT NULL
 """
 _KERNELS = """
-    SELECT r.start, r.globalTid, k.start, k."end" {pid}
+    SELECT k.rowid, r.start, r.globalTid, k.start, k."end" {pid}
     FROM CUPTI_ACTIVITY_KIND_KERNEL AS k JOIN CUPTI_ACTIVITY_KIND_RUNTIME AS r ON k.correlationId = r.correlationId
     ORDER BY k.start
 """
@@ -96,15 +96,14 @@ def _ranges(database: sqlite3.Connection) -> list[_Range]:
 
 
 def _launches(database: sqlite3.Connection) -> list[tuple[int, int, int, int]]:
-    """Call time, thread, kernel start and end; a correlation id is unique within its process."""
+    """Call time, thread, kernel start and end; a correlation id is unique within its process, and a kernel ran once."""
     columns = {row[1] for row in database.execute("PRAGMA table_info(CUPTI_ACTIVITY_KIND_KERNEL)")}
     pid = ", k.globalPid" if "globalPid" in columns else ", NULL"
-    found = database.execute(_KERNELS.format(pid=pid))
-    return [
-        (called, thread, start, end)
-        for called, thread, start, end, process in found
-        if process is None or process >> THREAD_BITS == thread >> THREAD_BITS
-    ]
+    launches: dict[int, tuple[int, int, int, int]] = {}
+    for kernel, called, thread, start, end, process in database.execute(_KERNELS.format(pid=pid)):
+        if process is None or process >> THREAD_BITS == thread >> THREAD_BITS:
+            launches.setdefault(kernel, (called, thread, start, end))
+    return list(launches.values())
 
 
 def timelines(ranges: Iterable[_Range], launches: Sequence[tuple[int, int, int, int]]) -> dict[str, Timeline]:
