@@ -12,7 +12,7 @@ Ranges never nest cases in each other, so rows join by key. In an ncu filter a p
 and the slashes of a key are escaped by a backslash.
 
 Without a profiler the NVTX library hands out a domain that does nothing; ``python -m tests.benchmarks.annotation`` says
-what a range costs then (about a microsecond, always outside the samples).
+what ranges cost then (about a microsecond per turn of a case, outside the samples).
 """
 
 from __future__ import annotations

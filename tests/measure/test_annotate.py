@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +19,7 @@ from mglubench.measure import annotate
 from mglubench.measure.annotate import BACKEND_COLOURS, case_range, phase_range
 from mglubench.spec.sweep import MeasureSettings
 from mglubench.variants.registry import variants
-from tests.conftest import make_case
+from tests.conftest import make_case, run_command
 
 BRIEF = MeasureSettings(max_seconds=0.01, min_samples=3, max_samples=5)
 
@@ -123,3 +127,32 @@ def test_the_real_package_takes_the_same_calls():
     with case_range("key", "torch"), phase_range("timed"):
         pass
     assert hasattr(annotate._domain(), "push_range")
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler for a stand-in profiler")
+def test_a_profiler_sees_the_ranges_of_a_plain_sweep_without_further_flags(tmp_path):
+    """A listener loaded as Nsight's tools load theirs, in the worker process of an ordinary sweep."""
+    library, log = tmp_path / "listener.so", tmp_path / "ranges"
+    source = Path(__file__).with_name("nvtx_listener.c")
+    subprocess.run(["cc", "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
+    env = {**os.environ, "NVTX_INJECTION64_PATH": str(library), "NVTX_LISTENER_OUT": str(log)}
+    options = ("--h", "32", "--d", "48", "--nm", "2", "--variants", "lu,mglu-naive", "--max-seconds", "0.01")
+    done = run_command("sweep", *options, "--no-ceiling", "--out", "run", cwd=tmp_path, env=env)
+    assert done.code == 0, done.err
+    depth, paths, stack = 0, [], []
+    for line in log.read_text().splitlines():
+        kind, domain, *rest = line.split("\t")
+        assert domain == "mglubench"
+        depth += 1 if kind == "push" else -1
+        if kind == "push":
+            stack[depth - 1 :] = [tuple(rest)]
+            paths.append(tuple(stack))
+    assert depth == 0
+    keys = {
+        "lu/32x48/nm0/b1/float32/silu/none/cold/cpu/seed0",
+        "mglu-naive/32x48/nm2/b1/float32/silu/bernoulli:0.5/cold/cpu/seed0",
+    }
+    assert {path[0] for path in paths} == {(key, "d55e00") for key in keys}
+    for key in keys:
+        phases = [path[1][0] for path in paths if len(path) == 2 and path[0][0] == key]
+        assert {"prepare", "warm-up", "timed", "check"} == set(phases)
