@@ -199,7 +199,7 @@ class LocalSession:
 
     def _telemetry_of(self, device: str) -> GpuTelemetry:
         if device not in self._telemetry:
-            self._telemetry[device] = GpuTelemetry(int(device.partition(":")[2] or 0))
+            self._telemetry[device] = GpuTelemetry.of_cuda(device)
         return self._telemetry[device]
 
     def _release(self) -> None:

@@ -60,7 +60,7 @@ def device_record(device: str) -> dict[str, Any]:
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         }
     index = torch.device(device).index or 0
-    telemetry = GpuTelemetry(index)
+    telemetry = GpuTelemetry.of_cuda(device)
     properties = torch.cuda.get_device_properties(index)
     return {
         "kind": "cuda",

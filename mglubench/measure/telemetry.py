@@ -26,11 +26,24 @@ _THROTTLE = {
 
 
 class GpuTelemetry:
-    """NVML readings of one GPU; every reading that the card refuses is left out."""
+    """NVML readings of one GPU; every reading that the card refuses is left out.
 
-    def __init__(self, index: int) -> None:
+    Args:
+        index: NVML's number of the card. uuid: ``GPU-...``, which goes before the number where NVML knows it.
+    """
+
+    def __init__(self, index: int, uuid: str | None = None) -> None:
         self._nvml = nvml()
-        self._handle = _handle(self._nvml, index) if self._nvml else None
+        self._handle = _handle(self._nvml, index, uuid) if self._nvml else None
+
+    @classmethod
+    def of_cuda(cls, device: str) -> GpuTelemetry:
+        """Of torch's device ``cuda:N``, whose numbers CUDA_VISIBLE_DEVICES may shuffle against NVML's."""
+        import torch
+
+        index = torch.device(device).index or 0
+        uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
+        return cls(index, f"GPU-{uuid}" if uuid else None)
 
     @property
     def available(self) -> bool:
@@ -105,8 +118,9 @@ def nvml() -> Any:
     return pynvml
 
 
-def _handle(pynvml: Any, index: int) -> Any:
-    return _ask(pynvml.nvmlDeviceGetHandleByIndex, index)
+def _handle(pynvml: Any, index: int, uuid: str | None) -> Any:
+    found = _ask(pynvml.nvmlDeviceGetHandleByUUID, uuid) if uuid else None
+    return found or _ask(pynvml.nvmlDeviceGetHandleByIndex, index)
 
 
 def _ask(function: Any, *args: Any) -> Any:

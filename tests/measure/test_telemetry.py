@@ -128,3 +128,17 @@ def test_a_block_is_too_slow_below_three_quarters_of_the_expected_clock():
     assert not too_slow([{"sm_mhz": 1}], None)
     assert not too_slow([{"celsius": 40}], 2000)
     assert not too_slow([], 2000)
+
+
+def test_a_card_is_found_by_its_uuid_before_its_number(driver, monkeypatch):
+    torch = pytest.importorskip("torch")
+    driver(nvmlDeviceGetHandleByUUID=lambda uuid: f"handle of {uuid}", nvmlDeviceGetName=lambda handle: handle)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"abc{index}"))
+    assert GpuTelemetry.of_cuda("cuda:1").record()["name"] == "handle of GPU-abc1"
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace())
+    assert GpuTelemetry.of_cuda("cuda:1").record()["name"] == "handle 1"
+
+
+def test_an_unknown_uuid_falls_back_to_the_number(driver):
+    driver(nvmlDeviceGetHandleByUUID=refuse, nvmlDeviceGetName=lambda handle: handle)
+    assert GpuTelemetry(2, "GPU-unknown").record()["name"] == "handle 2"
