@@ -33,7 +33,7 @@ bench: .venv/dev.stamp
 	@touch $@
 
 .venv/dev.stamp: $(SOURCES) | .venv/bin/python
-	$(PIP) --editable '.[dev,reports,triton,cu13]'
+	$(PIP) --editable '.[dev,reports,triton,cu13,profile]'
 	@touch $@ .venv/core.stamp
 
 clean:

@@ -53,6 +53,7 @@ def examine() -> list[Finding]:
         _cuda_in_torch(),
         _nvcc(),
         _ncu(),
+        _nsys(),
         _ncu_permission(),
     ]
 
@@ -63,8 +64,8 @@ def can_run(findings: list[Finding]) -> bool:
 
 
 def find_ncu() -> str | None:
-    """Path of Nsight Compute's command line, on PATH or in the usual places."""
-    found = shutil.which("ncu")
+    """Path of Nsight Compute's command line: MGLUBENCH_NCU, on PATH, or in the usual places."""
+    found = os.environ.get("MGLUBENCH_NCU") or shutil.which("ncu")
     if found:
         return found
     for pattern in NCU_PLACES:
@@ -114,6 +115,7 @@ def _packages() -> list[Finding]:
         "matplotlib": "pip install mglubench[reports] (plots)",
         "nvidia-ml-py": "pip install nvidia-ml-py",
         "nvtx": "pip install nvtx",
+        "ncu-report": "pip install mglubench[profile] (reads .ncu-rep files)",
     }
     findings = []
     for name, advice in wanted.items():
@@ -192,6 +194,14 @@ def _ncu() -> Finding:
         return Finding("ncu", ABSENT, "Nsight Compute was not found", "install nsight-compute to count HBM bytes")
     lines = _output(found, "--version").splitlines()
     return Finding("ncu", GOOD, f"{found} ({lines[-1] if lines else 'no version'})")
+
+
+def _nsys() -> Finding:
+    found = os.environ.get("MGLUBENCH_NSYS") or shutil.which("nsys")
+    if found is None:
+        return Finding("nsys", ABSENT, "Nsight Systems was not found", "install nsight-systems to see timelines")
+    lines = _output(found, "--version").splitlines()
+    return Finding("nsys", GOOD, f"{found} ({lines[-1] if lines else 'no version'})")
 
 
 def _ncu_permission() -> Finding:
