@@ -24,10 +24,10 @@ Dtype = Annotated[str, typer.Option(help="float16, bfloat16 (or float32 where a 
 
 def build(
     arch: Arch = "sm_80,sm_90a,sm_100a,sm_120a",
-    variants: Annotated[str | None, typer.Option(help="CUDA variants. [default: all]")] = None,
+    variants: Annotated[str | None, typer.Option(help="CUDA variants. (default: all)")] = None,
     nm: Nm = "1,2,4,8",
     dtype: Dtype = "float16,bfloat16",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Compilers at once. [default: one per core]")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Compilers at once. (default: one per core)")] = None,
 ) -> int:
     """Compile the CUDA kernels into the build cache; needs nvcc, no GPU. Exit code 1 if one does not compile."""
     from mglubench.variants.cuda_build import build_all, cache_folder
@@ -48,7 +48,7 @@ def build(
 
 
 def inspect(
-    variant: Annotated[str | None, typer.Argument(help="Variant. [default: all with kernels of their own]")] = None,
+    variant: Annotated[str | None, typer.Argument(help="Variant. (default: all with kernels of their own)")] = None,
     arch: Arch = "sm_90a",
     nm: Nm = "8",
     dtype: Dtype = "float16",

@@ -15,9 +15,9 @@ def predict(
     h: Annotated[str | None, typer.Option(help="Hidden sizes, such as 2048,4096; pairs up with --d.")] = None,
     d: Annotated[str | None, typer.Option(help="Intermediate sizes, such as 8192,14336.")] = None,
     shape: Annotated[str | None, typer.Option(help="Pairs HxD, such as 2048x8192,4096x14336.")] = None,
-    nm: Annotated[str | None, typer.Option(help="Numbers of masks, 1 to 16. [default: 1,2,4,8]")] = None,
-    batch: Annotated[str | None, typer.Option(help="Tokens. [default: 1]")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16. [default: float16]")] = None,
+    nm: Annotated[str | None, typer.Option(help="Numbers of masks, 1 to 16. (default: 1,2,4,8)")] = None,
+    batch: Annotated[str | None, typer.Option(help="Tokens. (default: 1)")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16. (default: float16)")] = None,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
 ) -> None:

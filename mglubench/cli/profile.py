@@ -64,7 +64,7 @@ def import_report(
     report: Annotated[Path, typer.Argument(help="What ncu or nsys saved: .ncu-rep, .csv or .sqlite.")],
     run: Annotated[Path, typer.Option(help="Run folder whose cases it belongs to.")],
     launches: Annotated[
-        int | None, typer.Option(min=1, help="Launches of each case in the report. [default: 1]")
+        int | None, typer.Option(min=1, help="Launches of each case in the report. (default: 1)")
     ] = None,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,

@@ -13,7 +13,7 @@ from mglubench.errors import UsageError
 
 def roofline(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    out: Annotated[Path | None, typer.Option(help="Picture: .png, .svg or .pdf. [default: KIND.png]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Picture: .png, .svg or .pdf. (default: KIND.png)")] = None,
     kind: Annotated[
         str, typer.Option(help="roofline: FLOP/s over FLOP per byte. bandwidth: time over bytes.")
     ] = "roofline",
