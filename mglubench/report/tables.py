@@ -73,21 +73,25 @@ def _settings(frame: pd.DataFrame) -> Iterator[tuple[Setting, list[Row]]]:
 
 
 def _latency_table(setting: Setting, rows: list[Row]) -> Table:
-    fastest = {nm: min(r["latency_us"] for r in rows if r["layer"] == "mglu" and r["nm"] == nm) for nm in _nms(rows)}
+    fastest: dict[tuple[int, str], float] = {}
+    for row in rows:
+        if row["layer"] == "mglu":
+            key = row["nm"], row["mask"]
+            fastest[key] = min(row["latency_us"], fastest.get(key, row["latency_us"]))
     shown = [
         {
             **_only(
                 row, (*_CASE, *(f"{name}{end}" for name in ("vs_naive", "vs_glu") for end in ("", "_low", "_high")))
             ),
             "noise": (row["latency_high_us"] - row["latency_low_us"]) / 2 / row["latency_us"],
-            "best": row["latency_us"] == fastest.get(row["nm"]) and row["layer"] == "mglu",
+            "best": row["latency_us"] == fastest.get((row["nm"], row["mask"])),
         }
         for row in sorted(rows, key=_order(rows))
     ]
     base = next((row["fastest_glu"] for row in rows if not missing(row["fastest_glu"])), None)
     notes = ["median of single runs; +-% is the 95 % interval of the median, [ ] the bootstrap interval of a ratio"]
     notes += [f"fastest GLU here: {base}"] if base else ["no GLU was measured in this setting"]
-    return Table(f"Latency and speed-up: {setting.title()}", LATENCY, shown, notes, best="best")
+    return Table(f"Latency and speed-up: {setting.title()}", _with_masks(LATENCY, rows), shown, notes, best="best")
 
 
 def _memory_table(setting: Setting, rows: list[Row], ceiling: float | None) -> Table:
@@ -101,7 +105,7 @@ def _memory_table(setting: Setting, rows: list[Row], ceiling: float | None) -> T
     notes = ["bytes are declared: every operand once, x and y in the total; not counters"]
     if ceiling:
         notes.append(f"ceiling: {ceiling:,.1f} GB/s, the fastest twentieth of this run's cold reads of a large buffer")
-    return Table(f"Memory: {setting.title()}", MEMORY, shown, notes, best="best")
+    return Table(f"Memory: {setting.title()}", _with_masks(MEMORY, rows), shown, notes, best="best")
 
 
 def _paper_table(setting: Setting, rows: list[Row]) -> Table | None:
@@ -137,7 +141,7 @@ def _paper_latency_row(setting: Setting, row: Row) -> Row:
 
 def _paper_ratio_rows(setting: Setting, nm: int, best: Row) -> list[Row]:
     rows = []
-    for column, over, words in (("vs_naive", paper.NAIVE, "naive MGLU"), ("vs_glu", paper.GLU, "GLU")):
+    for column, over, words in (("vs_naive", paper.NAIVE, "naive MGLU"), ("vs_glu", paper.GLU, "the fastest GLU")):
         figures = {gpu: paper.paper_ratio(gpu, setting.h, setting.d, nm, over) for gpu in paper.GPUS}
         name = f"{best['variant']} over {words}, x (paper: FlashMGLU CUDA)"
         rows.append({"nm": nm, "figure": name, "ours": best[column], **figures})
@@ -161,6 +165,14 @@ _CASE = ("variant", "nm", "latency_us", "samples", "status", "mask")
 
 def _only(row: Mapping[Any, Any], keys: tuple[str, ...]) -> Row:
     return {key: row.get(key) for key in keys}
+
+
+def _with_masks(columns: tuple[Column, ...], rows: list[Row]) -> tuple[Column, ...]:
+    """A column for the mask distribution, if the setting has more than one."""
+    if len({row["mask"] for row in rows if row["layer"] == "mglu"}) < 2:
+        return columns
+    mask = Column("mask", "mask", lambda row: str(row["mask"]) if row["nm"] else "", text=True)
+    return columns[0], columns[1], mask, *columns[2:]
 
 
 def _nms(rows: list[Row]) -> list[int]:

@@ -138,3 +138,16 @@ def test_the_markdown_of_a_fake_run_is_the_stored_one(tmp_path):
     if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOT.write_text(markdown)
     assert markdown == SNAPSHOT.read_text()
+
+
+def test_several_mask_distributions_have_a_column_and_a_best_each(frame):
+    rows = [
+        make_row("mglu", [35_000.0] * 9, variant="mglu-numba-cpu", nm=1, mask="ones", **LAYER),
+        make_row("mglu", [30_000.0] * 9, variant="mglu-numba-cpu", nm=1, mask="bernoulli:0.5", **LAYER),
+        make_row("mglu", [90_000.0] * 9, nm=1, mask="ones", **LAYER),
+    ]
+    latency, memory, *_ = run_tables(frame(*rows))
+    assert [column.title for column in latency.columns][:3] == ["variant", "nm", "mask"]
+    assert [column.title for column in memory.columns][:3] == ["variant", "nm", "mask"]
+    best = {(row["variant"], row["mask"]) for row in latency.rows if row["best"]}
+    assert best == {("mglu-numba-cpu", "ones"), ("mglu-numba-cpu", "bernoulli:0.5")}
