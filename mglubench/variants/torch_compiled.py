@@ -30,6 +30,9 @@ _SERIAL = itertools.count()
 class _Compiled(Variant):
     """Shared by the compiled variants: availability, and how the compiler is called."""
 
+    def __init__(self) -> None:
+        self._last: tuple[Case, Callable[..., torch.Tensor]] | None = None
+
     def unavailable(self, device: str) -> str | None:
         """The CPU back end of torch.compile needs a C++ compiler."""
         compiler = os.environ.get("CXX", "g++")
@@ -37,21 +40,28 @@ class _Compiled(Variant):
             return f"torch.compile needs a C++ compiler and {compiler} is not on PATH; install g++"
         return super().unavailable(device)
 
-    def _compile(self, layer: Callable[[], torch.Tensor], problem: Problem) -> Launch:
-        import torch
-
-        function = cast(FunctionType, layer)
-        # The compiler counts recompilations per code object and gives up after a few. A process measures many shapes,
-        # so every layer gets a code object of its own; a reset would throw away the layers compiled before it.
-        function.__code__ = function.__code__.replace(co_name=f"layer_{next(_SERIAL)}")
-        compiled = torch.compile(function, mode=MODE[problem.case.device_kind], fullgraph=True, dynamic=False)
-        y = problem.y
+    def _launch(self, layer: Callable[..., torch.Tensor], problem: Problem, *weights: torch.Tensor) -> Launch:
+        """The launch of ``layer(x, *weights)``; it compiles at the first call, which is the correctness check."""
+        compiled = self._compiled(layer, problem.case)
+        x, y = problem.x, problem.y
 
         def launch() -> None:
-            y.copy_(compiled())
+            y.copy_(compiled(x, *weights))
 
-        # torch compiles at the first call, which is the harness's correctness check, before anything is timed.
         return launch
+
+    def _compiled(self, layer: Callable[..., torch.Tensor], case: Case) -> Callable[..., torch.Tensor]:
+        """``layer`` compiled for the shapes of ``case``; replicas of one case share it."""
+        import torch
+
+        if self._last is None or self._last[0] != case:
+            function = cast(FunctionType, layer)
+            # The compiler counts recompilations per code object and gives up after a few. A process measures many
+            # shapes, so every case gets a code object of its own; a reset would throw away what was compiled before.
+            function.__code__ = function.__code__.replace(co_name=f"layer_{next(_SERIAL)}")
+            compiled = torch.compile(function, mode=MODE[case.device_kind], fullgraph=True, dynamic=False)
+            self._last = case, compiled
+        return self._last[1]
 
 
 class SwiGLUCompiled(_Compiled):
@@ -65,9 +75,12 @@ class SwiGLUCompiled(_Compiled):
         """Hand the layer to the compiler; it compiles at the first launch."""
         from torch.nn.functional import linear
 
-        act, x = activation_of(problem.case), problem.x
-        gate, value = problem.weight, problem.weight_value
-        return self._compile(lambda: act(linear(x, gate)) * linear(x, value), problem)
+        act = activation_of(problem.case)
+
+        def layer(x: torch.Tensor, gate: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            return act(linear(x, gate)) * linear(x, value)
+
+        return self._launch(layer, problem, problem.weight, problem.weight_value)
 
 
 class MGLUCompiled(_Compiled):
@@ -89,13 +102,13 @@ class MGLUCompiled(_Compiled):
         """Hand the layer to the compiler; it compiles at the first launch."""
         from torch.nn.functional import linear
 
-        act, weight, x = activation_of(problem.case), problem.weight, problem.x
-        masks = [problem.mask_tensor(i) for i in range(problem.case.nm)]
+        act = activation_of(problem.case)
 
-        def layer() -> torch.Tensor:
+        def layer(x: torch.Tensor, weight: torch.Tensor, *masks: torch.Tensor) -> torch.Tensor:
             total = act(linear(x, weight * masks[0])) * linear(x, weight * ~masks[0])
             for mask in masks[1:]:
                 total = total + act(linear(x, weight * mask)) * linear(x, weight * ~mask)
             return total
 
-        return self._compile(layer, problem)
+        masks = [problem.mask_tensor(i) for i in range(problem.case.nm)]
+        return self._launch(layer, problem, problem.weight, *masks)

@@ -141,3 +141,18 @@ def test_a_compiler_that_is_not_there_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CXX", "nocxx")
     assert "nocxx is not on PATH" in get_variant("swiglu-compiled").unavailable("cpu")
+
+
+def test_replicas_of_a_case_are_compiled_once():
+    from torch._dynamo.utils import counters
+
+    case = make_case(variant="swiglu-compiled", nm=0, h=24, d=16)
+    problem = Problem.make(case, InputSet(case))
+    replica = problem.replica()
+    replica.load(0)
+    variant = get_variant(case.variant)
+    variant.prepare(problem)()
+    compiled = counters["stats"]["unique_graphs"]
+    variant.prepare(replica)()
+    assert counters["stats"]["unique_graphs"] == compiled > 0
+    assert torch.equal(problem.y, replica.y)
