@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,14 +108,11 @@ class SweepSpec:
             has_masks: whether the named variant is an MGLU (takes nm and a mask distribution).
         """
         found: dict[Case, None] = {}
-        for device in self.device:
-            for mode in self.mode:
-                for dtype in self.dtype:
-                    for h, d in self.shapes:
-                        for batch in self.batch:
-                            for activation in self.activation:
-                                base = Case("", h, d, 0, batch, dtype, activation, "none", mode, device, self.seed)
-                                found.update(dict.fromkeys(self._cases_of(base, has_masks)))
+        # Modes and activations change fastest: their cases share weights, masks and float64 products.
+        axes = (self.device, self.shapes, self.dtype, self.batch, self.activation, self.mode)
+        for device, (h, d), dtype, batch, activation, mode in itertools.product(*axes):
+            base = Case("", h, d, 0, batch, dtype, activation, "none", mode, device, self.seed)
+            found.update(dict.fromkeys(self._cases_of(base, has_masks)))
         return list(found)
 
     def _cases_of(self, base: Case, has_masks: Callable[[str], bool]) -> list[Case]:
