@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mglubench.cli import kernels, predict, profile, roofline, runs, sweep, tools
+from mglubench.cli import campaign, kernels, predict, profile, roofline, runs, sweep, tools
 from mglubench.errors import MglubenchError
 
 EXIT_USAGE = 2
@@ -37,6 +37,7 @@ app.command("doctor")(tools.doctor)
 app.command("build")(kernels.build)
 app.command("inspect")(kernels.inspect)
 app.command("tune")(kernels.tune)
+app.command("campaign")(campaign.campaign)
 
 
 def _version(wanted: bool) -> None:

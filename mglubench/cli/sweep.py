@@ -19,42 +19,42 @@ from mglubench.cli import options
 from mglubench.cli.output import chosen_format, console, print_json, progress_bar
 from mglubench.cli.runs import RUNS_FOLDER, show_run
 from mglubench.errors import UsageError
+from mglubench.executors.base import DEFECTS
 
 if TYPE_CHECKING:
     from mglubench.executors.base import Session
     from mglubench.runner.plan import Plan
     from mglubench.spec.sweep import SweepSpec
 
-# Outcomes that are somebody's defect; absence and lack of memory are not.
-DEFECTS = ("wrong", "error", "crash", "timeout")
-
 
 def sweep(
     h: Annotated[str | None, typer.Option(help="Hidden sizes, such as 2048,4096; pairs up with --d.")] = None,
     d: Annotated[str | None, typer.Option(help="Intermediate sizes, such as 8192,14336.")] = None,
     shape: Annotated[str | None, typer.Option(help="Pairs HxD, such as 2048x8192,4096x14336.")] = None,
-    nm: Annotated[str | None, typer.Option(help="Numbers of masks, 1 to 16. [default: 1,2,4,8]")] = None,
-    batch: Annotated[str | None, typer.Option(help="Tokens. [default: 1]")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16. [default: by device]")] = None,
-    activation: Annotated[str | None, typer.Option(help="silu, gelu, relu. [default: silu]")] = None,
-    mask: Annotated[str | None, typer.Option(help="bernoulli:P, ones, zeros. [default: bernoulli:0.5]")] = None,
-    mode: Annotated[str | None, typer.Option(help="cold, hot, graph (CUDA). [default: cold]")] = None,
+    nm: Annotated[str | None, typer.Option(help="Numbers of masks, 1 to 16. (default: 1,2,4,8)")] = None,
+    batch: Annotated[str | None, typer.Option(help="Tokens. (default: 1)")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16. (default: by device)")] = None,
+    activation: Annotated[str | None, typer.Option(help="silu, gelu, relu. (default: silu)")] = None,
+    mask: Annotated[str | None, typer.Option(help="bernoulli:P, ones, zeros. (default: bernoulli:0.5)")] = None,
+    mode: Annotated[str | None, typer.Option(help="cold, hot, graph (CUDA). (default: cold)")] = None,
     variants: Annotated[
-        str | None, typer.Option(help="Names; auto is all that run here, -NAME leaves one out. [default: auto]")
+        str | None, typer.Option(help="Names; auto is all that run here, -NAME leaves one out. (default: auto)")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N. [default: CUDA if there is one]")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N. (default: CUDA if there is one)")] = None,
     config: Annotated[str | None, typer.Option(help="Sweep file, or the name of a shipped one (quick, paper).")] = None,
-    target_noise: Annotated[str | None, typer.Option(help="Stop a case at this 95 % interval, relative.")] = None,
-    min_samples: Annotated[str | None, typer.Option(help="Samples before the target counts. [default: 10]")] = None,
-    max_samples: Annotated[str | None, typer.Option(help="Hard limit of samples. [default: 1000]")] = None,
-    max_seconds: Annotated[str | None, typer.Option(help="Sampling time per case. [default: 1]")] = None,
-    case_timeout: Annotated[
-        str | None, typer.Option(help="Kill a case after this many seconds. [default: 300]")
+    target_noise: Annotated[
+        str | None, typer.Option(help="Stop a case at this 95 % interval, relative. (default: 0.01)")
     ] = None,
-    seed: Annotated[str | None, typer.Option(help="Seed of all inputs. [default: 0]")] = None,
+    min_samples: Annotated[str | None, typer.Option(help="Samples before the target counts. (default: 10)")] = None,
+    max_samples: Annotated[str | None, typer.Option(help="Hard limit of samples. (default: 1000)")] = None,
+    max_seconds: Annotated[str | None, typer.Option(help="Sampling time per case. (default: 1)")] = None,
+    case_timeout: Annotated[
+        str | None, typer.Option(help="Kill a case after this many seconds. (default: 300)")
+    ] = None,
+    seed: Annotated[str | None, typer.Option(help="Seed of all inputs. (default: 0)")] = None,
     ceiling: Annotated[bool | None, typer.Option(help="Measure the read bandwidth ceiling first.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder. [default: runs/NAME-TIME]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder. (default: runs/NAME-TIME)")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cases, measure nothing.")] = False,
     as_json: options.Json = False,
@@ -123,8 +123,12 @@ def open_session(executor: str, spec: SweepSpec) -> Iterator[tuple[Session, Any]
             session.close()
 
 
-def make_session(executor: str, log: Path, case_timeout: float) -> Session:
-    """A session by name; ``fake`` takes its faults from MGLUBENCH_FAKE_FAULTS (``variant=status,...``)."""
+def make_session(executor: str, log: Path, case_timeout: float, *, cuda: bool = False) -> Session:
+    """A session by name; ``fake`` takes its faults from MGLUBENCH_FAKE_FAULTS (``variant=status,...``).
+
+    Args:
+        cuda: whether a fake session pretends that there is a GPU; MGLUBENCH_FAKE_CUDA makes it so too.
+    """
     from mglubench.spec.vocabulary import one_of
 
     one_of(executor, ("child", "local", "fake"), "executor")
@@ -139,7 +143,8 @@ def make_session(executor: str, log: Path, case_timeout: float) -> Session:
     from mglubench.executors.fake import FakeSession
 
     faults = [pair.partition("=") for pair in os.environ.get("MGLUBENCH_FAKE_FAULTS", "").split(",") if pair]
-    return FakeSession({name: status for name, _, status in faults}, cuda="MGLUBENCH_FAKE_CUDA" in os.environ)
+    cuda = cuda or "MGLUBENCH_FAKE_CUDA" in os.environ
+    return FakeSession({name: status for name, _, status in faults}, cuda=cuda)
 
 
 def _measure(plan: Plan, folder: Path, session: Session, *, resume: bool) -> Counter[str]:

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from mglubench.spec.case import Case
 
 OK = "ok"
+# Outcomes that are somebody's defect; absence and lack of memory are not.
+DEFECTS = ("wrong", "error", "crash", "timeout")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,8 @@ class RunStore:
     def __init__(self, folder: Path, lock: FileLock) -> None:
         self.folder = folder
         self._lock = lock
-        self._rows = _Lines(folder / ROWS)
-        self._counters = _Lines(folder / COUNTERS)
+        self._rows = Lines(folder / ROWS)
+        self._counters = Lines(folder / COUNTERS)
 
     @classmethod
     def create(cls, folder: Path, header: dict[str, Any]) -> RunStore:
@@ -53,7 +53,7 @@ class RunStore:
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            store = cls(folder, _take_lock(folder))
+            store = cls(folder, take_lock(folder))
         except OSError as error:
             raise UsageError(f"cannot write to {folder}: {_why(error)}; choose another folder with --out") from None
         try:
@@ -78,7 +78,7 @@ class RunStore:
         """
         read_header(folder)
         try:
-            store = cls(folder, _take_lock(folder))
+            store = cls(folder, take_lock(folder))
         except OSError as error:
             raise UsageError(f"cannot write to {folder}: {_why(error)}") from None
         store._open_rows()
@@ -123,7 +123,7 @@ class RunStore:
             raise
 
 
-class _Lines:
+class Lines:
     """A file of JSON lines that only grows."""
 
     def __init__(self, path: Path) -> None:
@@ -198,15 +198,16 @@ def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
     Raises:
         StoreError: a line in the middle is damaged.
     """
-    return _read_lines(folder / ROWS)
+    return read_lines(folder / ROWS)
 
 
 def read_counters(folder: Path) -> Iterator[dict[str, Any]]:
     """All counter rows, in the order of writing, under the same rules; none where nothing was profiled."""
-    return _read_lines(folder / COUNTERS)
+    return read_lines(folder / COUNTERS)
 
 
-def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """All rows of a file of JSON lines, under the rules of :func:`read_rows`; none where there is no file."""
     if not path.exists():
         return
     whole = _whole_lines(path)
@@ -249,7 +250,8 @@ def _publish(path: Path, value: dict[str, Any]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _take_lock(folder: Path) -> FileLock:
+def take_lock(folder: Path) -> FileLock:
+    """The lock of the one process that may write to a folder; raises :class:`StoreError` if another has it."""
     lock = FileLock(str(folder / LOCK))
     try:
         lock.acquire(timeout=0)

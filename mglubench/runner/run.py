@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from mglubench.executors.base import Measurement, Session
 from mglubench.executors.interleave import Observer, measure_group
 from mglubench.results.store import RunStore, read_header, read_rows
 from mglubench.runner.plan import Plan, groups_of
+from mglubench.spec.case import Case
 from mglubench.variants.registry import get_variant
 
 
@@ -21,8 +22,12 @@ def run_plan(
     *,
     observe: Observer = lambda phase, case: None,
     finished: Callable[[Measurement], None] = lambda measurement: None,
+    until: Callable[[Sequence[Case]], bool] = lambda group: False,
 ) -> int:
     """Measure every case that the store does not have yet; returns how many were measured.
+
+    Args:
+        until: asked before each group of cases; once it says yes, this and all later groups are left for a resume.
 
     Raises:
         StoreError: a row could not be written; the rows before it are kept.
@@ -30,12 +35,16 @@ def run_plan(
     done = {row["key"] for row in read_rows(store.folder)}
     left = [case for case in plan.cases if case.key not in done]
     available = {device: memory["available"] for device, memory in plan.description["memory"].items()}
+    count = 0
     for group in groups_of(left, available):
+        if until(group):
+            break
         for measurement in measure_group(session, group, plan.spec.measure, observe):
             layer = get_variant(measurement.case.variant).layer
             store.append({"layer": layer, **measurement.to_dict()})
             finished(measurement)
-    return len(left)
+            count += 1
+    return count
 
 
 def open_store(folder: Path, plan: Plan, *, resume: bool) -> RunStore:

@@ -35,6 +35,8 @@ JUDGED_WITH = {
     "min_samples": ("max_samples",),
     "max_samples": ("min_samples",),
 }
+# Files of this name in the same folder are campaigns, not sweeps.
+CAMPAIGN = "campaign"
 KNOWN = ("name", "shape", "seed", "ceiling", *INT_LISTS, *TEXT_LISTS, *MEASURE_KEYS)
 
 
@@ -47,7 +49,7 @@ def find_sweep(name: str) -> Path:
             return path
     shipped = data_folder("sweeps")
     candidate = shipped / f"{path.name.removesuffix('.toml')}.toml"
-    names = sorted(file.stem for file in shipped.glob("*.toml"))
+    names = sorted(file.stem for file in shipped.glob("*.toml") if not file.stem.startswith(CAMPAIGN))
     if candidate.stem in names and path.parent in (Path(), Path("sweeps")):
         return candidate
     raise UsageError(f"no sweep file {name!r}; shipped sweeps: {', '.join(names)}")

@@ -116,7 +116,7 @@ def test_shipped_sweeps_parse(name):
 
 
 def test_every_shipped_file_is_known():
-    assert {path.stem for path in (ROOT / "sweeps").glob("*.toml")} == set(SHIPPED)
+    assert {path.stem for path in (ROOT / "sweeps").glob("*.toml")} - {"campaign"} == set(SHIPPED)
 
 
 def test_the_paper_sweep_has_exactly_the_papers_cells():

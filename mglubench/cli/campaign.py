@@ -1,0 +1,98 @@
+"""``mglubench campaign``: every step of a campaign file, in slices, with one command."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mglubench.cli import options
+from mglubench.cli.output import console, print_json, print_tables
+from mglubench.cli.sweep import make_session
+
+if TYPE_CHECKING:
+    from mglubench.executors.base import Session
+    from mglubench.runner.bench import OpenSession
+    from mglubench.spec.campaign import Campaign
+
+REPORTS_FOLDER = Path("reports")
+DESCRIBE_SECONDS = 300.0
+
+
+def campaign(
+    config: Annotated[str, typer.Argument(help="Campaign file, or the name of a shipped one (campaign).")],
+    out: Annotated[Path | None, typer.Option(help="Folder, new or of this campaign. [default: reports/GPU]")] = None,
+    slice_seconds: Annotated[float, typer.Option(min=1.0, help="Stop cleanly before so many seconds.")] = 540.0,
+    as_json: options.Json = False,
+    executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",
+) -> int:
+    """Do the next slice of a campaign: build, verify, measure, profile, tune, render; call it again until it is done.
+
+    Exit code: 0 if all is done; 3 if slices remain; 1 if a step failed (the others are done); 2 for bad input.
+    """
+    from mglubench.runner.bench import Bench, Slice
+    from mglubench.runner.campaign import describe, exit_code, open_journal, run_slice
+    from mglubench.spec.campaign import find_campaign, read_campaign
+
+    plan = read_campaign(find_campaign(config))
+    time = Slice(slice_seconds)
+    opened = _opener(executor, plan)
+    with opened(Path(os.devnull), DESCRIBE_SECONDS) as session:
+        description = describe(session, plan)
+    folder = (out or _default_folder(description["devices"][plan.device])).absolute()
+    with open_journal(folder, plan, description) as journal, _own_tuning(folder):
+        states = run_slice(Bench(folder, plan, description, time, opened, _say), journal)
+    code = exit_code(states)
+    _show(states, folder, code, as_json=as_json)
+    return code
+
+
+def _opener(executor: str, plan: Campaign) -> OpenSession:
+    """Sessions of this executor; a fake one pretends to have the device that the campaign asks for."""
+
+    @contextmanager
+    def opened(log: Path, case_timeout: float) -> Iterator[Session]:
+        session = make_session(executor, log, case_timeout, cuda=plan.device.startswith("cuda"))
+        try:
+            yield session
+        finally:
+            session.close()
+
+    return opened
+
+
+@contextmanager
+def _own_tuning(folder: Path) -> Iterator[None]:
+    """Keep tuned choices in the campaign's folder, so that the next slice finds them on a machine that is new."""
+    name = "MGLUBENCH_TUNING"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = str(folder / "tuning.json")
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+
+
+def _default_folder(device: dict[str, Any]) -> Path:
+    return REPORTS_FOLDER / (re.sub(r"[^a-z0-9]+", "-", str(device["name"]).lower()).strip("-") or "campaign")
+
+
+def _say(line: str) -> None:
+    console(stderr=True).print(line, markup=False, soft_wrap=True)
+
+
+def _show(states: list[dict[str, Any]], folder: Path, code: int, *, as_json: bool) -> None:
+    from mglubench.report.campaign import steps_table
+
+    if as_json:
+        print_json({"folder": str(folder), "exit_code": code, "steps": states})
+        return
+    print_tables([steps_table(states)], "rich")
+    _say(f"\nStored in {folder}" + ("; run the same command again for the next slice" if code == 3 else ""))
