@@ -47,7 +47,7 @@ def sweep(
     ] = None,
     min_samples: Annotated[str | None, typer.Option(help="Samples before the target counts. (default: 10)")] = None,
     max_samples: Annotated[str | None, typer.Option(help="Hard limit of samples. (default: 1000)")] = None,
-    max_seconds: Annotated[str | None, typer.Option(help="Sampling time per case. (default: 1)")] = None,
+    max_seconds: Annotated[str | None, typer.Option(help="Sampling time per case. (default: 0.7)")] = None,
     case_timeout: Annotated[
         str | None, typer.Option(help="Kill a case after this many seconds. (default: 300)")
     ] = None,

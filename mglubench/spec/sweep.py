@@ -32,7 +32,7 @@ class MeasureSettings:
     target_noise: float = 0.01
     min_samples: int = 10
     max_samples: int = 1000
-    max_seconds: float = 1.0
+    max_seconds: float = 0.7
     case_timeout: float = 300.0
 
     def __post_init__(self) -> None:
