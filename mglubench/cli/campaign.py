@@ -26,7 +26,7 @@ DESCRIBE_SECONDS = 300.0
 
 def campaign(
     config: Annotated[str, typer.Argument(help="Campaign file, or the name of a shipped one (campaign).")],
-    out: Annotated[Path | None, typer.Option(help="Folder, new or of this campaign. [default: reports/GPU]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder, new or of this campaign. (default: reports/GPU)")] = None,
     slice_seconds: Annotated[float, typer.Option(min=1.0, help="Stop cleanly before so many seconds.")] = 540.0,
     as_json: options.Json = False,
     executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",

@@ -32,6 +32,8 @@ SANITIZER = "compute-sanitizer"
 SANITIZER_PLACES = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer")
 # What the sanitizer exits with where it found something; no exit code of mglubench's own.
 FOUND = 86
+# What `verify --json` says of a variant that was run and is right.
+RIGHT = '"result": "right"'
 _SUMMARY = re.compile(r"(?:ERROR|RACECHECK) SUMMARY: (\d+) (?:errors?|hazards?).*")
 
 Row = dict[str, Any]
@@ -170,7 +172,7 @@ def _sanitize(bench: Bench, step: Step, program: str, pair: tuple[str, str], ker
     only = ("--kernel-regex", f"kns={kernel}") if kernel and tool != "initcheck" else ()
     options = step.options
     words = ("--variants", name, "--device", bench.campaign.device, "--dtype", ",".join(options["dtype"]))
-    inner = (*PROGRAM, "verify", *words, "--nm", ",".join(options["nm"]), "--executor", "local")
+    inner = (*PROGRAM, "verify", *words, "--nm", ",".join(options["nm"]), "--executor", "local", "--json")
     outer = (program, "--tool", tool, "--error-exitcode", str(FOUND), "--target-processes", "all", *only)
     log = bench.log(f"{step.name}-{tool}-{name}")
     start = time.perf_counter()
@@ -182,7 +184,7 @@ def _sanitize(bench: Bench, step: Step, program: str, pair: tuple[str, str], ker
 
 
 def sanitizer_verdict(code: int | None, text: str, said: str) -> tuple[str, str]:
-    """Status and reason of one check: only a summary of no findings, from a program that ended well, is ``ok``."""
+    """Status and reason of one check: ``ok`` is a summary of no findings after cases that were run and right."""
     summaries = list(_SUMMARY.finditer(text))
     if code is None:
         return "timeout", "took too long under the sanitizer and was killed"
@@ -191,7 +193,9 @@ def sanitizer_verdict(code: int | None, text: str, said: str) -> tuple[str, str]
         return "found", summaries[-1][0] if summaries else "the sanitizer found something; see the log"
     if code != 0:
         return "error", said
-    return (OK, "") if summaries else ("error", f"the sanitizer gave no summary: {said}")
+    if not summaries:
+        return "error", f"the sanitizer gave no summary: {said}"
+    return (OK, "") if RIGHT in text else ("error", "no case of the variant was run under the sanitizer")
 
 
 def _verdict(done: dict[str, Row], artefacts: tuple[str, ...]) -> Outcome:

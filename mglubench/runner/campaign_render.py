@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PICTURES = ("latency.png", "roofline.png", "bandwidth.png")
+# Drawn of runs with more than one batch size.
+SAVING = "saving.png"
 RENDER_SECONDS = 60.0
 INDEX = "README.md"
 TUNED = {"key": "cell", "status": "status", "choice": "choice", "median_us": "us", "rule_us": "us by rule"}
@@ -70,7 +72,8 @@ def _render_run(folder: Path, frame: pd.DataFrame) -> list[str]:
     if not (frame["status"] == OK).any():
         return []
     problems = []
-    for name in PICTURES:
+    batches = tables.batch_table({"": frame}) is not None
+    for name in (*PICTURES, SAVING) if batches and PICTURES else PICTURES:
         try:
             _draw(frame, folder / name)
         except ModuleNotFoundError as error:
@@ -81,11 +84,14 @@ def _render_run(folder: Path, frame: pd.DataFrame) -> list[str]:
 
 
 def _draw(frame: pd.DataFrame, path: Path) -> None:
+    from mglubench.report.batch_plot import saving_plot
     from mglubench.report.chart import save
     from mglubench.report.plot import latency_plot
     from mglubench.report.roofline import draw
 
-    save(latency_plot(frame) if path.stem == "latency" else draw(frame, path.stem), path)
+    makers = {"latency": latency_plot, "saving": saving_plot}
+    make = makers.get(path.stem)
+    save(make(frame) if make else draw(frame, path.stem), path)
 
 
 def _heading(frame: pd.DataFrame) -> list[str]:
@@ -165,7 +171,7 @@ def _run_links(bench: Bench, frames: dict[str, pd.DataFrame]) -> Sequence[str]:
     lines = []
     for name in frames:
         folder = run_folder(bench.folder, name)
-        files = [file for file in ("tables.md", "rows.jsonl", *PICTURES) if (folder / file).exists()]
+        files = [file for file in ("tables.md", "rows.jsonl", *PICTURES, SAVING) if (folder / file).exists()]
         links = ", ".join(f"[{file}]({bench.relative(folder / file)})" for file in files)
         lines.append(f"- {name}: {links}")
     return lines

@@ -31,7 +31,8 @@ from mglubench.spec.case import Case
 from mglubench.spec.sweep import SweepSpec
 
 RUNS = "runs"
-VERIFY_SECONDS, PROFILE_SECONDS, SWEEP_EXTRA_SECONDS = 5.0, 30.0, 1.5
+# Guesses of what a unit takes until one has been seen; preparing and checking come on top of a case's sampling.
+VERIFY_SECONDS, PROFILE_SECONDS, SWEEP_EXTRA_SECONDS = 5.0, 60.0, 3.0
 
 Row = dict[str, Any]
 

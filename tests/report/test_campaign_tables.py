@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mglubench.errors import UsageError
 from mglubench.report import campaign as tables
+from mglubench.report.batch_plot import saving_plot
 from mglubench.spec.campaign import Goal, Targets
 
 SETTING = {"activation": "silu", "device": "cuda", "seed": 0, "h": 64, "d": 96, "dtype": "float16", "mode": "cold"}
@@ -149,3 +151,14 @@ def test_steps_are_counted_by_state():
     shown = tables.steps_table(states)
     assert [r["state"] for r in shown.rows] == ["done", "failed", "absent", "left"]
     assert shown.notes[0].startswith("1 done, 1 failed, 1 absent, 1 left; 6 s in all")
+
+
+def test_the_saving_is_drawn_over_the_batch():
+    ends = {"vs_glu_low": 0.9, "vs_glu_high": 1.9}
+    measured = frame(*(row(v, nm, batch=b, vs_glu=2.0 / b, **ends) for v in "ab" for nm in (1, 8) for b in (1, 2, 4)))
+    panel = saving_plot(measured).axes[0]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["1", "2", "4"]
+    assert {text.get_text() for text in panel.texts} == {f"{v}, nm={nm}" for v in "ab" for nm in (1, 8)}
+    assert list(panel.containers[0].lines[0].get_ydata()) == [2.0, 1.0, 0.5]
+    with pytest.raises(UsageError, match="two batch sizes"):
+        saving_plot(frame(row("a", vs_glu=1.0)))

@@ -13,7 +13,7 @@ from mglubench.results.store import read_rows, take_lock
 from mglubench.runner import campaign as module
 from mglubench.runner.bench import Bench, Outcome, Slice, run_process
 from mglubench.runner.campaign import exit_code, open_journal, run_slice, state_of
-from mglubench.runner.campaign_commands import _tune_jobs, sanitizer_verdict
+from mglubench.runner.campaign_commands import RIGHT, _tune_jobs, sanitizer_verdict
 from mglubench.spec.campaign import find_campaign, read_campaign
 from mglubench.spec.resources import data_folder
 
@@ -260,14 +260,15 @@ def test_a_process_is_killed_with_its_children_when_its_time_is_up(tmp_path):
 @pytest.mark.parametrize(
     ("code", "text", "status"),
     [
-        (0, "========= ERROR SUMMARY: 0 errors\n", "ok"),
-        (0, "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n", "ok"),
-        (86, "========= ERROR SUMMARY: 3 errors\n", "found"),
-        (0, "========= ERROR SUMMARY: 1 error\n", "found"),
+        (0, RIGHT + "========= ERROR SUMMARY: 0 errors\n", "ok"),
+        (0, RIGHT + "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n", "ok"),
+        (0, '"result": "not run"\n========= ERROR SUMMARY: 0 errors\n', "error"),
+        (86, RIGHT + "========= ERROR SUMMARY: 3 errors\n", "found"),
+        (0, RIGHT + "========= ERROR SUMMARY: 1 error\n", "found"),
         (86, "", "found"),
-        (1, "========= ERROR SUMMARY: 0 errors\n", "error"),
-        (0, "", "error"),
-        (None, "========= ERROR SUMMARY: 0 errors\n", "timeout"),
+        (1, RIGHT + "========= ERROR SUMMARY: 0 errors\n", "error"),
+        (0, RIGHT, "error"),
+        (None, RIGHT + "========= ERROR SUMMARY: 0 errors\n", "timeout"),
     ],
 )
 def test_only_a_clean_summary_of_a_program_that_ended_well_is_clean(code, text, status):

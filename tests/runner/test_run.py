@@ -108,3 +108,18 @@ def test_resuming_needs_a_run(tmp_path):
     RunStore.create(tmp_path / "run", plan().header()).close()
     with pytest.raises(UsageError, match=r"holds a run already"):
         open_store(tmp_path / "run", plan(), resume=False)
+
+
+def test_until_leaves_whole_groups_for_a_resume(tmp_path):
+    folder = tmp_path / "run"
+    asked: list[int] = []
+
+    def until(group):
+        asked.append(len(group))
+        return len(asked) > 1
+
+    with open_store(folder, plan(), resume=False) as store:
+        measured = run_plan(plan(), store, FakeSession(), until=until)
+    assert measured == asked[0] == len(keys(folder))
+    with open_store(folder, plan(), resume=True) as store:
+        assert run_plan(plan(), store, FakeSession()) == len(plan().cases) - measured
