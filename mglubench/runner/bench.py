@@ -45,9 +45,14 @@ class Slice:
         """Seconds until the slice is over, not below 0."""
         return max(0.0, self.seconds - (self.clock() - self.started))
 
+    def fits(self, seconds: float) -> bool:
+        """Whether work of so many seconds should be started now."""
+        left = self.left()
+        return not self.worked or (left > 0 and seconds <= left)
+
     def starts(self, seconds: float) -> bool:
-        """Whether work of so many seconds should be started now; counts it as started if so."""
-        good = not self.worked or (self.left() > 0 and seconds <= self.left())
+        """As :meth:`fits`; counts the work as started if so."""
+        good = self.fits(seconds)
         self.worked = self.worked or good
         return good
 

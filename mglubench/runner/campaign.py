@@ -98,7 +98,7 @@ def run_slice(bench: Bench, journal: Lines) -> list[Row]:
         if row["status"] in FINISHED:
             bench.history[step.name] = row
             continue
-        if bench.slice.worked and bench.slice.left() <= 0:
+        if not bench.slice.fits(0.0):
             break
         bench.say(f"{number}/{len(steps)} {step.kind} {step.name}")
         journal.append({"key": step.name, "status": BEGUN, "time": _now()})

@@ -126,7 +126,7 @@ def aa(bench: Bench, step: Step) -> Outcome:
         cases = read_header(folder)["cases"] if (folder / HEADER).exists() else None
         if cases is not None and sum(1 for _ in read_rows(folder)) == cases:
             continue
-        if not bench.slice.starts(LEAST_SECONDS) or _measure(bench, step.sweep, folder, bench.log(step.name)):
+        if not bench.slice.fits(LEAST_SECONDS) or _measure(bench, step.sweep, folder, bench.log(step.name)):
             return Outcome(PART, f"{number} of {len(names)} repeats", artefacts, number)
     bad = [row for name in names for row in read_rows(run_folder(bench.folder, name)) if row["status"] != OK]
     reason = f"{len(bad)} cases were not measured; {bad[0]['key']}: {bad[0]['reason']}" if bad else ""
