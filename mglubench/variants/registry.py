@@ -11,7 +11,6 @@ Built-in modules import torch and numba only inside the functions that need them
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -74,16 +73,6 @@ def get_variant(name: str) -> Variant:
 def has_masks(name: str) -> bool:
     """Whether the named variant is an MGLU."""
     return get_variant(name).layer == "mglu"
-
-
-def default_variants(device_kinds: Iterable[str]) -> tuple[str, ...]:
-    """What ``--variants auto`` means: all defaults that some of these device kinds can run."""
-    kinds = list(device_kinds)
-    return tuple(
-        name
-        for name, variant in variants().items()
-        if variant.default and any(variant.unavailable(kind) is None for kind in kinds)
-    )
 
 
 def _load(name: str, load: object) -> Variant:
