@@ -1,4 +1,6 @@
-/* A listener for NVTX 3, loaded through NVTX_INJECTION64_PATH: appends one line per push and pop to the file NVTX_LISTENER_OUT. */
+/* A listener for NVTX 3, loaded through NVTX_INJECTION64_PATH: appends one line per push and pop to the file
+   NVTX_LISTENER_OUT. With -DOLD_EXTENSION it turns down the extension that is asked whether a domain is enabled, as
+   Nsight Systems 2022.4 does; the nvtx package takes that for a no. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,3 +49,7 @@ int InitializeInjectionNvtx2(const void *(*export_table)(uint32_t)) {
     *table[DOMAIN_CREATE] = (Function)create;
     return 1;
 }
+
+#ifdef OLD_EXTENSION
+int InitializeInjectionNvtxExtension(void *module) { return (void)module, 0; }
+#endif

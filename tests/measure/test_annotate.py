@@ -130,11 +130,12 @@ def test_the_real_package_takes_the_same_calls():
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler for a stand-in profiler")
-def test_a_profiler_sees_the_ranges_of_a_plain_sweep_without_further_flags(tmp_path):
+@pytest.mark.parametrize("flags", [(), ("-DOLD_EXTENSION",)], ids=["listener", "old-listener"])
+def test_a_profiler_sees_the_ranges_of_a_plain_sweep_without_further_flags(tmp_path, flags):
     """A listener loaded as Nsight's tools load theirs, in the worker process of an ordinary sweep."""
     library, log = tmp_path / "listener.so", tmp_path / "ranges"
     source = Path(__file__).with_name("nvtx_listener.c")
-    subprocess.run(["cc", "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
+    subprocess.run(["cc", "-shared", "-fPIC", *flags, str(source), "-o", str(library)], check=True)
     env = {**os.environ, "NVTX_INJECTION64_PATH": str(library), "NVTX_LISTENER_OUT": str(log)}
     options = ("--h", "32", "--d", "48", "--nm", "2", "--variants", "lu,mglu-naive", "--max-seconds", "0.01")
     done = run_command("sweep", *options, "--no-ceiling", "--out", "run", cwd=tmp_path, env=env)
