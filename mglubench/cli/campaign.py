@@ -45,7 +45,7 @@ def campaign(
     with opened(Path(os.devnull), DESCRIBE_SECONDS) as session:
         description = describe(session, plan)
     folder = (out or _default_folder(description["devices"][plan.device])).absolute()
-    with open_journal(folder, plan, description) as journal, _own_tuning(folder):
+    with open_journal(folder, plan, description) as journal, _own_notebooks(folder):
         states = run_slice(Bench(folder, plan, description, time, opened, _say), journal)
     code = exit_code(states)
     _show(states, folder, code, as_json=as_json)
@@ -67,17 +67,21 @@ def _opener(executor: str, plan: Campaign) -> OpenSession:
 
 
 @contextmanager
-def _own_tuning(folder: Path) -> Iterator[None]:
-    """Keep tuned choices in the campaign's folder, so that the next slice finds them on a machine that is new."""
-    name = "MGLUBENCH_TUNING"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = str(folder / "tuning.json")
+def _own_notebooks(folder: Path) -> Iterator[None]:
+    """Keep tuned choices and ceilings in the campaign's folder, so that a slice on a new machine finds them.
+
+    A notebook that the environment places elsewhere stays there.
+    """
+    from mglubench.results import ceilings
+    from mglubench.variants import tuning
+
+    books = [book for book in (ceilings.NOTEBOOK, tuning.NOTEBOOK) if book.variable not in os.environ]
+    os.environ.update({book.variable: str(folder / book.file) for book in books})
     try:
         yield
     finally:
-        os.environ.pop(name, None)
+        for book in books:
+            os.environ.pop(book.variable, None)
 
 
 def _default_folder(device: dict[str, Any]) -> Path:

@@ -52,7 +52,7 @@ def sweep(
         str | None, typer.Option(help="Kill a case after this many seconds. (default: 300)")
     ] = None,
     seed: Annotated[str | None, typer.Option(help="Seed of all inputs. (default: 0)")] = None,
-    ceiling: Annotated[bool | None, typer.Option(help="Measure the read bandwidth ceiling first.")] = None,
+    ceiling: Annotated[bool | None, typer.Option(help="Measure what memory and arithmetic can give first.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder. (default: runs/NAME-TIME)")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
@@ -80,6 +80,7 @@ def sweep(
         folder = out or fresh_folder(plan.spec.name)
         counts = _measure(plan, folder, session, resume=resume)
         keep_log(folder)
+        _remember_ceilings(folder)
     show_run(folder, form, footer=_footer(counts, folder))
     return 1 if any(counts[status] for status in DEFECTS) or not counts["ok"] else 0
 
@@ -166,6 +167,14 @@ def _measure(plan: Plan, folder: Path, session: Session, *, resume: bool) -> Cou
 
             run_plan(plan, store, session, observe=observe, finished=finished)
     return counts
+
+
+def _remember_ceilings(folder: Path) -> None:
+    """What the devices were measured to give, for later runs and predictions; the run is good without."""
+    from mglubench.results.ceilings import remember
+
+    if why := remember(folder):
+        console(stderr=True).print(why, markup=False, soft_wrap=True)
 
 
 def _dry_run(plan: Plan, form: str) -> int:

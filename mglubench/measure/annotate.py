@@ -74,9 +74,9 @@ def _domain() -> Any:
 def _insistent_domain() -> Any:
     """The domain in spite of a tool's "not enabled".
 
-    The nvtx package asks an attached tool whether the domain is enabled and records nothing if it is not. A tool that is
-    older than the question cannot say yes: seen with Nsight Systems 2022.4, whose timelines were empty. Pushing into a
-    domain that really is disabled costs no more than the call.
+    The nvtx package asks an attached tool whether the domain is enabled and records nothing if it is not. A tool older
+    than the question cannot say yes: seen with Nsight Systems 2022.4, whose timelines were empty. Pushing into a domain
+    that really is disabled costs no more than the call.
     """
     from nvtx._lib import lib
 

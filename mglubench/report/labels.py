@@ -80,7 +80,8 @@ def label_points(panel: Axes, labels: Sequence[PointLabel], keep_clear: Sequence
 def label_lines(panel: Axes, lines: Sequence[Line], keep_clear: Sequence[Box] = ()) -> list[Box]:
     """Write every line's name along it, above or below, off the other lines and ``keep_clear``; the boxes it takes."""
     names: list[Box] = []
-    for line in lines:
+    # The shortest line has the fewest places: it goes first.
+    for line in sorted(lines, key=lambda line: hypot(*_reach(panel, line))):
         others = [box for other in lines if other is not line for box in stroke(panel, other)]
         (x, y), angle, boxes = _place_on_line(panel, line, [*keep_clear, *names, *others])
         names += boxes
@@ -167,22 +168,33 @@ def _place_on_line(panel: Axes, line: Line, taken: Sequence[Box]) -> tuple[tuple
 
 
 def _places(panel: Axes, line: Line) -> tuple[float, Iterator[Any]]:
-    """The line's angle, and starts and ends of a text along it from its end backwards, above and below."""
+    """The line's angle, and starts and ends of a text: along the line from its end backwards, above and below, then
+    ahead of its start.
+    """
     scale = points_to_pixels(panel)
-    (ax, ay), (bx, by) = pixels(panel, *line.start), pixels(panel, *line.end)
-    turn, length = atan2(by - ay, bx - ax), ADVANCE * FONT * scale * len(line.label)
+    (ax, ay), (right, up) = pixels(panel, *line.start), _reach(panel, line)
+    turn, length = atan2(up, right), ADVANCE * FONT * scale * len(line.label)
     # A text that is longer than its line starts before it.
-    room = 0.98 * hypot(bx - ax, by - ay) - length
+    room = 0.98 * hypot(right, up) - length
     away = (HALF_LINE * FONT + 2) * scale
+
+    def stretch(along: float, side: float) -> Any:
+        x, y = ax + along * cos(turn) - side * sin(turn), ay + along * sin(turn) + side * cos(turn)
+        return (x, y), (x + length * cos(turn), y + length * sin(turn))
 
     def walk() -> Iterator[Any]:
         for step in range(PLACES):
             along = room - max(0.0, room) * step / PLACES
-            for side in (away, -away):
-                x, y = ax + along * cos(turn) - side * sin(turn), ay + along * sin(turn) + side * cos(turn)
-                yield (x, y), (x + length * cos(turn), y + length * sin(turn))
+            yield from (stretch(along, side) for side in (away, -away))
+        yield stretch(-length - FONT * scale, 0.0)
 
     return turn, walk()
+
+
+def _reach(panel: Axes, line: Line) -> tuple[float, float]:
+    """From a line's start to its end, in pixels."""
+    (ax, ay), (bx, by) = pixels(panel, *line.start), pixels(panel, *line.end)
+    return bx - ax, by - ay
 
 
 def _edges(panel: Axes) -> Box:

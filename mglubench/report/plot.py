@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mglubench.report.chart import colours_of, groups_of, label_ends, markers_of, panels, save
-from mglubench.results.metrics import ceiling_by_device
+from mglubench.results.ceilings import ceiling_by_device
 from mglubench.spec.case import Case, Setting
 from mglubench.spec.ledger import declare
+from mglubench.spec.vocabulary import CEILINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ def latency_plot(frame: pd.DataFrame) -> Figure:
     Raises:
         UsageError: no case was measured.
     """
-    good = frame[(frame["status"] == "ok") & (frame["layer"] != "read")]
+    good = frame[(frame["status"] == "ok") & ~frame["layer"].isin(CEILINGS)]
     groups = groups_of(good)
     figure, axes = panels(groups, frame.attrs.get("run", {}), width=9.0, height=5.2)
     ceilings = ceiling_by_device(frame)

@@ -1,12 +1,13 @@
 """``predict``: floors on a GPU that is not here, and the paper's kernels held against the same floors.
 
-Everything here is an estimate from datasheets and declared bytes (:mod:`mglubench.spec.floors`); the only measured
-figures are the paper's, and they are called that.
+Everything here is an estimate from declared bytes and what a GPU can give (:mod:`mglubench.spec.floors`): by its
+datasheet, or by ceilings that mglubench measured on such a GPU. The only measured layers are the paper's, and they are
+called that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mglubench.report import paper
@@ -19,6 +20,8 @@ from mglubench.spec.sweep import SweepSpec
 from mglubench.variants.registry import get_variant
 
 DTYPE = "float16"
+RATES = ("fp16", "bf16", "fp32")
+Find = Callable[[str], GpuData]
 WORDS = {"lu": "LU (no gate)", "glu": "GLU / SwiGLU", "mglu": "MGLU, packed masks"}
 
 FLOORS = (
@@ -50,8 +53,12 @@ PAPER = (
 )
 
 
-def predict_tables(spec: SweepSpec, gpu: GpuData) -> list[Table]:
-    """Floors per shape, batch and dtype; then the paper's measurements of the shapes that it has."""
+def predict_tables(spec: SweepSpec, gpu: GpuData, find: Find = gpu_named) -> list[Table]:
+    """Floors per shape, batch and dtype; then the paper's measurements of the shapes that it has.
+
+    Args:
+        find: a GPU's data by name, for the paper's GPUs.
+    """
     dtypes = [DTYPE if name == "auto" else name for name in spec.dtype]
     tables = [
         _floor_table(Case("", h, d, 0, batch, dtype, device="cuda"), spec.nm, gpu)
@@ -60,7 +67,7 @@ def predict_tables(spec: SweepSpec, gpu: GpuData) -> list[Table]:
         for batch in spec.batch
     ]
     for h, d in spec.shapes:
-        rows = [row for name in paper.GPUS for row in _paper_rows(name, h, d, spec.nm)]
+        rows = [row for name in paper.GPUS for row in _paper_rows(name, find(name), h, d, spec.nm)]
         if rows:
             tables.append(Table(f"Sanity check, the paper's kernel: {_title(h, d, 1, DTYPE)}", PAPER, rows, _CHECKED))
     return tables
@@ -72,7 +79,7 @@ def _floor_table(base: Case, nms: tuple[int, ...], gpu: GpuData) -> Table:
     rows += [_row("mglu", _with(base, nm), gpu, glu) for nm in nms]
     best = max(rows, key=lambda row: float(row["limit_vs_glu"] if row["layer"] == "mglu" else 0.0))
     shown = [{**row, "best": row is best and row["layer"] == "mglu"} for row in rows]
-    title = f"Estimate for {gpu.name}, nothing measured: {_title(base.h, base.d, base.batch, base.dtype)}"
+    title = f"Estimate for {gpu.name}, no layer measured: {_title(base.h, base.d, base.batch, base.dtype)}"
     return Table(title, FLOORS, shown, list(_notes(gpu, base.dtype)), best="best")
 
 
@@ -97,9 +104,8 @@ def _row(layer: Any, case: Case, gpu: GpuData, glu: Floor) -> dict[str, Any]:
     }
 
 
-def _paper_rows(name: str, h: int, d: int, nms: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+def _paper_rows(name: str, gpu: GpuData, h: int, d: int, nms: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     """The paper's GLU, then its CUDA kernel for every nm that its tables have."""
-    gpu = gpu_named(name)
     base = Case("", h, d, 0, 1, DTYPE, device="cuda")
     glu = floor_of(declare("glu", base), gpu, DTYPE)
     measured = paper.paper_latency(name, h, d, 0, paper.GLU)
@@ -133,11 +139,17 @@ def _paper_row(name: str, nm: int, what: str, measured: float, floor: Floor) -> 
     }
 
 
+def _basis(gpu: GpuData) -> str:
+    """What the rates are; a ceiling that was measured says so in its source."""
+    measured = [name for name in ("bandwidth", *RATES) if gpu.sources.get(name, "").startswith("measured")]
+    return f"datasheet figures but for measured {', '.join(measured)}" if measured else "datasheet figures"
+
+
 def _notes(gpu: GpuData, dtype: str) -> Iterator[str]:
     best = gpu.best_flops(dtype)
     rate = f", FLOPs / {best[0] / 1e12:,.1f} TFLOP/s of the {best[1]}" if best else ""
     yield (
-        f"an estimate from datasheet figures: floor = the larger of declared bytes / {gpu.bandwidth / 1e9:,.0f} GB/s"
+        f"an estimate, {_basis(gpu)}: floor = the larger of declared bytes / {gpu.bandwidth / 1e9:,.0f} GB/s"
         f"{rate}; no kernel reaches it"
     )
     yield (

@@ -31,7 +31,7 @@ from mglubench.report.labels import (
     stroke,
 )
 from mglubench.report.roofs import Roof, Roofs, roofs_of
-from mglubench.spec.vocabulary import one_of
+from mglubench.spec.vocabulary import CEILINGS, one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def draw(frame: pd.DataFrame, kind: str = "roofline") -> Figure:
         UsageError: another kind, or no case was measured.
     """
     one_of(kind, KINDS, "kind of chart")
-    good = frame[(frame["status"] == "ok") & (frame["layer"] != "read")]
+    good = frame[(frame["status"] == "ok") & ~frame["layer"].isin(CEILINGS)]
     groups = groups_of(good)
     figure, axes = panels(groups, frame.attrs.get("run", {}), width=11.0, height=6.4)
     look = _Look(colours_of(good), markers_of(good))

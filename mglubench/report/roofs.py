@@ -1,16 +1,19 @@
-"""Roofs: what a device's memory and arithmetic can give at most, measured by the run first, then by its datasheet."""
+"""Roofs: what a device's memory and arithmetic can give at most, measured first, then by its datasheet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mglubench.results.metrics import ceiling_by_device
+from mglubench.results.ceilings import L2, MEMORY, PRODUCT, ceilings_of, device_record, remembered
+from mglubench.results.ledger import l2_bytes
 from mglubench.spec.gpus import GpuData, gpu_of_device
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SINGLE = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Roof:
 
     Attributes:
         rate: bytes/s of a memory roof, FLOP/s of a compute roof. label: as drawn.
-        measured: by this run; a datasheet's otherwise.
+        measured: on this device; a datasheet's otherwise.
     """
 
     rate: float
@@ -34,53 +37,65 @@ class Roofs:
     device: str
     memory: tuple[Roof, ...]
     compute: tuple[Roof, ...]
-    l2_bytes: int | None
+    l2_bytes: float | None
 
 
 def roofs_of(frame: pd.DataFrame, device: str, dtype: str) -> Roofs:
-    """The roofs for weights of ``dtype`` on one device of a run.
+    """The roofs for weights of ``dtype`` on one device of a run: measured ones solid, datasheet ones dashed.
 
-    Memory: the run's measured ceiling, the datasheet's bandwidth, and L2 where the run read a buffer that fits in it
-    hot. Compute: the datasheet's tensor and CUDA cores. A CPU has no datasheet here, so its roof is the measured one.
+    Measured: by the run itself, else by the last run that measured this device. Memory: DRAM and, on a GPU, L2.
+    Compute: matrix products in ``dtype`` and in float32; on a GPU these are the tensor cores and the CUDA cores. A CPU
+    has no datasheet here.
     """
-    record = _device_record(frame, device)
-    gpu = gpu_of_device(str(record.get("name", ""))) if device.startswith("cuda") else None
-    l2_bytes = record.get("l2_bytes") or (gpu.l2_bytes if gpu else None)
-    memory = [*_measured(frame, device, l2_bytes)]
+    record = device_record(frame, device)
+    name = str(record.get("name", device))
+    on_gpu = device.startswith("cuda")
+    gpu = gpu_of_device(name) if on_gpu else None
+    measured = _measured(frame, device, name)
+    memory, compute = [], []
+    for kind, unit in ((MEMORY, "memory"), (L2, "L2")):
+        if kind in measured:
+            memory.append(_measured_roof(unit, measured[kind], _gb))
     if gpu:
         memory.append(Roof(gpu.bandwidth, f"datasheet {_gb(gpu.bandwidth)}", measured=False))
-    return Roofs(str(record.get("name", device)), tuple(memory), _compute(gpu, dtype), l2_bytes)
+    for one in dict.fromkeys((dtype, SINGLE)):
+        unit = _unit(one, on_gpu=on_gpu)
+        sold = _sold(gpu, one)
+        if f"{PRODUCT}/{one}" in measured:
+            compute.append(_measured_roof(unit, measured[f"{PRODUCT}/{one}"], _flops))
+        if sold:
+            compute.append(Roof(sold, f"{unit}, datasheet {_flops(sold)}", measured=False))
+    return Roofs(name, tuple(memory), tuple(compute), l2_bytes(record))
 
 
-def _measured(frame: pd.DataFrame, device: str, l2_bytes: int | None) -> list[Roof]:
-    found = []
-    ceiling = ceiling_by_device(frame).get(device)
-    if ceiling:
-        found.append(Roof(ceiling * 1e9, f"memory, measured {_gb(ceiling * 1e9)}", measured=True))
-    reads = frame[(frame["layer"] == "read") & (frame["status"] == "ok") & (frame["device"] == device)]
-    hot = reads[(reads["mode"] == "hot") & (reads["bytes_total"] <= (l2_bytes or 0))]
-    if len(hot):
-        rate = float((hot["bytes_total"] / hot["latency_p5_us"]).max()) * 1e6
-        found.append(Roof(rate, f"L2, measured {_gb(rate)}", measured=True))
-    return found
+def _measured(frame: pd.DataFrame, device: str, name: str) -> dict[str, tuple[float, str]]:
+    """Rate by kind, and how to call it: ``measured`` by the run, or when by an earlier or a later one."""
+    by_others = {} if frame.attrs.get("run", {}).get("fake") else remembered(name)
+    found = {kind: (ceiling.rate, f"measured {ceiling.time[:10]}") for kind, ceiling in by_others.items()}
+    return found | {kind: (rate, "measured") for kind, rate in ceilings_of(frame, device).items()}
 
 
-def _compute(gpu: GpuData | None, dtype: str) -> tuple[Roof, ...]:
+def _measured_roof(unit: str, found: tuple[float, str], words: Callable[[float], str]) -> Roof:
+    rate, how = found
+    return Roof(rate, f"{unit}, {how} {words(rate)}", measured=True)
+
+
+def _unit(dtype: str, *, on_gpu: bool) -> str:
+    if not on_gpu:
+        return f"matrix product, {dtype}"
+    return "CUDA cores, fp32" if dtype == SINGLE else "tensor cores"
+
+
+def _sold(gpu: GpuData | None, dtype: str) -> float | None:
+    """The datasheet's rate of the unit that takes ``dtype``."""
     if gpu is None:
-        return ()
-    units = (("tensor cores", gpu.tensor_flops(dtype)), ("CUDA cores, fp32", gpu.cuda_core_flops))
-    return tuple(Roof(rate, f"{unit}, datasheet {_tflops(rate)}", measured=False) for unit, rate in units if rate)
-
-
-def _device_record(frame: pd.DataFrame, device: str) -> Mapping[str, Any]:
-    environment = frame.attrs.get("run", {}).get("environment", {})
-    record: Mapping[str, Any] = environment.get("devices", {}).get(device, {})
-    return record
+        return None
+    return gpu.cuda_core_flops if dtype == SINGLE else gpu.tensor_flops(dtype)
 
 
 def _gb(rate: float) -> str:
     return f"{rate / 1e9:,.0f} GB/s"
 
 
-def _tflops(rate: float) -> str:
-    return f"{rate / 1e12:,.0f} TFLOP/s"
+def _flops(rate: float) -> str:
+    return f"{rate / 1e12:,.0f} TFLOP/s" if rate >= 1e13 else f"{rate / 1e9:,.0f} GFLOP/s"

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from mglubench.report import paper
 from mglubench.report.ledger import counted, ledger_table
 from mglubench.report.table import Column, Table, missing, number, ratio, text, times
-from mglubench.results.metrics import SETTING, ceiling_by_device
+from mglubench.results.ceilings import ceiling_by_device
+from mglubench.results.metrics import SETTING
 from mglubench.spec.case import Setting
+from mglubench.spec.vocabulary import CEILINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +53,7 @@ def run_tables(frame: pd.DataFrame) -> list[Table]:
     tables: list[Table] = []
     ceilings = ceiling_by_device(frame)
     for setting, rows in _settings(frame):
-        good = [row for row in rows if row["status"] == "ok" and row["layer"] != "read"]
+        good = [row for row in rows if row["status"] == "ok" and row["layer"] not in CEILINGS]
         if good:
             tables += [_latency_table(setting, good)]
             if counted(good):

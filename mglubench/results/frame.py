@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,12 @@ _NOTHING: dict[str, Any] = {
 }
 
 
-def load(run: str | Path, *, samples: bool = False) -> pd.DataFrame:
+def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()) -> pd.DataFrame:
     """Load a run folder.
 
     Args:
-        run: the folder. samples: add a column ``samples_ns`` with the raw latencies of every case.
+        run: the folder. samples: add a column ``samples_ns`` with the raw latencies of every case. layers: only cases
+            of these layers (``read``, ``product``, ``lu``, ``glu``, ``mglu``); all if empty.
 
     Returns:
         One row per case, in measuring order. Columns: ``key``, ``status``, ``reason``; the case (``variant``, ``h``,
@@ -65,7 +66,8 @@ def load(run: str | Path, *, samples: bool = False) -> pd.DataFrame:
     # Millions of small objects, none of them garbage: the collector would look at all of them again and again.
     with garbage_collection_off():
         counters = counter_columns(folder)
-        records = [{**record, **counters.get(record["key"], {})} for record in _records(read_rows(folder), samples)]
+        rows = (row for row in read_rows(folder) if not layers or row.get("layer") in layers)
+        records = [{**record, **counters.get(record["key"], {})} for record in _records(rows, samples)]
         columns = _columns(records, (*_record(_NOTHING, samples), *FRAME_COLUMNS, "counters_reason"))
     names = list(columns)
     frame = pd.DataFrame(columns)

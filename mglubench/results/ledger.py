@@ -8,7 +8,7 @@ is marked, because its counters or its time must be wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mglubench.spec.gpus import gpu_of_device
@@ -39,7 +39,7 @@ def add_ledger(out: pd.DataFrame, setting: Sequence[str]) -> None:
     out["dram_saved_vs_glu"] = 1 - out["dram_bytes"] / _glu_bytes(out, setting)
 
 
-def l2_bytes(record: dict[str, Any]) -> float | None:
+def l2_bytes(record: Mapping[str, Any]) -> float | None:
     """Size of a device's L2: what CUDA says, else the datasheet's."""
     if record.get("kind") != "cuda":
         return None
@@ -49,7 +49,7 @@ def l2_bytes(record: dict[str, Any]) -> float | None:
     return float(known.l2_bytes) if known and known.l2_bytes else None
 
 
-def peak_gb_per_s(record: dict[str, Any]) -> float | None:
+def peak_gb_per_s(record: Mapping[str, Any]) -> float | None:
     """Datasheet bandwidth of a device in GB/s, if it is known."""
     known = gpu_of_device(str(record.get("name"))) if record.get("kind") == "cuda" else None
     return known.bandwidth / 1e9 if known else None

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mglubench.measure.stats import FloatArray, bootstrap_medians, interval
+from mglubench.results.ceilings import ceiling_by_device
 from mglubench.results.ledger import add_ledger
+from mglubench.spec.vocabulary import CEILINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,20 +51,9 @@ def first_settings(frame: pd.DataFrame, most: int) -> tuple[pd.DataFrame, int]:
     count = int(numbers.max()) + 1 if len(numbers) else 0
     if count <= most:
         return frame, count
-    kept = frame[(numbers < most) | (frame["layer"] == "read") | (frame["status"] != "ok")]
+    kept = frame[(numbers < most) | frame["layer"].isin(CEILINGS) | (frame["status"] != "ok")]
     kept.attrs = dict(frame.attrs)
     return kept, count
-
-
-def ceiling_by_device(frame: pd.DataFrame) -> dict[str, float]:
-    """Measured read bandwidth in GB/s per device: the best cold reading of a ``read`` layer, empty if none was made.
-
-    A ceiling is what the memory can give when nothing disturbs it, so it is taken from the fastest twentieth of the
-    samples (p5), not from their median: disturbances only ever slow a read down.
-    """
-    reads = frame[(frame["layer"] == "read") & (frame["status"] == "ok") & (frame["mode"] == "cold")]
-    rates = reads["bytes_total"] / reads["latency_p5_us"] / 1e3
-    return {str(device): float(group.max()) for device, group in rates.groupby(reads["device"])}
 
 
 def _add_speedups(out: pd.DataFrame) -> None:
@@ -114,10 +105,10 @@ def _columns(out: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def _groups(columns: dict[str, list[Any]], count: int) -> list[list[int]]:
-    """Indices of ok cases by setting; the ceiling's reads take no part."""
+    """Indices of ok cases by setting; ceilings take no part."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for index in range(count):
-        if columns["status"][index] == "ok" and columns["layer"][index] != "read":
+        if columns["status"][index] == "ok" and columns["layer"][index] not in CEILINGS:
             groups.setdefault(tuple(columns[name][index] for name in SETTING), []).append(index)
     return list(groups.values())
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.executors.base import DEFECTS
+from mglubench.results.ceilings import remember
 from mglubench.results.store import HEADER, RunStore, read_counters, read_header, read_rows
 from mglubench.runner.bench import ABSENT, FAILED, LEAST_SECONDS, OK, PART, Appender, Bench, Outcome, run_process
 from mglubench.runner.plan import make_plan
@@ -74,6 +75,8 @@ def sweep(bench: Bench, step: Step) -> Outcome:
     assert step.sweep is not None
     folder = run_folder(bench.folder, step.name)
     left = _measure(bench, step.sweep, folder, bench.log(step.name))
+    if why := remember(folder):
+        bench.say(f"  {why}")
     counts = Counter(str(row["status"]) for row in read_rows(folder))
     artefacts = (bench.relative(folder),)
     if left:

@@ -10,17 +10,13 @@ from typing import Any
 from mglubench.errors import UsageError
 from mglubench.executors.base import Session
 from mglubench.measure.environment import host_record
+from mglubench.runner.ceilings import ceiling_cases
 from mglubench.spec.case import Case
 from mglubench.spec.problem import host_bytes
 from mglubench.spec.sweep import SweepSpec
 from mglubench.spec.vocabulary import device_kind
 from mglubench.variants.registry import get_variant, has_masks, variants
 
-# The best of these that can run gives the ceiling.
-CEILING_VARIANTS = ("stream-read", "stream-read-cuda")
-CEILING_COLUMNS = 4096
-# Far more than a GPU's L2, and four times what a CPU's last-level cache usually is; cold mode evicts it as well.
-CEILING_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}
 # Cases that are measured interleaved stay prepared together; they may take this share of the memory that is free.
 GROUP_SHARE = 0.5
 
@@ -88,21 +84,6 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
     if resolved.ceiling:
         cases = ceiling_cases(resolved, description) + cases
     return Plan(resolved, cases, description, {k: v for k, v in absent.items() if k not in resolved.variants})
-
-
-def ceiling_cases(spec: SweepSpec, description: dict[str, Any]) -> list[Case]:
-    """One cold read of a buffer far larger than the caches per device: the ceiling that shares refer to."""
-    cases = []
-    for device in spec.device:
-        kind = device_kind(device)
-        base = Case("", CEILING_COLUMNS, 1, dtype=spec.dtype[0], device=device, seed=spec.seed)
-        sized = dataclasses.replace(base, d=CEILING_BYTES[kind] // (CEILING_COLUMNS * base.itemsize))
-        if host_bytes(sized) < description["memory"][device]["available"] // 2:
-            names = [n for n in CEILING_VARIANTS if n not in description["unavailable"][kind]]
-            cases += [
-                case for n in names if not get_variant(n).unsupported(case := dataclasses.replace(sized, variant=n))
-            ]
-    return cases
 
 
 def groups_of(cases: Sequence[Case], available: dict[str, int]) -> list[list[Case]]:

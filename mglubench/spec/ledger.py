@@ -6,6 +6,7 @@ What is counted, for W of d x h elements of ``itemsize`` bytes:
 layer       bytes                                       FLOPs (a multiply-add is two)
 ==========  ==========================================  ==================================================
 read        W + y                                       d h                     (one addition per element)
+product     W + x + y                                   2 d h batch
 lu          W + x + y                                   2 d h batch
 glu         2 W + x + y                                 4 d h batch
 mglu        W + nm bits per element + x + y             2 d h batch (nm + 1)    (complement: value = T - gate)
@@ -59,7 +60,7 @@ def declare(layer: LayerKind, case: Case, *, mask_bytes: int | None = None, scra
     product = 2 * case.elements * case.batch
     if layer == "read":
         return Ledger(weights=matrix, masks=0, x=0, y=y, flops=case.elements, scratch=scratch)
-    if layer == "lu":
+    if layer in ("product", "lu"):
         return Ledger(weights=matrix, masks=0, x=x, y=y, flops=product, scratch=scratch)
     if layer == "glu":
         return Ledger(weights=2 * matrix, masks=0, x=x, y=y, flops=2 * product, scratch=scratch)

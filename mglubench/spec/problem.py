@@ -171,6 +171,8 @@ class InputSet:
         dense, tokens = self.dense, self.dense.tokens(fresh)
         if layer == "read":
             return np.broadcast_to(dense.row_sums, (dense.batch, dense.d))
+        if layer == "product":
+            return dense.total[:, tokens].T
         if layer == "lu":
             return activate(dense.total[:, tokens], self.activation).T
         if layer == "glu":

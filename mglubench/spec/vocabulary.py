@@ -9,14 +9,18 @@ from typing import Literal
 
 from mglubench.errors import UsageError
 
-LayerKind = Literal["read", "lu", "glu", "mglu"]
+LayerKind = Literal["read", "product", "lu", "glu", "mglu"]
 
 LAYERS: dict[str, str] = {
     "read": "no layer: every weight is read once and summed by row, y = sum_k W[:, k] (the bandwidth ceiling)",
+    "product": "no layer: a matrix product with as many tokens as asked for, y = x W^T (the arithmetic ceiling)",
     "lu": "no gate: y = g(x W^T)",
     "glu": "two weight matrices: y = g(x Wg^T) * (x Wv^T); SwiGLU, GEGLU and ReGLU by the activation",
     "mglu": "one weight matrix and nm masks: y = sum_i g(x (M_i * W)^T) * (x ((1 - M_i) * W)^T)",
 }
+
+# Kinds that measure what the device can give; they take no part in tables, speed-ups and charts of layers.
+CEILINGS: tuple[LayerKind, ...] = ("read", "product")
 
 ITEMSIZE: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 DTYPE_ALIASES = {"fp32": "float32", "f32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}

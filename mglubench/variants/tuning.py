@@ -7,17 +7,21 @@ the built-in heuristics back.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from mglubench.errors import StoreError, UsageError
+from mglubench.spec.notebook import Notebook
 
-VERSION = 1
+NOTEBOOK = Notebook(
+    file="tuning.json",
+    variable="MGLUBENCH_TUNING",
+    content="choices",
+    version=1,
+    what="tuning table",
+    again="run `mglubench tune` again",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,55 +79,18 @@ class Job:
 _forced: Choice | None = None
 
 
-def table_path() -> Path:
-    """The file that remembers."""
-    if given := os.environ.get("MGLUBENCH_TUNING"):
-        return Path(given)
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("mglubench")) / "tuning.json"
-
-
 def remembered(gpu: str, job: Job) -> Choice | None:
     """The choice to use for this job: a forced one, else the table's, else ``None``."""
     if _forced is not None:
         return _forced
-    entry = read_table().get(job.key(gpu))
+    entry = NOTEBOOK.read().get(job.key(gpu))
     return Choice.from_dict(entry) if entry else None
 
 
 def remember(gpu: str, job: Job, choice: Choice, median_ns: float) -> None:
     """Keep a choice; raises :class:`StoreError` if the table cannot be written."""
-    from filelock import FileLock
-
-    path = table_path()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=60):
-            choices = {**read_table(), job.key(gpu): {**choice.to_dict(), "median_ns": median_ns}}
-            scratch = path.with_suffix(f".{os.getpid()}.tmp")
-            scratch.write_text(json.dumps({"version": VERSION, "choices": choices}, indent=1) + "\n")
-            scratch.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error}; set MGLUBENCH_TUNING to another file") from None
-
-
-def read_table() -> dict[str, Any]:
-    """All remembered choices by key; empty if there is no table.
-
-    Raises:
-        UsageError: the file is not a table of this version.
-    """
-    path = table_path()
-    try:
-        table = json.loads(path.read_text())
-        if table["version"] != VERSION:
-            raise ValueError(f"version {table['version']}")
-        return dict(table["choices"])
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is not a tuning table: {error}; delete it, or run `mglubench tune` again") from None
+    found = {job.key(gpu): {**choice.to_dict(), "median_ns": median_ns}}
+    NOTEBOOK.change(lambda choices: {**choices, **found})
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 def test_a_table_is_printed_and_called_an_estimate(cli):
     result = cli("predict", "--gpu", "RTX 5090", "--shape", "2048x8192", "--nm", "1,8")
     assert (result.code, result.err) == (0, "")
-    assert "Estimate for RTX 5090, nothing measured: h=2048 d=8192, 1 token, float16" in result.out
+    assert "Estimate for RTX 5090, no layer measured: h=2048 d=8192, 1 token, float16" in result.out
     assert "19.91" in result.out
     assert "28.10" in result.out
 
@@ -27,7 +27,7 @@ def test_json_holds_the_gpu_with_sources_and_raw_values(cli):
 def test_markdown_has_a_heading_per_table(cli):
     result = cli("predict", "--gpu", "L4", "--nm", "2", "--markdown")
     assert result.out.count("### ") == 2
-    assert "### Estimate for L4, nothing measured" in result.out
+    assert "### Estimate for L4, no layer measured" in result.out
     assert "**MGLU, packed masks**" in result.out
 
 

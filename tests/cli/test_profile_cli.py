@@ -11,6 +11,7 @@ import pytest
 import mglubench
 from mglubench.results.store import RunStore, read_counters, read_rows
 from mglubench.runner import profile as profile_module
+from mglubench.spec.vocabulary import CEILINGS
 from tests.conftest import make_header, make_row
 from tests.executors.stub_nsys import write as write_timeline
 
@@ -18,7 +19,7 @@ STUBS = Path(__file__).resolve().parent.parent / "executors"
 FIXTURES = STUBS.parent / "fixtures"
 SWEEP = ("--executor", "fake", "--h", "64", "--d", "96", "--nm", "1,2", "--variants", "swiglu,mglu-naive")
 FAKE = ("--executor", "fake")
-CASES = 5  # two ceilings, swiglu, mglu-naive of nm 1 and 2
+CASES = 7  # four ceilings, swiglu, mglu-naive of nm 1 and 2
 
 
 def program(folder, stub):
@@ -60,15 +61,15 @@ def test_a_run_is_profiled_and_every_case_has_its_own_figures(cli, run):
     times = (run / "rows.jsonl").read_bytes()
     result = cli("profile", str(run), *FAKE)
     assert result.code == 0, result.err
-    assert "5 of 5 cases profiled" in result.err
+    assert f"{CASES} of {CASES} cases profiled" in result.err
     assert (run / "rows.jsonl").read_bytes() == times
     frame = mglubench.load(run).set_index("key")
     assert frame["ncu_kernels"].tolist() == [1.0] * CASES
-    order = [row["key"] for row in read_rows(run) if row["layer"] != "read"]
+    order = [row["key"] for row in read_rows(run) if row["layer"] not in CEILINGS]
     assert [frame.loc[key, "dram_bytes_read"] for key in order] == [1000.0, 2000.0, 3000.0]
     assert set(frame["l2_bytes_read"]) == {320.0}
     assert set(frame["ncu_duration_us"]) == {2.0}
-    assert {row["source"] for row in read_counters(run)} == {"profiles/ncu-001.csv", "profiles/ncu-002.csv"}
+    assert {row["source"] for row in read_counters(run)} == {f"profiles/ncu-00{k}.csv" for k in (1, 2, 3, 4)}
     for name in ("ncu-001.ncu-rep", "ncu-001.csv", "ncu-002.ncu-rep"):
         assert (run / "profiles" / name).stat().st_size
 
@@ -90,7 +91,7 @@ def test_the_command_line_is_what_the_documentation_asks_for(cli, run, tmp_path)
 def test_hot_cases_are_counted_with_warm_caches(cli, tools, tmp_path):
     cli("profile", *SWEEP, "--mode", "hot", "--out", "hot")
     calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
-    assert [call[call.index("--cache-control") + 1] for call in calls] == ["all", "none"]
+    assert [call[call.index("--cache-control") + 1] for call in calls] == ["all", "all", "all", "none"]
     by_mode = {row["key"].split("/")[7]: row["cache_control"] for row in read_counters(tmp_path / "hot")}
     assert by_mode == {"cold": "all", "hot": "none"}
 
@@ -120,7 +121,7 @@ def test_several_kernels_of_a_case_add_up(cli, run, tools):
     tools.setenv("STUB_NCU", "two-kernels")
     assert cli("profile", str(run), *FAKE).code == 0
     frame = mglubench.load(run).set_index("key")
-    order = [row["key"] for row in read_rows(run) if row["layer"] != "read"]
+    order = [row["key"] for row in read_rows(run) if row["layer"] not in CEILINGS]
     assert [frame.loc[key, "dram_bytes_read"] for key in order] == [2000.0, 4000.0, 6000.0]
     assert set(frame["ncu_kernels"]) == {2.0}
     assert set(frame["dram_percent"]) == {50.5}
@@ -174,8 +175,8 @@ def test_a_crash_costs_its_case_alone(cli, run, tools, tmp_path):
     assert rows["swiglunm0"]["status"] == "crash"
     assert "error code 11" in rows["swiglunm0"]["reason"]
     assert {row["status"] for name, row in rows.items() if name != "swiglunm0"} == {"ok"}
-    # The ceiling, the group with its crash, and the group without the culprit.
-    assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 3
+    # Three groups of ceilings, the group with its crash, and the group without the culprit.
+    assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 5
 
 
 def test_a_case_that_the_target_refuses_keeps_its_reason(cli, run, tools):

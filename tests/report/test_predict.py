@@ -82,8 +82,8 @@ def test_shapes_and_masks_that_the_paper_lacks_have_no_sanity_check():
 
 def test_every_table_says_that_it_is_an_estimate_or_whose_measurement_it_is():
     floors, beside = tables(nm="1")
-    assert floors.title.startswith("Estimate for H100 SXM, nothing measured")
-    assert any("estimate from datasheet figures" in note and "3,350 GB/s" in note for note in floors.notes)
+    assert floors.title.startswith("Estimate for H100 SXM, no layer measured")
+    assert any("estimate, datasheet figures: floor" in note and "3,350 GB/s" in note for note in floors.notes)
     assert any("50.0 MiB" in note for note in floors.notes)
     assert any(note.startswith("sources: ") and "https://" in note for note in floors.notes)
     assert any("measured by the paper" in note for note in beside.notes)

@@ -15,8 +15,11 @@ from mglubench.report.chart import PANELS_MAX, save, spread
 from mglubench.report.labels import Line, around, boxes_between, overlap
 from mglubench.report.roofline import draw, points_of
 from mglubench.report.roofs import roofs_of
+from mglubench.results.ceilings import remember
 from mglubench.results.frame import _record
+from mglubench.results.store import RunStore
 from mglubench.spec.case import Case
+from mglubench.spec.vocabulary import CEILINGS
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_header, make_row
 
@@ -58,14 +61,26 @@ def ceiling(rate, device="cuda", mode="cold", h=1 << 14, d=1 << 14):
     return row("stream-read", declared("stream-read", **place) / rate * 1e9, **place)
 
 
+def product(rate, dtype="float16", device="cuda"):
+    place = {"h": 4096, "d": 4096, "batch": 4096, "dtype": dtype, "device": device, "mode": "cold"}
+    return row("matrix-product", 2 * 4096**3 / rate * 1e9, **place)
+
+
 def crowd(rate=3.0e12, device="cuda", **changes):
     """Eight MGLU variants at four nm and four plain layers, as a fast GPU would time them."""
     place = {"h": 2048, "d": 8192, "dtype": "float16", "mode": "cold", "device": device, **changes}
     rows = [ceiling(rate, device)]
+    if device == "cuda":
+        rows += [ceiling(1.8 * rate, mode="hot", h=2048, d=4096), product(690e12), product(51e12, "float32")]
     for nm, variants in ((0, PLAIN), *((nm, MASKED) for nm in (1, 2, 4, 8))):
         for name, share in variants.items():
             rows.append(row(name, 2000 + declared(name, nm, **place) / rate / share * 1e9, nm, **place))
     return rows
+
+
+def layers(rows):
+    """Without the ceilings."""
+    return [entry for entry in rows if entry["layer"] not in CEILINGS]
 
 
 def texts_of(figure):
@@ -119,12 +134,41 @@ def test_l2_has_a_roof_where_the_run_read_a_buffer_that_fits_in_it_hot():
     assert labels == ["memory, measured 3,000 GB/s", "L2, measured 6,000 GB/s", "datasheet 3,350 GB/s"]
 
 
+def test_arithmetic_that_was_measured_comes_before_the_datasheets():
+    frame = frame_of([ceiling(3.0e12), product(700e12), product(52e12, "float32"), product(9e12, "bfloat16")])
+    roofs = roofs_of(frame, "cuda", "float16")
+    assert [(roof.label, roof.measured) for roof in roofs.compute] == [
+        ("tensor cores, measured 700 TFLOP/s", True),
+        ("tensor cores, datasheet 990 TFLOP/s", False),
+        ("CUDA cores, fp32, measured 52 TFLOP/s", True),
+        ("CUDA cores, fp32, datasheet 67 TFLOP/s", False),
+    ]
+    cpu = roofs_of(frame_of([product(3e11, "float32", "cpu")], "cpu", "some CPU"), "cpu", "float32")
+    assert [roof.label for roof in cpu.compute] == ["matrix product, float32, measured 300 GFLOP/s"]
+
+
+def test_what_another_run_measured_stands_in_for_what_this_one_did_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("MGLUBENCH_CEILINGS", str(tmp_path / "ceilings.json"))
+    with RunStore.create(tmp_path / "run", frame_of([ceiling(1e12)]).attrs["run"]) as store:
+        for entry in (ceiling(3.1e12), ceiling(5.5e12, mode="hot", h=2048, d=4096), product(600e12)):
+            store.append(entry)
+    assert remember(tmp_path / "run") == ""
+    roofs = roofs_of(frame_of([ceiling(3.0e12)]), "cuda", "float16")
+    assert [roof.label for roof in (*roofs.memory, *roofs.compute) if roof.measured] == [
+        "memory, measured 3,000 GB/s",
+        "L2, measured 2025-01-02 5,500 GB/s",
+        "tensor cores, measured 2025-01-02 600 TFLOP/s",
+    ]
+    assert not any(roof.measured for roof in roofs_of(frame_of(layers(crowd()), fake=True), "cuda", "float16").memory)
+    draw(frame_of(layers(crowd())))
+
+
 def test_an_unknown_gpu_and_a_cpu_have_measured_roofs_alone():
     unknown = roofs_of(frame_of([ceiling(1e12)], name="NVIDIA Something 1", l2_bytes=1234), "cuda", "float16")
     assert ([roof.measured for roof in unknown.memory], unknown.compute, unknown.l2_bytes) == ([True], (), 1234)
     cpu = roofs_of(frame_of([ceiling(50e9, "cpu")], "cpu", "NVIDIA L4"), "cpu", "float32")
     assert ([roof.label for roof in cpu.memory], cpu.compute) == (["memory, measured 50 GB/s"], ())
-    assert roofs_of(frame_of(crowd()[1:]), "cuda", "float16").memory[0].label == "datasheet 3,350 GB/s"
+    assert roofs_of(frame_of(layers(crowd())), "cuda", "float16").memory[0].label == "datasheet 3,350 GB/s"
 
 
 @pytest.mark.parametrize("kind", ["roofline", "bandwidth"])
@@ -140,6 +184,12 @@ def test_no_text_of_a_crowded_chart_covers_another_or_leaves_its_panel(kind, bat
     boxes += [along(text) for name, _, text in texts if not name.isdigit()]
     for one, other in combinations(boxes, 2):
         assert not any(overlap(a, b) for a in one for b in other)
+    names = [along(text) for name, _, text in texts if not name.isdigit()]
+    for drawn in figure.axes[0].lines:
+        ends = figure.axes[0].transData.transform(drawn.get_xydata()[[0, -1]])
+        if drawn.get_linewidth() > 1:
+            roof = boxes_between(*map(tuple, ends), 1.0)
+            assert not any(overlap(a, b) for name in names for a in name for b in roof), drawn.get_label()
     panel = figure.axes[0].get_window_extent()
     for box in (box for group in boxes for box in group):
         assert panel.x0 <= box[0]

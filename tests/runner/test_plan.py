@@ -73,12 +73,27 @@ def test_a_device_that_is_not_here_is_refused():
         plan(device="cuda")
 
 
-def test_the_ceiling_comes_first_and_far_exceeds_the_caches():
-    cases = plan(variants="lu").cases
-    assert cases[0].variant == "stream-read"
-    assert cases[0].mode == "cold"
-    assert cases[0].elements * cases[0].itemsize >= 128 << 20
+def test_the_ceilings_come_first_and_the_read_far_exceeds_the_caches():
+    read, product, rest = plan(variants="lu").cases
+    assert (read.variant, read.mode, product.variant, rest.variant) == ("stream-read", "cold", "matrix-product", "lu")
+    assert read.elements * read.itemsize >= 128 << 20
+    assert (product.dtype, product.batch) == ("float32", 512)
     assert [case.variant for case in plan(variants="lu", ceiling=False).cases] == ["lu"]
+
+
+def test_a_gpu_has_ceilings_of_memory_l2_tensor_cores_and_cuda_cores():
+    class WithL2(FakeSession):
+        def describe(self, devices):
+            described = super().describe(devices)
+            described["devices"]["cuda"]["l2_bytes"] = 50 << 20
+            return described
+
+    cases = plan(WithL2(cuda=True), variants="lu", dtype="bfloat16,float16").cases
+    reads = [(c.variant, c.mode, c.elements * c.itemsize >> 20) for c in cases if c.variant.startswith("stream-read")]
+    names = ("stream-read", "stream-read-cuda")
+    assert reads == [*((name, "cold", 1024) for name in names), *((name, "hot", 25) for name in names)]
+    products = [case.dtype for case in cases if case.variant == "matrix-product"]
+    assert products == ["bfloat16", "float16", "float32"]
 
 
 def test_a_small_machine_has_no_ceiling():

@@ -13,7 +13,7 @@ from tests.conftest import make_case, slow_activation, slow_layer
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("activation", ["silu", "gelu", "relu"])
-@pytest.mark.parametrize("layer", ["read", "lu", "glu", "mglu"])
+@pytest.mark.parametrize("layer", ["read", "product", "lu", "glu", "mglu"])
 def test_reference_agrees_with_the_bare_formula(layer, activation, dtype):
     case = make_case(h=37, d=1029, nm=3, batch=3, dtype=dtype, activation=activation)
     inputs = InputSet(case)
@@ -138,7 +138,13 @@ def test_published_byte_masks_cost_24_bits_per_element():
 
 @pytest.mark.parametrize(
     ("layer", "nm", "flops"),
-    [("read", 0, 240), ("lu", 0, 2 * 240 * 3), ("glu", 0, 4 * 240 * 3), ("mglu", 4, 10 * 240 * 3)],
+    [
+        ("read", 0, 240),
+        ("product", 0, 2 * 240 * 3),
+        ("lu", 0, 2 * 240 * 3),
+        ("glu", 0, 4 * 240 * 3),
+        ("mglu", 4, 10 * 240 * 3),
+    ],
 )
 def test_declared_flops_follow_the_table(layer, nm, flops):
     assert declare(layer, make_case(h=24, d=10, nm=nm, batch=3)).flops == flops

@@ -16,7 +16,7 @@ from mglubench.spec.tolerance import TOLERANCES
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_case, slow_layer
 
-EAGER = ("lu", "swiglu", "swiglu-merged", "mglu-naive", "mglu-premasked", "stream-read")
+EAGER = ("lu", "swiglu", "swiglu-merged", "mglu-naive", "mglu-premasked", "stream-read", "matrix-product")
 SHAPES = ((1, 1), (7, 5), (1000, 1), (7, 3001), (1000, 3001))
 
 

@@ -15,7 +15,7 @@ from mglubench.spec.case import Case
 from mglubench.variants.cuda_heuristics import Gpu, candidates, choose, fits
 from mglubench.variants.cuda_kernels import KERNELS, CudaKernel
 from mglubench.variants.occupancy import occupancy
-from mglubench.variants.tuning import Choice, Job, forced, read_table, remember, remembered, table_path
+from mglubench.variants.tuning import NOTEBOOK, Choice, Job, forced, remember, remembered
 
 HOPPER = Gpu("some hopper", "sm_90a", 132)
 CONSUMER = Gpu("some blackwell", "sm_120a", 170)
@@ -26,7 +26,7 @@ CASE = Case("flash-mglu-mma", 2048, 8192, 8, 1, "float16", "silu", "bernoulli:0.
 @pytest.fixture(autouse=True)
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MGLUBENCH_TUNING", str(tmp_path / "folder" / "tuning.json"))
-    return table_path()
+    return NOTEBOOK.path()
 
 
 def test_a_choice_survives_the_table_and_belongs_to_one_gpu_and_job(table: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_choice_survives_the_table_and_belongs_to_one_gpu_and_job(table: Path)
     assert choose(dataclasses.replace(JOB, nm=4), HOPPER) == Choice()
     other = Choice.of(WARPS=2)
     remember(HOPPER.name, dataclasses.replace(JOB, batch=2), other, 1.0)
-    assert len(read_table()) == 2
+    assert len(NOTEBOOK.read()) == 2
     assert choose(JOB, HOPPER) == choice
     assert [file.name for file in table.parent.iterdir() if file.suffix == ".tmp"] == []
 

@@ -1,0 +1,138 @@
+"""What a device was measured to give: by a run, and remembered for runs that measure none and for predictions.
+
+A ceiling is what a device gives when nothing disturbs it, so it is taken from the fastest twentieth of the samples
+(p5), not from their median: disturbances only ever slow a launch down. Kinds: ``memory`` and ``l2`` in bytes/s, and
+``product/DTYPE`` in FLOP/s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mglubench.errors import MglubenchError
+from mglubench.results.frame import load
+from mglubench.results.ledger import l2_bytes
+from mglubench.spec.gpus import GpuData, gpu_of_device
+from mglubench.spec.notebook import Notebook
+from mglubench.spec.vocabulary import CEILINGS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEMORY, L2, PRODUCT = "memory", "l2", "product"
+# Figures of a GPU's datasheet, and the kinds of ceiling that say the same by measurement.
+FIGURES = {
+    "bandwidth": MEMORY,
+    "fp16": f"{PRODUCT}/float16",
+    "bf16": f"{PRODUCT}/bfloat16",
+    "fp32": f"{PRODUCT}/float32",
+}
+NOTEBOOK = Notebook(
+    file="ceilings.json",
+    variable="MGLUBENCH_CEILINGS",
+    content="devices",
+    version=1,
+    what="table of ceilings",
+    again="sweep once more",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """One ceiling.
+
+    Attributes:
+        rate: bytes/s or FLOP/s. run: folder of the run that measured it. time: when that run began, UTC.
+    """
+
+    rate: float
+    run: str
+    time: str
+
+    @property
+    def source(self) -> str:
+        """Where the figure comes from, as tables cite it."""
+        return f"measured by the run {self.run} on {self.time[:10]}"
+
+
+def ceilings_of(frame: pd.DataFrame, device: str) -> dict[str, float]:
+    """The ceilings that a run measured on one of its devices, by kind; the best where several variants tried."""
+    good = frame[(frame["status"] == "ok") & (frame["device"] == device)]
+    reads, products = good[good["layer"] == "read"], good[good["layer"] == "product"]
+    cold, hot = reads[reads["mode"] == "cold"], reads[reads["mode"] == "hot"]
+    fitting = hot[hot["bytes_total"] <= (l2_bytes(device_record(frame, device)) or 0)]
+    found = {MEMORY: _rate(cold, "bytes_total"), L2: _rate(fitting, "bytes_total")}
+    for dtype, rows in products.groupby("dtype"):
+        found[f"{PRODUCT}/{dtype}"] = _rate(rows, "flops")
+    return {kind: rate for kind, rate in found.items() if rate is not None}
+
+
+def ceiling_by_device(frame: pd.DataFrame) -> dict[str, float]:
+    """Measured read bandwidth of the memory in GB/s per device of a run, for the devices that were measured."""
+    found = {str(device): ceilings_of(frame, str(device)).get(MEMORY) for device in frame["device"].unique()}
+    return {device: rate / 1e9 for device, rate in found.items() if rate is not None}
+
+
+def remember(folder: Path) -> str:
+    """Keep a run's ceilings for its devices; says in one line why not if they cannot be kept. A fake run has none."""
+    frame = load(folder, layers=CEILINGS)
+    run = frame.attrs["run"]
+    if run.get("fake"):
+        return ""
+    found: dict[str, dict[str, Any]] = {}
+    for device, record in run["environment"]["devices"].items():
+        about = {"run": folder.name, "time": run["environment"]["time"]}
+        rates = ceilings_of(frame, device)
+        found.setdefault(str(record["name"]), {}).update({kind: {"rate": rates[kind], **about} for kind in rates})
+    try:
+        if any(found.values()):
+            NOTEBOOK.change(lambda devices: {**devices, **{n: {**devices.get(n, {}), **found[n]} for n in found}})
+    except MglubenchError as error:
+        return f"measured ceilings were not remembered: {error}"
+    return ""
+
+
+def remembered(device: str) -> dict[str, Ceiling]:
+    """Ceilings of a device by the name that it reports, from whatever run measured each kind last.
+
+    Raises:
+        UsageError: the table of ceilings is damaged.
+    """
+    entries = NOTEBOOK.read().get(device, {})
+    return {kind: Ceiling(float(e["rate"]), str(e["run"]), str(e["time"])) for kind, e in entries.items()}
+
+
+def as_measured(gpu: GpuData) -> GpuData:
+    """The GPU's data with measured ceilings, where some are remembered, in the place of its datasheet's figures.
+
+    Raises:
+        UsageError: the table of ceilings is damaged.
+    """
+    known = NOTEBOOK.read()
+    found = {
+        figure: ceilings[kind]
+        for name in known
+        if gpu_of_device(name) == gpu and (ceilings := remembered(name))
+        for figure, kind in FIGURES.items()
+        if kind in ceilings
+    }
+    return replace(
+        gpu,
+        figures={**gpu.figures, **{figure: ceiling.rate for figure, ceiling in found.items()}},
+        sources={**gpu.sources, **{figure: ceiling.source for figure, ceiling in found.items()}},
+    )
+
+
+def device_record(frame: pd.DataFrame, device: str) -> Mapping[str, Any]:
+    """What a run's header says of a device; empty for a frame without a header."""
+    environment = frame.attrs.get("run", {}).get("environment", {})
+    record: Mapping[str, Any] = environment.get("devices", {}).get(device, {})
+    return record
+
+
+def _rate(rows: pd.DataFrame, amount: str) -> float | None:
+    """The best of ``amount`` per second over some cases."""
+    return float((rows[amount] / rows["latency_p5_us"]).max()) * 1e6 if len(rows) else None
