@@ -44,6 +44,10 @@ class Timer(ABC):
         """Run until code, clocks and pools are warm."""
 
     @abstractmethod
+    def keep_busy(self, seconds: float) -> None:
+        """Run the launch for so long, at least once, without taking samples."""
+
+    @abstractmethod
     def sample(self, seconds: float, most: int) -> list[float]:
         """At least one and at most ``most`` latencies, in nanoseconds, for about ``seconds``."""
 
@@ -62,7 +66,11 @@ class CpuTimer(Timer):
 
     def warm_up(self) -> None:
         """At least one run."""
-        end = time.perf_counter() + self.WARM_UP_SECONDS
+        self.keep_busy(self.WARM_UP_SECONDS)
+
+    def keep_busy(self, seconds: float) -> None:
+        """Launch after launch."""
+        end = time.perf_counter() + seconds
         self._launch()
         while time.perf_counter() < end:
             self._launch()
@@ -106,16 +114,21 @@ class CudaTimer(Timer):
 
     def warm_up(self) -> None:
         """Run, calibrate the spinning kernel and the launches per sample, capture the graph."""
+        self.keep_busy(self.WARM_UP_SECONDS)
+        with self._torch.cuda.device(self._device):
+            getattr(self, f"_set_up_{self._mode}")()
+            self._spin = self._calibrate_spin()
+
+    def keep_busy(self, seconds: float) -> None:
+        """All launches, again and again, never far ahead of the device."""
         torch = self._torch
         with torch.cuda.device(self._device):
-            end = time.perf_counter() + self.WARM_UP_SECONDS
+            end = time.perf_counter() + seconds
             self._run_all()
             torch.cuda.synchronize()
             while time.perf_counter() < end:
                 self._run_all()
                 torch.cuda.synchronize()
-            getattr(self, f"_set_up_{self._mode}")()
-            self._spin = self._calibrate_spin()
 
     def sample(self, seconds: float, most: int) -> list[float]:
         """Batches of enqueued samples, read back together."""

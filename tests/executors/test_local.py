@@ -200,3 +200,34 @@ def test_inputs_are_shared_by_the_cases_of_a_setting(session):
 
 def test_one_line_of_a_long_text_is_shortened():
     assert one_line(ValueError("x" * 1000)) == "x" * 400
+
+
+class Clock:
+    """Telemetry whose clock rises by one step with every stretch of work."""
+
+    def __init__(self, readings):
+        self.readings, self.work = readings, 0
+
+    def read(self):
+        return {"sm_mhz": self.readings[min(self.work, len(self.readings) - 1)]}
+
+    def keep_busy(self, seconds):
+        assert seconds > 0
+        self.work += 1
+
+
+@pytest.mark.parametrize(
+    ("clocks", "work", "last"),
+    [([1980], 0, 1980), ([345, 1200, 1900], 2, 1900), ([345], local.WAKE_TRIES, 345)],
+    ids=["awake", "idle", "stuck"],
+)
+def test_an_idle_gpu_is_kept_busy_until_its_clock_is_up(clocks, work, last):
+    clock = Clock(clocks)
+    assert local._awake(clock, clock, 1980.0) == {"sm_mhz": last}
+    assert clock.work == work
+
+
+def test_a_card_that_tells_no_clock_is_taken_as_it_is():
+    clock = Clock([345])
+    assert local._awake(clock, clock, None) == {"sm_mhz": 345}
+    assert clock.work == 0

@@ -53,6 +53,13 @@ def test_warming_up_runs_the_launch():
     assert log
 
 
+def test_keeping_busy_runs_the_launch_and_takes_no_sample():
+    log = []
+    timer = CpuTimer(lambda: log.append(1), "hot", None)
+    assert timer.keep_busy(0.0) is None
+    assert log == [1]
+
+
 def test_graph_needs_cuda():
     with pytest.raises(UnavailableError, match=r"mode graph needs CUDA"):
         CpuTimer(lambda: None, "graph", None)
