@@ -8,7 +8,9 @@ a problem does not depend on nm: a sweep over nm shares weights, masks and parti
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 FRESH_SETS = 2
 # Weights per float64 block of the reference: 8 MiB, which stays in a core's caches.
 _REFERENCE_BLOCK = 1 << 20
+# Numbers drawn by one generator.
+_DRAWN_BLOCK = 1 << 22
 Float64 = npt.NDArray[np.float64]
 
 
@@ -66,7 +70,7 @@ class DenseInputs:
     @cached_property
     def row_sums(self) -> Float64:
         """sum_k W[:, k] in float64, [d]."""
-        return np.asarray(self.weight.double().sum(dim=1).numpy(), dtype=np.float64)
+        return np.concatenate([block.sum(dim=1).numpy() for _, block in self._blocks(self.weight)])
 
     @cached_property
     def total(self) -> Float64:
@@ -87,38 +91,61 @@ class DenseInputs:
 
         x = self._columns()
         gate, value = np.empty((self.d, x.shape[1])), np.empty((self.d, x.shape[1]))
-        for rows in self._blocks():
-            block = self.weight[rows].double()
-            kept = block * torch.from_numpy(mask[rows])
-            gate[rows], value[rows] = (kept @ x).numpy(), ((block - kept) @ x).numpy()
+        scratch = self._scratch()
+        for rows, block in self._blocks(self.weight):
+            kept = torch.mul(block, torch.from_numpy(mask[rows]), out=scratch[: len(block)])
+            gate[rows] = (kept @ x).numpy()
+            value[rows] = (block.sub_(kept) @ x).numpy()
         return gate, value
 
     def _project(self, weight: torch.Tensor) -> Float64:
         x = self._columns()
         out = np.empty((self.d, x.shape[1]))
-        for rows in self._blocks():
-            out[rows] = (weight[rows].double() @ x).numpy()
+        for rows, block in self._blocks(weight):
+            out[rows] = (block @ x).numpy()
         return out
 
     def _columns(self) -> torch.Tensor:
         """Both x in float64, [h, FRESH_SETS * batch]."""
         return self._x.reshape(-1, self.h).double().T.contiguous()
 
-    def _blocks(self) -> Iterator[slice]:
-        """Rows of W, a block at a time to bound memory."""
-        step = max(1, _REFERENCE_BLOCK // self.h)
-        return (slice(start, start + step) for start in range(0, self.d, step))
+    def _blocks(self, weight: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Rows of a matrix and what they hold in float64, a block at a time, all in the same memory.
 
-    def generator(self, stream: int) -> np.random.Generator:
-        """An independent generator per use of the seed."""
-        return np.random.Generator(np.random.SFC64(np.random.SeedSequence([self.seed, self.h, self.d, stream])))
+        Fresh memory for every block would cost more than the arithmetic: its pages have to be mapped first.
+        """
+        scratch = self._scratch()
+        for start in range(0, self.d, len(scratch)):
+            rows = slice(start, start + len(scratch))
+            part = weight[rows]
+            yield rows, scratch[: len(part)].copy_(part)
 
-    def _normal(self, stream: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
+    def _scratch(self) -> torch.Tensor:
+        """Room for one block in float64."""
         import torch
 
-        values = self.generator(stream).standard_normal(shape, dtype=np.float32)
-        values *= np.float32(scale)
-        return torch.from_numpy(values).to(self.dtype)
+        return torch.empty((min(self.d, max(1, _REFERENCE_BLOCK // self.h)), self.h), dtype=torch.float64)
+
+    def generator(self, stream: int, block: int = 0) -> np.random.Generator:
+        """An independent generator per use of the seed, and per block of what is drawn for that use."""
+        entropy = [self.seed, self.h, self.d, stream, block]
+        return np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy)))
+
+    def _normal(self, stream: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
+        """Normal numbers in the case's dtype; blocks are drawn side by side, whatever the number of cores the same."""
+        import torch
+
+        out = torch.empty(math.prod(shape), dtype=self.dtype)
+
+        def draw(block: int) -> None:
+            part = out[block * _DRAWN_BLOCK : (block + 1) * _DRAWN_BLOCK]
+            values = self.generator(stream, block).standard_normal(len(part), dtype=np.float32)
+            values *= np.float32(scale)
+            part.copy_(torch.from_numpy(values))
+
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            list(pool.map(draw, range(-(-len(out) // _DRAWN_BLOCK))))
+        return out.reshape(shape)
 
 
 class InputSet:
