@@ -71,7 +71,7 @@ def enqueue(kernel: Any, weight: Any, masks: Any, x: Any, y: Any, nm: int, activ
     """Launch ``kernel`` for weight [d, stride], masks int32 [words], x [batch, h], y [batch, d].
 
     Args:
-        constants: tuning constants (ROWS) of a kernel that is not autotuned.
+        constants: tuning constants (ROWS, STAGES) of a kernel that is not autotuned.
     """
     batch, h = x.shape
     d = y.shape[1]

@@ -52,15 +52,15 @@ def test_interpreted_kernel_agrees_with_float64(interpreted: dict[str, float], c
 
 
 @pytest.mark.parametrize("capability", [80, 90, 100, 120])
-@pytest.mark.parametrize(("nm", "element"), [(1, "bf16"), (8, "fp16")])
-def test_kernel_compiles_without_a_gpu(capability: int, nm: int, element: str) -> None:
+@pytest.mark.parametrize(("nm", "element", "stages"), [(1, "bf16", 1), (8, "fp16", 1), (8, "fp16", 3)])
+def test_kernel_compiles_without_a_gpu(capability: int, nm: int, element: str, stages: int) -> None:
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     from mglubench.variants.triton_source import flash_mglu
 
-    constants = {"NM": nm, "MASKS": nm, "ACTIVATION": "gelu", "WHOLE": True, "ROWS": 2}
+    constants = {"NM": nm, "MASKS": nm, "ACTIVATION": "gelu", "WHOLE": True, "ROWS": 2, "STAGES": stages}
     pointers = {"w": f"*{element}", "masks": "*i32", "x": f"*{element}", "y": f"*{element}"}
     signature = {**pointers, "h": "i32", "d": "i32", "w_row_stride": "i32", **dict.fromkeys(constants, "constexpr")}
     aligned = {(place,): [["tt.divisibility", 16]] for place in range(7)}
@@ -68,8 +68,18 @@ def test_kernel_compiles_without_a_gpu(capability: int, nm: int, element: str) -
     compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 2})
     assert compiled.asm["cubin"]
     ptx = compiled.asm["ptx"]
-    assert "ld.global.v4.b32" in ptx, "weights are not loaded 16 bytes at a time"
+    wide = "ld.global.v4.b32" if stages == 1 else "cp.async.cg.shared.global"
+    assert wide in ptx, "weights are not loaded 16 bytes at a time"
     assert ".local" not in ptx
+
+
+def test_every_configuration_gives_a_warp_whole_rows() -> None:
+    from mglubench.variants.triton_source import configurations
+
+    tried = configurations()
+    assert len({(c.kwargs["ROWS"], c.kwargs["STAGES"], c.num_warps) for c in tried}) == len(tried)
+    assert all(c.kwargs["ROWS"] % c.num_warps == 0 for c in tried)
+    assert {c.kwargs["STAGES"] for c in tried} == {1, 3}
 
 
 def test_variant_says_why_it_cannot_run_here() -> None:
