@@ -14,6 +14,7 @@ import typer
 from mglubench.cli import options
 from mglubench.cli.output import console, print_json, print_tables
 from mglubench.cli.sweep import make_session
+from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
     from mglubench.executors.base import Session
@@ -28,6 +29,9 @@ def campaign(
     config: Annotated[str, typer.Argument(help="Campaign file, or the name of a shipped one (campaign).")],
     out: Annotated[Path | None, typer.Option(help="Folder, new or of this campaign. (default: reports/GPU)")] = None,
     slice_seconds: Annotated[float, typer.Option(min=1.0, help="Stop cleanly before so many seconds.")] = 540.0,
+    render: Annotated[
+        bool, typer.Option("--render", help="Only make tables and pictures of what is in --out; needs no device.")
+    ] = False,
     as_json: options.Json = False,
     executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",
 ) -> int:
@@ -40,6 +44,8 @@ def campaign(
     from mglubench.spec.campaign import find_campaign, read_campaign
 
     plan = read_campaign(find_campaign(config))
+    if render:
+        return _render(plan, out, as_json=as_json)
     time = Slice(slice_seconds)
     opened = _opener(executor, plan)
     with opened(Path(os.devnull), DESCRIBE_SECONDS) as session:
@@ -50,6 +56,21 @@ def campaign(
     code = exit_code(states)
     _show(states, folder, code, as_json=as_json)
     return code
+
+
+def _render(plan: Campaign, out: Path | None, *, as_json: bool) -> int:
+    from mglubench.runner.bench import OK
+    from mglubench.runner.campaign import exit_code, render_what_is_there, state_of
+
+    if out is None:
+        raise UsageError("--render needs --out, the folder of the campaign")
+    with _own_notebooks(out.absolute()):
+        outcome = render_what_is_there(out.absolute(), plan, _say)
+    states = state_of(out, plan.steps)
+    _show(states, out, exit_code(states), as_json=as_json)
+    if outcome.reason:
+        _say(outcome.reason)
+    return 0 if outcome.status == OK else 1
 
 
 def _opener(executor: str, plan: Campaign) -> OpenSession:

@@ -26,6 +26,7 @@ import orjson
 from filelock import FileLock, Timeout
 
 from mglubench.errors import StoreError, UsageError
+from mglubench.spec.files import publish
 
 SCHEMA = 1
 HEADER = "run.json"
@@ -59,7 +60,7 @@ class RunStore:
         try:
             if (folder / HEADER).exists():
                 raise UsageError(f"{folder} holds a run already; continue it with --resume, or choose another --out")
-            _publish(folder / HEADER, {"schema": SCHEMA, **header})
+            publish(folder / HEADER, json.dumps({"schema": SCHEMA, **header}, indent=1))
         except OSError as error:
             store.close()
             raise UsageError(f"cannot write to {folder}: {_why(error)}; choose another folder with --out") from None
@@ -235,19 +236,6 @@ def list_runs(folder: Path) -> list[Path]:
     return sorted(
         (entry.parent for entry in folder.glob(f"*/{HEADER}")), key=lambda run: (run / HEADER).stat().st_mtime
     )
-
-
-def _publish(path: Path, value: dict[str, Any]) -> None:
-    """Write a file so that it is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def take_lock(folder: Path) -> FileLock:

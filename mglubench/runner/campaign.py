@@ -8,9 +8,10 @@ A step that is cut short by the slice's end goes on in the next call; one that f
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 from mglubench.errors import MglubenchError, UnavailableError, UsageError
 from mglubench.executors.base import Session
 from mglubench.results.store import Lines, read_lines, take_lock
-from mglubench.runner.bench import ABSENT, FAILED, OK, PART, Bench, Outcome
+from mglubench.runner.bench import ABSENT, FAILED, OK, PART, Bench, Outcome, Slice
 from mglubench.runner.campaign_commands import build, doctor, sanitize, tune
 from mglubench.runner.campaign_render import render
 from mglubench.runner.campaign_sweeps import aa, agree, profile, sweep, verify
@@ -63,14 +64,8 @@ def open_journal(folder: Path, campaign: Campaign, description: Row) -> Iterator
     Raises:
         UsageError: the folder holds another campaign, or cannot be written. StoreError: another process writes to it.
     """
-    header = {
-        "key": HEADER_KEY,
-        "status": "header",
-        # As it will be read again: tuples become lists.
-        "campaign": json.loads(json.dumps(campaign.to_dict())),
-        "device": description["devices"][campaign.device].get("name"),
-        "fake": bool(description.get("fake")),
-    }
+    name = description["devices"][campaign.device].get("name")
+    header = _header(campaign, name, fake=bool(description.get("fake")))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = take_lock(folder)
@@ -110,6 +105,40 @@ def run_slice(bench: Bench, journal: Lines) -> list[Row]:
         if outcome.status == PART:
             break
     return state_of(bench.folder, steps)
+
+
+def render_what_is_there(folder: Path, campaign: Campaign, say: Callable[[str], None]) -> Outcome:
+    """The tables and pictures of a campaign as far as it has come; needs no device and leaves the journal alone.
+
+    Raises:
+        UsageError: the folder holds no campaign, or another one.
+    """
+    stored = next(read_lines(folder / JOURNAL), None)
+    if not stored:
+        raise UsageError(f"{folder} holds no campaign; name its folder with --out")
+    header = _header(campaign, str(stored.get("device")), fake=bool(stored.get("fake")))
+    if differing := _differences(stored, header):
+        raise UsageError(f"{folder} holds another campaign; it differs in {differing}; choose another --out")
+    description = {"devices": {campaign.device: {"name": stored["device"]}}, "fake": stored["fake"]}
+    bench = Bench(folder, campaign, description, Slice(math.inf), _no_session, say)
+    bench.history.update({row["step"]: row for row in state_of(folder, campaign.steps) if row["kind"] != "render"})
+    return render(bench, Step("render", "render"))
+
+
+def _no_session(log: Path, case_timeout: float) -> AbstractContextManager[Session]:
+    raise UnavailableError("rendering opens no session")
+
+
+def _header(campaign: Campaign, device: str | None, *, fake: bool) -> Row:
+    """What the journal of a campaign on this device begins with."""
+    return {
+        "key": HEADER_KEY,
+        "status": "header",
+        # As it will be read again: tuples become lists.
+        "campaign": json.loads(json.dumps(campaign.to_dict())),
+        "device": device,
+        "fake": fake,
+    }
 
 
 def state_of(folder: Path, steps: Sequence[Step]) -> list[Row]:

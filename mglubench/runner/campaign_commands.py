@@ -25,6 +25,7 @@ from mglubench.runner.bench import (
     run_process,
 )
 from mglubench.spec.campaign import Step
+from mglubench.spec.files import publish
 from mglubench.variants.cuda_kernels import KERNELS
 from mglubench.variants.cuda_toolchain import architecture_of, capability
 
@@ -47,7 +48,7 @@ def doctor(bench: Bench, step: Step) -> Outcome:
     able = can_run(findings)
     path = bench.folder / f"{step.name}.json"
     content = {"can_run": able, "findings": [finding.to_dict() for finding in findings]}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    publish(path, json.dumps(content, indent=1) + "\n")
     broken = ", ".join(finding.what for finding in findings if finding.needed and finding.status != OK)
     return Outcome(OK if able else FAILED, f"broken: {broken}" if broken else "", (bench.relative(path),))
 

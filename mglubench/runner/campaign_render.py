@@ -21,6 +21,7 @@ from mglubench.runner.campaign_sweeps import repeat_names, run_folder
 from mglubench.runner.verify import Verdict
 from mglubench.spec.campaign import Step
 from mglubench.spec.case import Case
+from mglubench.spec.files import publish
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,7 @@ def render(bench: Bench, step: Step) -> Outcome:
     parts = [title, "", *_heading(next(iter(frames.values()))), ""]
     parts += [to_markdown(table) for table in _answers(bench, frames)]
     parts += ["### Runs", "", *_run_links(bench, frames), ""]
-    (bench.folder / INDEX).write_text("\n".join(parts), encoding="utf-8")
+    publish(bench.folder / INDEX, "\n".join(parts))
     reason = f"{len(problems)} pictures could not be drawn; {problems[0]}" if problems else ""
     return Outcome(FAILED if problems else OK, reason, (INDEX,), len(frames))
 
@@ -68,7 +69,7 @@ def _render_run(folder: Path, frame: pd.DataFrame) -> list[str]:
     """Write one run's tables and pictures; returns what could not be drawn."""
     body = "\n".join(to_markdown(table) for table in run_tables(frame))
     text = "\n".join([*_heading(frame), "", body])
-    (folder / "tables.md").write_text(text, encoding="utf-8")
+    publish(folder / "tables.md", text)
     if not (frame["status"] == OK).any():
         return []
     problems = []

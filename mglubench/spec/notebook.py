@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.errors import StoreError, UsageError
+from mglubench.spec.files import publish
 
 LOCK_SECONDS = 60
 
@@ -68,15 +69,10 @@ class Notebook:
         from filelock import FileLock, Timeout
 
         path = self.path()
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
                 table = {"version": self.version, self.content: update(self.read())}
-                try:
-                    scratch.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-                    scratch.replace(path)
-                finally:
-                    scratch.unlink(missing_ok=True)
+                publish(path, json.dumps(table, indent=1) + "\n")
         except (OSError, Timeout) as error:
             raise StoreError(f"{path} cannot be written: {error}; set {self.variable} to another file") from None

@@ -110,7 +110,7 @@ def test_the_shipped_campaign_runs_through_on_a_fake_card(cli, tmp_path, monkeyp
     assert result.code == 0, result.err
     found, _ = states(result)
     assert [step for step, status in found.items() if status == "absent"] == [
-        *("build", "sanitize", "profile", "tune", "agree"),
+        *("build", "profile", "tune-baseline", "tune-mma", "sanitize", "agree"),
     ]
     assert set(found.values()) == {"ok", "absent"}
     folder = tmp_path / "reports" / "fake-device"
@@ -129,6 +129,31 @@ def test_the_shipped_campaign_runs_through_on_a_fake_card(cli, tmp_path, monkeyp
     assert paper.count("### Beside the paper") == 2
 
 
+def test_what_is_there_is_rendered_without_the_device_and_the_campaign_goes_on(cli, tiny, tmp_path, monkeypatch):
+    from mglubench.runner import campaign as steps
+
+    def no_device(session, plan):
+        raise AssertionError("the device was asked for")
+
+    real = steps.STEPS["render"]
+    monkeypatch.setitem(steps.STEPS, "render", lambda bench, step: steps.Outcome(steps.PART, "interrupted"))
+    assert cli("campaign", tiny, *FAKE, "--out", "out").code == 3
+    journal = (tmp_path / "out" / "campaign.jsonl").read_bytes()
+    assert not (tmp_path / "out" / "README.md").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "describe", no_device)
+        result = cli("campaign", tiny, "--out", "out", "--render")
+    assert result.code == 0, result.err
+    assert "2 done, 0 failed, 0 absent, 1 left" in result.out
+    index = (tmp_path / "out" / "README.md").read_text()
+    assert "on fake device" in index
+    assert "FAKE RUN" in index
+    assert (tmp_path / "out" / "runs" / "tiny" / "latency.png").stat().st_size
+    assert (tmp_path / "out" / "campaign.jsonl").read_bytes() == journal
+    monkeypatch.setitem(steps.STEPS, "render", real)
+    assert cli("campaign", tiny, *FAKE, "--out", "out").code == 0
+
+
 def test_absent_steps_say_why(cli, tmp_path):
     (tmp_path / "half.toml").write_text(HALF)
     result = cli("campaign", "half.toml", *FAKE, "--out", "out")
@@ -137,6 +162,8 @@ def test_absent_steps_say_why(cli, tmp_path):
 
 
 BAD = {
+    "render what": (("tiny.toml", "--render"), "--render needs --out"),
+    "render nothing": (("tiny.toml", "--render", "--out", "out"), "out holds no campaign"),
     "no file": (("nowhere",), "no campaign file 'nowhere'; shipped campaigns: campaign"),
     "no gpu": (("campaign", "--out", "out"), "no CUDA device can be used here"),
     "executor": (("tiny.toml", "--executor", "none"), "unknown executor 'none'"),

@@ -206,7 +206,7 @@ def test_the_shipped_campaign_is_found_and_parses(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_campaign(name) == data_folder("sweeps") / "campaign.toml"
     campaign = read_campaign(find_campaign(name))
-    assert [step.kind for step in campaign.steps][:4] == ["doctor", "build", "verify", "sanitize"]
+    assert [step.kind for step in campaign.steps][:4] == ["doctor", "build", "verify", "verify"]
     assert campaign.steps[-1].kind == "render"
     assert {step.kind for step in campaign.steps} == set(module.STEPS)
     goals = {(goal.figure, goal.h, goal.nm): goal.least for goal in campaign.targets.goals}
