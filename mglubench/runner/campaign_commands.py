@@ -33,6 +33,8 @@ SANITIZER = "compute-sanitizer"
 SANITIZER_PLACES = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer")
 # What the sanitizer exits with where it found something; no exit code of mglubench's own.
 FOUND = 86
+# Ports through which the sanitizer talks to what it started: its own defaults, per process.
+FIRST_PORT, PORTS = 49152, 10
 # What `verify --json` says of a variant that was run and is right.
 RIGHT = '"result": "right"'
 _SUMMARY = re.compile(r"(?:ERROR|RACECHECK) SUMMARY: (\d+) (?:errors?|hazards?).*")
@@ -161,20 +163,27 @@ def sanitize(bench: Bench, step: Step) -> Outcome:
                 return Outcome(PART, f"{len(done)} of {len(wanted)} checks", (file,), len(done))
             now, left = left[:at_once], left[at_once:]
             bench.say(f"  sanitize {', '.join('/'.join(pair) for pair in now)}")
-            for row in pool.map(lambda pair: _sanitize(bench, step, program, pair, kernels.get(pair[1], "")), now):
+            jobs = [
+                pool.submit(_sanitize, bench, step, program, pair, kernels.get(pair[1], ""), FIRST_PORT + PORTS * slot)
+                for slot, pair in enumerate(now)
+            ]
+            for job in jobs:
+                row = job.result()
                 done[row["key"]] = row
                 rows.append(row)
     return _verdict(done, (file,))
 
 
-def _sanitize(bench: Bench, step: Step, program: str, pair: tuple[str, str], kernel: str) -> Row:
+def _sanitize(bench: Bench, step: Step, program: str, pair: tuple[str, str], kernel: str, port: int) -> Row:
     """One tool over one variant. Initcheck must see every kernel, or what torch writes would count as never written."""
     tool, name = pair
-    only = ("--kernel-regex", f"kns={kernel}") if kernel and tool != "initcheck" else ()
+    only = ("--kernel-name", f"kernel_substring={kernel}") if kernel and tool != "initcheck" else ()
     options = step.options
     words = ("--variants", name, "--device", bench.campaign.device, "--dtype", ",".join(options["dtype"]))
     inner = (*PROGRAM, "verify", *words, "--nm", ",".join(options["nm"]), "--executor", "local", "--json")
-    outer = (program, "--tool", tool, "--error-exitcode", str(FOUND), "--target-processes", "all", *only)
+    # Several run at once: each gets ports of its own, and time to start, which is limited below.
+    ports = ("--port", str(port), "--max-connections", str(PORTS), "--launch-timeout", "0")
+    outer = (program, "--tool", tool, "--error-exitcode", str(FOUND), "--target-processes", "all", *ports, *only)
     log = bench.log(f"{step.name}-{tool}-{name}")
     start = time.perf_counter()
     # Blocks that torch has cached would hide accesses behind their end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -108,10 +109,23 @@ def test_every_tool_looks_at_every_kernel(bench, monkeypatch, tmp_path):
     row = given[0].rows("sanitize.jsonl")["racecheck/flash-mglu-mma"]
     log = (tmp_path / row["log"]).read_text()
     assert "--tool racecheck" in log
-    assert "--kernel-regex kns=flash_mglu_mma" in log
+    assert "--kernel-name kernel_substring=flash_mglu_mma" in log
     # Initcheck must see what torch writes.
     other = given[0].rows("sanitize.jsonl")["initcheck/flash-mglu-mma"]
-    assert "--kernel-regex" not in (tmp_path / other["log"]).read_text()
+    assert "--kernel-name" not in (tmp_path / other["log"]).read_text()
+
+
+def test_sanitizers_that_run_at_once_do_not_share_ports(bench, monkeypatch, tmp_path):
+    program = tmp_path / "sanitizer"
+    program.write_text(f"#!/bin/sh\necho '{RIGHT}'\necho '========= ERROR SUMMARY: 0 errors'\necho \"$@\"\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("MGLUBENCH_SANITIZER", str(program))
+    given = bench('kind = "sanitize"\ntools = ["memcheck"]\njobs = 3')
+    assert sanitize(*given).status == "ok"
+    words = [(tmp_path / row["log"]).read_text().split() for row in given[0].rows("sanitize.jsonl").values()]
+    ports = [int(line[line.index("--port") + 1]) for line in words]
+    assert len(set(ports[:3])) == 3
+    assert {b - a for a, b in pairwise(sorted(set(ports)))} == {10}
 
 
 def test_no_sanitizer_is_an_absence(bench, monkeypatch):
