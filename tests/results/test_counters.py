@@ -19,6 +19,7 @@ from mglubench.results.store import RunStore, read_counters, read_rows
 from mglubench.spec.counters import Kernel, by_key
 from tests.conftest import make_case, make_header, make_row
 from tests.executors.stub_nsys import write as write_timeline
+from tests.results.ncu_rep import Launch, report
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 GLU = make_case(variant="swiglu", h=4096, d=14336, nm=0, dtype="float16", mode="cold", device="cuda:0").key
@@ -117,6 +118,46 @@ def test_an_ncu_rep_goes_through_nvidias_package(tmp_path, monkeypatch):
     assert tool == "ncu"
     figures = joined_row("ncu", GLU, found[GLU], {})["figures"]
     assert (figures["dram_bytes_read"], figures["ncu_duration_us"]) == (7e6, 3.0)
+
+
+def a_report():
+    """Two kernels of one case, one of another, and one that torch launched in a range of its own."""
+    first, second = {"dram__bytes_read.sum": 67.5e6, "gpu__time_duration.sum": 25_300.0}, {"dram__bytes_read.sum": 2e3}
+    first["lts__t_sector_hit_rate.pct"] = 12.5
+    second |= {"gpu__time_duration.sum": 1_300.0, "lts__t_sector_hit_rate.pct": 99.0}
+    return report(
+        [
+            Launch("gemv", {"torch": ("timed",), "mglubench": (GLU, "timed")}, first),
+            Launch("gate", {"mglubench": (GLU, "timed")}, second),
+            Launch("flash_mglu_mma", {"mglubench": (MGLU, "timed")}, {"dram__bytes_read.sum": 5e7}),
+            Launch("fill", {"torch": (MGLU, "timed")}, {"dram__bytes_read.sum": 1.0}),
+        ]
+    )
+
+
+def test_a_report_in_nvidias_format_is_read_by_nvidias_package(tmp_path):
+    pytest.importorskip("ncu_report")
+    (tmp_path / "x.ncu-rep").write_bytes(a_report())
+    tool, found = read_profile(tmp_path / "x.ncu-rep")
+    assert tool == "ncu"
+    assert set(found) == {GLU, MGLU}
+    assert [kernel.name for kernel in found[GLU]] == ["gemv", "gate"]
+    figures = joined_row("ncu", GLU, found[GLU], {})["figures"]
+    assert figures["dram_bytes_read"] == 67_502_000
+    assert figures["ncu_duration_us"] == pytest.approx(26.6)
+    assert figures["l2_hit_percent"] == pytest.approx((12.5 * 25_300 + 99 * 1_300) / 26_600)
+    assert figures["ncu_kernels"] == 2
+    assert joined_row("ncu", MGLU, found[MGLU], {})["figures"]["dram_bytes_read"] == 5e7
+
+
+def test_the_csv_that_ncu_made_of_that_report_gives_the_same(tmp_path):
+    pytest.importorskip("ncu_report")
+    (tmp_path / "x.ncu-rep").write_bytes(a_report())
+    _, from_report = read_profile(tmp_path / "x.ncu-rep")
+    from_csv = by_key(read_csv(FIXTURES / "ncu_2022_3_raw.csv"))
+    for key in (GLU, MGLU):
+        rows = [joined_row("ncu", key, found[key], {})["figures"] for found in (from_report, from_csv)]
+        assert rows[0] == pytest.approx(rows[1])
 
 
 def test_without_the_package_the_message_says_how_to_get_it_or_do_without(tmp_path, monkeypatch):
