@@ -109,7 +109,7 @@ template <int kTokenTiles>
 __device__ __forceinline__ void multiply_chunk(float (&sums)[kSums][kTokenTiles][4], const uint8_t* stage, int c,
                                                const Tokens<kTokenTiles>& tokens, int columns, int lane) {
     uint32_t mask[kMasks];
-    load_masks(
+    load_mask_words(
         mask, stage + kStageRowBytes + c * kMaskChunkBytes, lane,
         [](const uint8_t* p) { return *reinterpret_cast<const uint4*>(p); },
         [](const uint8_t* p) { return *reinterpret_cast<const uint2*>(p); },
@@ -247,17 +247,14 @@ constexpr int blocks_per_sm() {
     return blocks < 1 ? 1 : blocks;
 }
 
-inline int token_tiles(const MgluArgs& a) { return a.batch > 8 ? 2 : 1; }
-inline int tiles(const MgluArgs& a) { return ceil_div(a.d, kTileRows); }
 inline int split(const MgluArgs& a) {
     return choose_split(a, tiles(a), ceil_div(a.h, kSegment), kWarps, blocks_per_sm());
 }
 
 using Kernel = void(Params);
 inline Kernel* kernel_for(const MgluArgs& a) {
-    const bool vector_x = aligned(a.x, 16) && (a.h % 8 == 0 || a.batch == 1);
-    if (a.batch > 8) return vector_x ? flash_mglu_bulk<2, true> : flash_mglu_bulk<2, false>;
-    return vector_x ? flash_mglu_bulk<1, true> : flash_mglu_bulk<1, false>;
+    if (a.batch > 8) return vector_x(a) ? flash_mglu_bulk<2, true> : flash_mglu_bulk<2, false>;
+    return vector_x(a) ? flash_mglu_bulk<1, true> : flash_mglu_bulk<1, false>;
 }
 
 }  // namespace mglu
@@ -295,8 +292,6 @@ int mglu_prepare(const MgluArgs*) {
     return MGLU_OK;
 }
 
-int mglu_abi_version(void) { return MGLU_ABI_VERSION; }
-
-const char* mglu_mask_layout(void) { return "mma-16x64"; }
+MGLU_EXPORT_IDENTITY("mma-16x64")
 
 }  // extern "C"

@@ -95,8 +95,6 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
                      });
 }
 
-inline int token_tiles(const MgluArgs& a) { return a.batch > 8 ? 2 : 1; }
-inline int tiles(const MgluArgs& a) { return ceil_div(a.d, kTileRows); }
 inline int split(const MgluArgs& a) {
     const int blocks_per_sm = a.batch > 8 ? min_blocks<2, true>() : min_blocks<1, true>();
     return choose_split(a, tiles(a), ceil_div(a.h, kChunk), 2 * kWarps, blocks_per_sm);
@@ -109,8 +107,7 @@ int launch(const MgluArgs& a, void* stream) {
                       static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
                       static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch,
                       ceil_div(ceil_div(a.h, kChunk), split(a)), a.w_row_stride, a.activation};
-    const bool vector_x = aligned(a.x, 16) && (a.h % 8 == 0 || a.batch == 1);
-    return launch_kernel(vector_x ? flash_mglu_mma<kTokenTiles, true> : flash_mglu_mma<kTokenTiles, false>,
+    return launch_kernel(vector_x(a) ? flash_mglu_mma<kTokenTiles, true> : flash_mglu_mma<kTokenTiles, false>,
                          dim3(tiles(a), split(a)), kThreads, reduction_bytes<kSums>(), stream, p);
 }
 
@@ -132,8 +129,6 @@ int mglu_launch(const MgluArgs* args, void* stream) {
 
 int mglu_prepare(const MgluArgs*) { return MGLU_OK; }
 
-int mglu_abi_version(void) { return MGLU_ABI_VERSION; }
-
-const char* mglu_mask_layout(void) { return "mma-16x64"; }
+MGLU_EXPORT_IDENTITY("mma-16x64")
 
 }  // extern "C"

@@ -13,6 +13,7 @@
 //   token: cheap for one token and few masks, and the reason why flash_mglu_mma exists.
 #include "element.cuh"
 #include "host.cuh"
+#include "mask_words.cuh"
 #include "ptx.cuh"
 
 #ifndef MGLU_ROWS  // rows per warp: 1 or 2
@@ -35,25 +36,6 @@ struct Params {
     int64_t w_row_stride;  // elements
     int activation;
 };
-
-// The lane's word of every mask in one chunk: [32 lanes][4 words] per four masks, then [32][2], then [32][1].
-__device__ __forceinline__ void load_mask_words(uint32_t (&word)[kMasks], const uint8_t* chunk, int lane) {
-#pragma unroll
-    for (int i = 0; i + 4 <= kMasks; i += 4) {
-        const uint4 v = ptx::ld_stream_v4(chunk + i * 128 + lane * 16);
-        word[i] = v.x;
-        word[i + 1] = v.y;
-        word[i + 2] = v.z;
-        word[i + 3] = v.w;
-    }
-    if constexpr (kMasks % 4 >= 2) {
-        constexpr int i = kMasks / 4 * 4;
-        const uint2 v = ptx::ld_stream_v2(chunk + i * 128 + lane * 8);
-        word[i] = v.x;
-        word[i + 1] = v.y;
-    }
-    if constexpr (kMasks % 2 == 1) word[kMasks - 1] = ptx::ld_stream_u32(chunk + (kMasks - 1) * 128 + lane * 4);
-}
 
 __device__ __forceinline__ void to_floats(float (&to)[8], const uint4& v) {
     const uint32_t pair[4] = {v.x, v.y, v.z, v.w};
@@ -122,7 +104,7 @@ __global__ void __launch_bounds__(kThreads, MGLU_MIN_BLOCKS) flash_mglu_packed(c
         }
 #pragma unroll
         for (int r = 0; r < kRows; r++)
-            load_mask_words(word[r], masks[r] + static_cast<int64_t>(chunk) * kMaskChunkBytes, lane);
+            load_mask_words_from_global(word[r], masks[r] + static_cast<int64_t>(chunk) * kMaskChunkBytes, lane);
 
 #pragma unroll
         for (int u = 0; u < 4; u++) {
@@ -175,8 +157,7 @@ int launch(const MgluArgs& a, void* stream) {
     const Params p = {static_cast<const element_t*>(a.w), static_cast<const uint8_t*>(a.masks),
                       static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
                       a.h, a.d, a.batch, a.w_row_stride, a.activation};
-    const bool vector_x = aligned(a.x, 16) && (a.h % 8 == 0 || a.batch == 1);
-    return launch_kernel(vector_x ? flash_mglu_packed<kTokens, true> : flash_mglu_packed<kTokens, false>,
+    return launch_kernel(vector_x(a) ? flash_mglu_packed<kTokens, true> : flash_mglu_packed<kTokens, false>,
                          dim3(ceil_div(a.d, kWarps * kRows), ceil_div(a.batch, kTokens)), kThreads, 0, stream, p);
 }
 
@@ -195,8 +176,6 @@ int mglu_launch(const MgluArgs* args, void* stream) {
 
 int mglu_prepare(const MgluArgs*) { return MGLU_OK; }
 
-int mglu_abi_version(void) { return MGLU_ABI_VERSION; }
-
-const char* mglu_mask_layout(void) { return "row-1024"; }
+MGLU_EXPORT_IDENTITY("row-1024")
 
 }  // extern "C"

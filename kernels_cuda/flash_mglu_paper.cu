@@ -150,8 +150,6 @@ int mglu_launch(const MgluArgs* args, void* stream) {
 
 int mglu_prepare(const MgluArgs*) { return MGLU_OK; }
 
-int mglu_abi_version(void) { return MGLU_ABI_VERSION; }
-
-const char* mglu_mask_layout(void) { return "bytes"; }
+MGLU_EXPORT_IDENTITY("bytes")
 
 }  // extern "C"

@@ -25,6 +25,9 @@ inline int check_args(const MgluArgs& a, bool needs_masks, bool needs_w2, bool n
     return MGLU_OK;
 }
 
+// Whether every row of x starts on a 16-byte boundary, so that it can be loaded 16 bytes at a time.
+inline bool vector_x(const MgluArgs& a) { return aligned(a.x, 16) && (a.h % 8 == 0 || a.batch == 1); }
+
 // Blocks that share one tile along k. 1 when the tiles alone fill the resident blocks of all multiprocessors; otherwise
 // as many as still fit in one wave, each with at least `min_units` of the tile's `units` steps.
 inline int choose_split(const MgluArgs& a, int tiles, int units, int min_units, int blocks_per_sm) {
@@ -66,3 +69,8 @@ int allow_shared_memory(Kernel* kernel, size_t shared_bytes) {
 }
 
 }  // namespace mglu
+
+// What a library says of itself: see launch_abi.h.
+#define MGLU_EXPORT_IDENTITY(layout)                                 \
+    int mglu_abi_version(void) { return MGLU_ABI_VERSION; }          \
+    const char* mglu_mask_layout(void) { return layout; }

@@ -21,6 +21,7 @@
 #pragma once
 #include "config.cuh"
 #include "element.cuh"
+#include "mask_words.cuh"
 #include "ptx.cuh"
 
 namespace mglu {
@@ -40,34 +41,6 @@ template <int kTokenTiles>
 struct Tokens {
     uint4 x[kTokenTiles][2];  // [tokens 8 n + g][half]: 8 elements each
 };
-
-// The lane's mask words of one chunk: as many 16-byte loads as fit, then 8 and 4 bytes. Each is contiguous over the warp:
-//   [32 lanes][4 words] x nm / 4, then [32][2] if nm % 4 >= 2, then [32][1] if nm is odd.
-template <class LoadV4, class LoadV2, class LoadU32>
-__device__ __forceinline__ void load_masks(uint32_t (&word)[kMasks], const uint8_t* chunk, int lane, LoadV4 load_v4,
-                                           LoadV2 load_v2, LoadU32 load_u32) {
-#pragma unroll
-    for (int i = 0; i + 4 <= kMasks; i += 4) {
-        const uint4 v = load_v4(chunk + i * 128 + lane * 16);
-        word[i] = v.x;
-        word[i + 1] = v.y;
-        word[i + 2] = v.z;
-        word[i + 3] = v.w;
-    }
-    if constexpr (kMasks % 4 >= 2) {
-        constexpr int i = kMasks / 4 * 4;
-        const uint2 v = load_v2(chunk + i * 128 + lane * 8);
-        word[i] = v.x;
-        word[i + 1] = v.y;
-    }
-    if constexpr (kMasks % 2 == 1) word[kMasks - 1] = load_u32(chunk + (kMasks - 1) * 128 + lane * 4);
-}
-
-__device__ __forceinline__ void load_masks_from_global(uint32_t (&word)[kMasks], const uint8_t* chunk, int lane) {
-    load_masks(
-        word, chunk, lane, [](const uint8_t* p) { return ptx::ld_stream_v4(p); },
-        [](const uint8_t* p) { return ptx::ld_stream_v2(p); }, [](const uint8_t* p) { return ptx::ld_stream_u32(p); });
-}
 
 // What one warp reads of a tile: chunks first, first + kWarps, ... in that order, then perhaps the tail.
 //
@@ -138,7 +111,7 @@ struct TileReader {
     }
 
     __device__ __forceinline__ void load_masks(Chunk<kMatrices>& to) {
-        load_masks_from_global(to.mask, masks, lane);
+        load_mask_words_from_global(to.mask, masks, lane);
         masks += kWarps * kMaskChunkBytes;
     }
 
@@ -365,5 +338,10 @@ __device__ __forceinline__ float combine_masked(const float (&sum)[kMasks + 1], 
     }
     return nan_unless_finite(y, t);
 }
+
+// ---- the host half of a tiled kernel ---------------------------------------------------------------------------------
+
+inline int token_tiles(const MgluArgs& a) { return a.batch > 8 ? 2 : 1; }
+inline int tiles(const MgluArgs& a) { return ceil_div(a.d, kTileRows); }
 
 }  // namespace mglu

@@ -71,8 +71,6 @@ int mglu_launch(const MgluArgs* args, void* stream) {
 
 int mglu_prepare(const MgluArgs*) { return MGLU_OK; }
 
-int mglu_abi_version(void) { return MGLU_ABI_VERSION; }
-
-const char* mglu_mask_layout(void) { return ""; }
+MGLU_EXPORT_IDENTITY("")
 
 }  // extern "C"

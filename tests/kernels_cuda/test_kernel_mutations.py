@@ -104,7 +104,7 @@ def test_broken_split_is_found(bug: str) -> None:
             ("mma_tile.cuh", "min(tile * kTileRows + rows * 8 + group, d - 1)", "tile * kTileRows + rows * 8 + group"),
         ),
         (MMA, ("mma_tile.cuh", "if (count > 0) v =", "v =")),
-        (MMA, ("flash_mglu_mma.cu", "(a.h % 8 == 0 || a.batch == 1)", "true")),
+        (MMA, ("host.cuh", "(a.h % 8 == 0 || a.batch == 1)", "true")),
         (BULK, ("flash_mglu_bulk.cu", "min(at.tile * kTileRows + lane, p.d - 1)", "at.tile * kTileRows + lane")),
         (PACKED, ("flash_mglu_packed.cu", "if (count > 0) wv[r][u] =", "wv[r][u] =")),
         (PAPER, ("flash_mglu_paper.cu", "min(begin + p.columns_per_block, p.h)", "begin + p.columns_per_block")),

@@ -98,11 +98,17 @@ def test_a_cell_that_the_slice_cut_short_is_tuned_in_the_next(bench, answers):
     assert (outcome.status, outcome.progress) == ("part", 1)
 
 
-def test_every_tool_looks_at_every_kernel(bench, monkeypatch, tmp_path):
+@pytest.fixture
+def clean_sanitizer(monkeypatch, tmp_path):
+    """A sanitizer that finds nothing and says how it was called."""
     program = tmp_path / "sanitizer"
     program.write_text(f"#!/bin/sh\necho '{RIGHT}'\necho '========= ERROR SUMMARY: 0 errors'\necho \"$@\"\n")
     program.chmod(0o755)
     monkeypatch.setenv("MGLUBENCH_SANITIZER", str(program))
+
+
+@pytest.mark.usefixtures("clean_sanitizer")
+def test_every_tool_looks_at_every_kernel(bench, tmp_path):
     given = bench('kind = "sanitize"\njobs = 3')
     outcome = sanitize(*given)
     assert (outcome.status, outcome.progress) == ("ok", 4 * len(campaign_commands.KERNELS))
@@ -115,11 +121,8 @@ def test_every_tool_looks_at_every_kernel(bench, monkeypatch, tmp_path):
     assert "--kernel-name" not in (tmp_path / other["log"]).read_text()
 
 
-def test_sanitizers_that_run_at_once_do_not_share_ports(bench, monkeypatch, tmp_path):
-    program = tmp_path / "sanitizer"
-    program.write_text(f"#!/bin/sh\necho '{RIGHT}'\necho '========= ERROR SUMMARY: 0 errors'\necho \"$@\"\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("MGLUBENCH_SANITIZER", str(program))
+@pytest.mark.usefixtures("clean_sanitizer")
+def test_sanitizers_that_run_at_once_do_not_share_ports(bench, tmp_path):
     given = bench('kind = "sanitize"\ntools = ["memcheck"]\njobs = 3')
     assert sanitize(*given).status == "ok"
     words = [(tmp_path / row["log"]).read_text().split() for row in given[0].rows("sanitize.jsonl").values()]

@@ -114,7 +114,7 @@ def test_a_real_library_refuses_bad_arguments_without_a_gpu(tmp_path: Path, monk
 @pytest.mark.parametrize("kind", KERNELS, ids=lambda kind: kind.name)
 def test_variant_packs_what_its_kernel_reads(kind: type[CudaKernel]) -> None:
     source = (SOURCES / f"{kind.kernel}.cu").read_text()
-    named = re.search(r'mglu_mask_layout\(void\) \{ return "([^"]*)"', source)
+    named = re.search(r'MGLU_EXPORT_IDENTITY\("([^"]*)"\)', source)
     assert named
     assert named[1] == kind.layout
     assert kind.layout in ("", *LAYOUTS)
