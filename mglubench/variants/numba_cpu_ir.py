@@ -28,6 +28,9 @@ LANES = 16
 WORDS_PER_LOAD = 4
 # Accumulators that stay in registers: AVX-512 has 32, and the loop needs a few for weights, x and products.
 ACCUMULATORS = 28
+# Bytes of W that are asked for ahead of their use. Without, a core waits for memory while it adds under masks: nm = 8 took
+# 1.5 times as long on a Xeon with AVX-512. From 2 to 8 KiB made no difference.
+PREFETCH_BYTES = 4096
 # Pieces of rows per thread: enough to even out a core that was taken away for a moment.
 PIECES_PER_THREAD = 8
 
@@ -173,6 +176,7 @@ def _block(ir: Any, builder: Any, block: Any, sums: list[Any], operands: _Operan
     nm, tile, _ = shape
     i64 = ir.IntType(64)
     vector = sums[0].type
+    _prefetch_weights(ir, builder, operands.w, block, shape.dtype)
     weights = _load_weights(ir, builder, operands.w, block, shape.dtype)
     bits = _load_bits(ir, builder, operands.m, block, nm)
     out: list[Any] = [None] * len(sums)
@@ -210,6 +214,18 @@ def _load_bits(ir: Any, builder: Any, m: Any, block: Any, nm: int) -> list[Any]:
             word = builder.trunc(builder.lshr(loaded, ir.Constant(several, 16 * k)), i16) if count > 1 else loaded
             bits.append(builder.bitcast(word, ir.VectorType(ir.IntType(1), LANES)))
     return bits
+
+
+def _prefetch_weights(ir: Any, builder: Any, w: Any, block: Any, dtype: str) -> None:
+    """Ask for the weights that lie ``PREFETCH_BYTES`` behind the block's; beyond the matrix that has no effect."""
+    i32, i64, pointer = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
+    prefetch = builder.module.declare_intrinsic(
+        "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, i32, i32, i32])
+    )
+    width = LANES * (4 if dtype == "float32" else 2)
+    ahead = builder.add(builder.mul(block, ir.Constant(i64, width)), ir.Constant(i64, PREFETCH_BYTES))
+    read, keep_close, data = i32(0), i32(3), i32(1)
+    builder.call(prefetch, [builder.inttoptr(builder.add(w, ahead), pointer), read, keep_close, data])
 
 
 def _load_weights(ir: Any, builder: Any, w: Any, block: Any, dtype: str) -> Any:
