@@ -60,7 +60,8 @@ class Ceiling:
 
 def ceilings_of(frame: pd.DataFrame, device: str) -> dict[str, float]:
     """The ceilings that a run measured on one of its devices, by kind; the best where several variants tried."""
-    good = frame[(frame["status"] == "ok") & (frame["device"] == device)]
+    # Layers are the many: a huge run is filtered by its few ceilings, not copied.
+    good = frame[frame["layer"].isin(CEILINGS) & (frame["status"] == "ok") & (frame["device"] == device)]
     reads, products = good[good["layer"] == "read"], good[good["layer"] == "product"]
     cold, hot = reads[reads["mode"] == "cold"], reads[reads["mode"] == "hot"]
     fitting = hot[hot["bytes_total"] <= (l2_bytes(device_record(frame, device)) or 0)]

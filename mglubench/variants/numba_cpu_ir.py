@@ -28,8 +28,8 @@ LANES = 16
 WORDS_PER_LOAD = 4
 # Accumulators that stay in registers: AVX-512 has 32, and the loop needs a few for weights, x and products.
 ACCUMULATORS = 28
-# Bytes of W that are asked for ahead of their use. Without, a core waits for memory while it adds under masks: nm = 8 took
-# 1.5 times as long on a Xeon with AVX-512. From 2 to 8 KiB made no difference.
+# Bytes of W that are asked for ahead of their use. Without, a core waits for memory while it adds under masks: nm = 8
+# took 1.5 times as long on a Xeon with AVX-512. From 2 to 8 KiB made no difference.
 PREFETCH_BYTES = 4096
 # Pieces of rows per thread: enough to even out a core that was taken away for a moment.
 PIECES_PER_THREAD = 8
