@@ -64,10 +64,11 @@ def _render(plan: Campaign, out: Path | None, *, as_json: bool) -> int:
 
     if out is None:
         raise UsageError("--render needs --out, the folder of the campaign")
-    with _own_notebooks(out.absolute()):
-        outcome = render_what_is_there(out.absolute(), plan, _say)
-    states = state_of(out, plan.steps)
-    _show(states, out, exit_code(states), as_json=as_json)
+    folder = out.absolute()
+    with _own_notebooks(folder):
+        outcome = render_what_is_there(folder, plan, _say)
+    states = state_of(folder, plan.steps)
+    _show(states, folder, exit_code(states), as_json=as_json)
     if outcome.reason:
         _say(outcome.reason)
     return 0 if outcome.status == OK else 1

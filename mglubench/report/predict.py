@@ -12,6 +12,7 @@ from typing import Any
 
 from mglubench.report import paper
 from mglubench.report.table import Column, Table, missing, number, text, times
+from mglubench.results.ceilings import FIGURES
 from mglubench.spec.case import Case
 from mglubench.spec.floors import Floor, floor_of, intensity
 from mglubench.spec.gpus import GpuData, gpu_named
@@ -20,7 +21,6 @@ from mglubench.spec.sweep import SweepSpec
 from mglubench.variants.registry import get_variant
 
 DTYPE = "float16"
-RATES = ("fp16", "bf16", "fp32")
 Find = Callable[[str], GpuData]
 WORDS = {"lu": "LU (no gate)", "glu": "GLU / SwiGLU", "mglu": "MGLU, packed masks"}
 
@@ -140,8 +140,9 @@ def _paper_row(name: str, nm: int, what: str, measured: float, floor: Floor) -> 
 
 
 def _basis(gpu: GpuData) -> str:
-    """What the rates are; a ceiling that was measured says so in its source."""
-    measured = [name for name in ("bandwidth", *RATES) if gpu.sources.get(name, "").startswith("measured")]
+    """What the rates are: where their sources differ from the datasheet's they were measured."""
+    sold = gpu_named(gpu.name).sources
+    measured = [name for name in FIGURES if gpu.sources.get(name) != sold.get(name)]
     return f"datasheet figures but for measured {', '.join(measured)}" if measured else "datasheet figures"
 
 

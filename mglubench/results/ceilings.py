@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mglubench.errors import MglubenchError
+from mglubench.errors import MglubenchError, UsageError
 from mglubench.results.frame import load
 from mglubench.results.ledger import l2_bytes
 from mglubench.spec.gpus import GpuData, gpu_of_device
@@ -78,10 +78,13 @@ def ceiling_by_device(frame: pd.DataFrame) -> dict[str, float]:
 
 
 def remember(folder: Path) -> str:
-    """Keep a run's ceilings for its devices; says in one line why not if they cannot be kept. A fake run has none."""
+    """Keep a run's ceilings for its devices; says in one line why not if they cannot be kept.
+
+    A fake run has none. A run that was asked for no ceilings may hold reads and products of any size, which say little.
+    """
     frame = load(folder, layers=CEILINGS)
     run = frame.attrs["run"]
-    if run.get("fake"):
+    if run.get("fake") or not run["sweep"].get("ceiling", True):
         return ""
     found: dict[str, dict[str, Any]] = {}
     for device, record in run["environment"]["devices"].items():
@@ -90,7 +93,7 @@ def remember(folder: Path) -> str:
         found.setdefault(str(record["name"]), {}).update({kind: {"rate": rates[kind], **about} for kind in rates})
     try:
         if any(found.values()):
-            NOTEBOOK.change(lambda devices: {**devices, **{n: {**devices.get(n, {}), **found[n]} for n in found}})
+            NOTEBOOK.change(lambda devices: {**devices, **{n: {**_entries(devices, n), **found[n]} for n in found}})
     except MglubenchError as error:
         return f"measured ceilings were not remembered: {error}"
     return ""
@@ -102,8 +105,7 @@ def remembered(device: str) -> dict[str, Ceiling]:
     Raises:
         UsageError: the table of ceilings is damaged.
     """
-    entries = NOTEBOOK.read().get(device, {})
-    return {kind: Ceiling(float(e["rate"]), str(e["run"]), str(e["time"])) for kind, e in entries.items()}
+    return _ceilings(NOTEBOOK.read(), device)
 
 
 def as_measured(gpu: GpuData) -> GpuData:
@@ -116,7 +118,7 @@ def as_measured(gpu: GpuData) -> GpuData:
     found = {
         figure: ceilings[kind]
         for name in known
-        if gpu_of_device(name) == gpu and (ceilings := remembered(name))
+        if gpu_of_device(name) == gpu and (ceilings := _ceilings(known, name))
         for figure, kind in FIGURES.items()
         if kind in ceilings
     }
@@ -125,6 +127,26 @@ def as_measured(gpu: GpuData) -> GpuData:
         figures={**gpu.figures, **{figure: ceiling.rate for figure, ceiling in found.items()}},
         sources={**gpu.sources, **{figure: ceiling.source for figure, ceiling in found.items()}},
     )
+
+
+def _ceilings(devices: Mapping[str, Any], name: str) -> dict[str, Ceiling]:
+    entries = _entries(devices, name)
+    try:
+        return {kind: Ceiling(float(e["rate"]), str(e["run"]), str(e["time"])) for kind, e in entries.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(f"{name}: {type(error).__name__} {error}") from None
+
+
+def _entries(devices: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What the notebook has of one device."""
+    entries = devices.get(name, {})
+    if not isinstance(entries, dict):
+        raise _damaged(f"{name} holds no table")
+    return entries
+
+
+def _damaged(why: str) -> UsageError:
+    return UsageError(f"{NOTEBOOK.path()} is not a {NOTEBOOK.what}: {why}; delete it, or {NOTEBOOK.again}")
 
 
 def device_record(frame: pd.DataFrame, device: str) -> Mapping[str, Any]:

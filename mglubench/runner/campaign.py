@@ -116,7 +116,7 @@ def render_what_is_there(folder: Path, campaign: Campaign, say: Callable[[str], 
     stored = next(read_lines(folder / JOURNAL), None)
     if not stored:
         raise UsageError(f"{folder} holds no campaign; name its folder with --out")
-    header = _header(campaign, str(stored.get("device")), fake=bool(stored.get("fake")))
+    header = _header(campaign, stored.get("device"), fake=bool(stored.get("fake")))
     if differing := _differences(stored, header):
         raise UsageError(f"{folder} holds another campaign; it differs in {differing}; choose another --out")
     description = {"devices": {campaign.device: {"name": stored["device"]}}, "fake": stored["fake"]}

@@ -15,6 +15,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from mglubench.results.ledger import l2_bytes
 from mglubench.spec.case import Case
 from mglubench.spec.problem import host_bytes
 from mglubench.spec.sweep import SweepSpec
@@ -50,9 +51,9 @@ def _reads(spec: SweepSpec, device: str, record: dict[str, Any]) -> Iterator[Cas
     row = READ_COLUMNS * base.itemsize
     for name in READS:
         yield dataclasses.replace(base, variant=name, d=READ_BYTES[device_kind(device)] // row)
-    l2_bytes = record.get("l2_bytes") if device_kind(device) == "cuda" else None
-    for name in READS if l2_bytes else ():
-        yield dataclasses.replace(base, variant=name, d=max(1, int(l2_bytes or 0) // 2 // row), mode="hot")
+    if half := int(l2_bytes(record) or 0) // 2:
+        for name in READS:
+            yield dataclasses.replace(base, variant=name, d=max(1, half // row), mode="hot")
 
 
 def _products(spec: SweepSpec, device: str) -> Iterator[Case]:

@@ -1,7 +1,8 @@
-"""Floors: the least time that a layer's declared bytes and FLOPs can take on a GPU, from datasheet figures alone.
+"""Floors: the least time that a layer's declared bytes and FLOPs can take on a GPU.
 
-An estimate of a limit, not of a kernel: every operand moves once at the full memory bandwidth, arithmetic overlaps with
-it perfectly, launches cost nothing. ``floor = max(bytes / bandwidth, FLOPs / rate)``.
+An estimate of a limit, not of a kernel: every operand moves once at the full memory bandwidth (the datasheet's, or what
+was measured on such a GPU), arithmetic overlaps with it perfectly, launches cost nothing.
+``floor = max(bytes / bandwidth, FLOPs / rate)``.
 """
 
 from __future__ import annotations

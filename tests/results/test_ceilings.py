@@ -86,6 +86,8 @@ def test_a_device_is_remembered_kind_by_kind_by_the_run_that_measured_it_last(tm
 def test_fake_runs_and_runs_without_ceilings_leave_no_trace(tmp_path, notebook):
     assert remember(store(tmp_path / "fake", some_rows(), fake=True)) == ""
     assert remember(store(tmp_path / "none", [])) == ""
+    unasked = {"shapes": ["1000x1000"], "ceiling": False}
+    assert remember(store(tmp_path / "any size", some_rows(), sweep=unasked)) == ""
     assert not notebook.exists()
 
 
@@ -105,6 +107,18 @@ def test_a_damaged_notebook_is_named_and_not_overwritten(tmp_path, notebook, tex
         remembered(H100)
     assert "delete it" in remember(store(tmp_path / "run", some_rows()))
     assert notebook.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "entry", ['{"memory": {}}', '{"memory": 3}', "7", '{"memory": {"rate": "fast", "run": "", "time": ""}}']
+)
+def test_a_damaged_entry_is_one_line(notebook, entry):
+    notebook.parent.mkdir()
+    notebook.write_text(f'{{"version": 1, "devices": {{"{H100}": {entry}}}}}')
+    for ask in (lambda: remembered(H100), lambda: as_measured(gpu_named("H100"))):
+        with pytest.raises(UsageError, match=r"is not a table of ceilings: .*delete it") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
 
 
 def test_the_file_is_published_whole(tmp_path, notebook):
