@@ -33,6 +33,7 @@ SOURCE = """
             os.kill(os.getpid(), signal.SIGKILL)
 
         def interrupt(self):
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
             os.kill(os.getpid(), signal.SIGINT)
 
         def tear(self):
