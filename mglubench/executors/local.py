@@ -122,11 +122,11 @@ class LocalSession:
         return Block(kept, len(samples) - len(kept), readings, time.perf_counter() - start)
 
     def finish(self, case: Case) -> Finished:
-        """Check again on other inputs and release."""
+        """Check again, on other inputs and by what was timed (the replay of a graph, say), and release."""
         with _translated(), case_range(case.key, get_variant(case.variant).backend), phase_range("check"):
             start = time.perf_counter()
             live = self._live.pop(case)
-            check = self._check(live.variant, live.problem, live.launch, fresh=1)
+            check = self._check(live.variant, live.problem, live.timer.run_timed, fresh=1)
             del live
             self._release()
             return Finished(check.to_dict(), time.perf_counter() - start)

@@ -48,6 +48,10 @@ class Timer(ABC):
         """Run the launch for so long, at least once, without taking samples."""
 
     @abstractmethod
+    def run_timed(self) -> None:
+        """Run once what samples time, so that what was timed can be checked; may return before it is done."""
+
+    @abstractmethod
     def sample(self, seconds: float, most: int) -> list[float]:
         """At least one and at most ``most`` latencies, in nanoseconds, for about ``seconds``."""
 
@@ -74,6 +78,10 @@ class CpuTimer(Timer):
         self._launch()
         while time.perf_counter() < end:
             self._launch()
+
+    def run_timed(self) -> None:
+        """The launch."""
+        self._launch()
 
     def sample(self, seconds: float, most: int) -> list[float]:
         """One launch per sample."""
@@ -129,6 +137,11 @@ class CudaTimer(Timer):
             while time.perf_counter() < end:
                 self._run_all()
                 torch.cuda.synchronize()
+
+    def run_timed(self) -> None:
+        """The graph's replay, or the launches of one sample: a capture that missed a launch leaves its y unwritten."""
+        with self._torch.cuda.device(self._device):
+            self._timed()
 
     def sample(self, seconds: float, most: int) -> list[float]:
         """Batches of enqueued samples, read back together."""

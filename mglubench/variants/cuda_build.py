@@ -26,6 +26,10 @@ TIMEOUT_SECONDS = 900
 
 Macros = tuple[tuple[str, int], ...]
 
+# What this process tried in vain, and why: cases of a sweep that need the same library fail at once, not one
+# compilation after another.
+_failed: dict[Path, str] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -77,12 +81,17 @@ def build(target: Target) -> Path:
     path = cache_folder() / f"{target.label}-{_digest(target, source)}.so"
     if path.is_file():
         return path
+    if path in _failed:
+        raise BuildError(_failed[path])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as scratch:
             made = Path(scratch) / path.name
             _compile(target, source, made)
             made.replace(path)
+    except BuildError as error:
+        _failed[path] = str(error)
+        raise
     except OSError as error:
         raise BuildError(f"{path.parent} cannot be written: {error}; set MGLUBENCH_CACHE to another folder") from None
     return path
@@ -132,7 +141,8 @@ def _digest(target: Target, source: Path) -> str:
 def first_error(output: str) -> str:
     """The first line of a compiler's output that names an error; its last line if none does."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for line in lines:
+    for before, line in zip(["", *lines], lines, strict=False):
         if "error" in line.lower():
-            return line
+            # The linker's driver says only that it failed; what was missing stands above it.
+            return before if before and line.startswith("collect2:") else line
     return lines[-1] if lines else "nvcc failed without a message"

@@ -12,6 +12,7 @@ from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors import local
 from mglubench.executors.interleave import measure_group
 from mglubench.executors.local import LocalSession, memory_of, one_line, require_device
+from mglubench.measure.timers import CpuTimer
 from mglubench.spec.sweep import MeasureSettings
 from mglubench.variants.torch_eager import LinearUnit
 from tests.conftest import make_case
@@ -65,6 +66,15 @@ def test_an_output_that_is_not_written_is_seen(session, monkeypatch):
     plant(monkeypatch, lambda problem: lambda: None)
     with pytest.raises(CaseError, match=r"10 output elements are NaN or were never written"):
         session.prepare(CASE)
+
+
+def test_the_second_check_runs_what_was_timed_not_the_launch_beside_it(session, monkeypatch):
+    plant(monkeypatch, right)
+    session.prepare(CASE)
+    # As a graph would whose capture missed the launch.
+    monkeypatch.setattr(CpuTimer, "run_timed", lambda self: None)
+    with pytest.raises(CaseError, match=r"never written \(after the timed loop\)"):
+        session.finish(CASE)
 
 
 def test_a_variant_that_remembers_its_first_answer_is_caught_after_the_timed_loop(session, monkeypatch):

@@ -1,7 +1,7 @@
 """Drive one of nvcc's kernel libraries on the stand-in device; prints what came out as JSON.
 
-Started by test_kernel_launches.py with the kernel's name and, to show that it is noticed, a fault to commit. Only ctypes stands between this program and the runtime: it holds
-the addresses, streams and graphs itself.
+Started by test_kernel_launches.py with the kernel's name and, to show that it is noticed, a fault to commit. Only
+ctypes stands between this program and the runtime: it holds the addresses, streams and graphs itself.
 """
 
 from __future__ import annotations

@@ -181,6 +181,19 @@ def test_a_graph_sample_replays_and_reports_the_time_of_one_launch(stub):
     assert "graph of 5 launches" in timer.description
 
 
+def test_what_was_timed_can_be_run_for_a_check(stub):
+    graph = cuda_timer(stub, "graph", launches=2)
+    graph.run_timed()
+    assert stub.log == ["replay"]
+    cold = cuda_timer(stub, "cold")
+    assert stub.log == []
+    cold.run_timed()
+    assert stub.log == ["launch 0"]
+    runs = []
+    CpuTimer(lambda: runs.append(1), "cold", None).run_timed()
+    assert runs == [1]
+
+
 def test_cuda_samples_are_enqueued_in_batches_up_to_the_limit(stub):
     timer = cuda_timer(stub, "cold")
     assert len(timer.sample(10.0, CUDA_BATCH + 3)) == CUDA_BATCH + 3

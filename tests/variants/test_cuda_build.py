@@ -114,6 +114,19 @@ def test_a_failed_build_says_why_and_leaves_nothing(sources: Path, tmp_path: Pat
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_what_failed_once_fails_again_without_a_compilation(sources: Path, tmp_path: Path) -> None:
+    (sources / "kernel.cu").write_text("broken")
+    messages = []
+    for _ in range(2):
+        with pytest.raises(BuildError) as failed:
+            build(TARGET)
+        messages.append(str(failed.value))
+    assert messages[0] == messages[1]
+    assert runs(tmp_path) == 1
+    (sources / "kernel.cu").write_text("mended")
+    assert build(TARGET).is_file()
+
+
 def test_two_processes_may_build_the_same_at_once(sources: Path, tmp_path: Path) -> None:
     install_compiler(tmp_path, together=2)
     program = (
@@ -181,6 +194,7 @@ def test_architecture_names() -> None:
 def test_first_error_skips_warnings_and_falls_back_to_the_last_line() -> None:
     assert first_error("note\nwarning: x\na.cu(3): error: y\nmore error") == "a.cu(3): error: y"
     assert first_error("one\ntwo\n") == "two"
+    assert first_error("/usr/bin/ld: cannot find -lx\ncollect2: error: ld returned 1") == "/usr/bin/ld: cannot find -lx"
     assert first_error("") == "nvcc failed without a message"
 
 
