@@ -20,8 +20,11 @@ import torch
 from mglubench.errors import UsageError
 from mglubench.spec.packing import pack, round_up
 from mglubench.spec.vocabulary import activation_name
+from mglubench.variants.on_device import pad_columns
 from mglubench.variants.tuning import Choice, Job
 
+# What the kernels load at once, in bytes.
+ALIGNMENT = 16
 # Tokens that one launch of the CUDA kernel takes; more are sliced.
 TOKENS_MAX = 16
 # Per device kind: mask layout, and the elements that a row of W is padded to a multiple of.
@@ -34,8 +37,9 @@ class PackedWeight:
     """A weight matrix and its masks in the order that the kernel of their device reads.
 
     Attributes:
-        weight: [d, columns], rows padded with zeros. masks: uint8 [bytes], nm bits per element of the padded matrix.
-        nm: number of masks. h: hidden size, columns of the weight before padding.
+        weight: [d, columns], rows padded with zeros; the given weight itself where it needs no padding.
+        masks: uint8 [bytes], nm bits per element of the padded matrix. nm: number of masks.
+        h: hidden size, columns of the weight before padding.
     """
 
     weight: torch.Tensor
@@ -51,6 +55,8 @@ class PackedWeight:
 
 def pack_weight(weight: torch.Tensor, masks: torch.Tensor) -> PackedWeight:
     """Pack once per layer, on the device where it will run.
+
+    A contiguous weight whose rows need no padding is not copied: a model may go on using it, for prefill say.
 
     Args:
         weight: [d, h], as ``nn.Linear`` stores it: float32, bfloat16 or float16 on a CPU, the latter two on CUDA.
@@ -73,7 +79,9 @@ def pack_weight(weight: torch.Tensor, masks: torch.Tensor) -> PackedWeight:
         raise UsageError(f"nm={nm} is not among 1 to 8 and 16 on cuda")
     layout, multiple = LAYOUTS[kind]
     packed = torch.from_numpy(pack(masks.detach().cpu().numpy(), layout).data).to(weight.device)
-    padded = torch.nn.functional.pad(weight.detach(), (0, round_up(h, multiple) - h)).contiguous()
+    padded = pad_columns(weight.detach(), multiple)
+    if padded.data_ptr() % ALIGNMENT:
+        padded = padded.clone()
     return PackedWeight(padded, packed, nm, h)
 
 

@@ -48,6 +48,17 @@ def test_activations_are_those_of_torch(activation: str) -> None:
     torch.testing.assert_close(y.double(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_weight_that_needs_no_padding_is_shared_with_its_owner_unless_misaligned() -> None:
+    inputs, case = example(h=64)
+    assert packed_example(inputs, case).weight.data_ptr() == inputs.weight.data_ptr()
+    shifted = torch.empty(case.d * case.h + 1)[1:].view(case.d, case.h).copy_(inputs.weight)
+    packed = pack_weight(shifted, torch.from_numpy(inputs.masks(case.nm)))
+    assert packed.weight.data_ptr() % 16 == 0
+    torch.testing.assert_close(flash_mglu(inputs.x(0), packed), flash_mglu(inputs.x(0), packed_example(inputs, case)))
+    padded, _ = example(h=37)
+    assert packed_example(padded, case).weight.data_ptr() != padded.weight.data_ptr()
+
+
 def test_leading_dimensions_are_kept_and_x_may_be_strided() -> None:
     inputs, case = example(batch=6)
     packed, x = packed_example(inputs, case), inputs.x(0)
