@@ -150,5 +150,5 @@ def test_agrees_with_float64_on_the_gpu(nm: int, h: int, d: int, batch: int, dty
     compiled = torch.compile(lambda x: flash_mglu(x, packed), fullgraph=True)(inputs.x(0).cuda())
     expected = inputs.reference("mglu", nm, 0)
     for result in (y, compiled):
-        error = np.linalg.norm(result.double().cpu().numpy() - expected) / np.linalg.norm(expected)
+        error = np.linalg.norm(result.cpu().double().numpy() - expected) / np.linalg.norm(expected)
         assert error <= TOLERANCES[dtype].relative

@@ -78,6 +78,8 @@ def environment(root: Path) -> dict[str, str]:
         "LIBRARY_PATH": str(built),
         "TRITON_LIBCUDA_PATH": str(built),
         "MGLUBENCH_CACHE": str(CACHE / "builds"),
+        "MGLUBENCH_TUNING": str(CACHE / "tuning.json"),
+        "MGLUBENCH_CEILINGS": str(CACHE / "ceilings.json"),
         "STANDIN_LIBRARIES": str(built),
         "STANDIN_FOLDER": str(twins),
         "STANDIN_NVCC": str(root / "bin" / "nvcc"),
