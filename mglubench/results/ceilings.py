@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mglubench.errors import MglubenchError, UsageError
+from mglubench.errors import MglubenchError
 from mglubench.results.frame import load
 from mglubench.results.ledger import l2_bytes
 from mglubench.spec.gpus import GpuData, gpu_of_device
@@ -134,19 +134,15 @@ def _ceilings(devices: Mapping[str, Any], name: str) -> dict[str, Ceiling]:
     try:
         return {kind: Ceiling(float(e["rate"]), str(e["run"]), str(e["time"])) for kind, e in entries.items()}
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(f"{name}: {type(error).__name__} {error}") from None
+        raise NOTEBOOK.damaged(f"{name}: {type(error).__name__} {error}") from None
 
 
 def _entries(devices: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What the notebook has of one device."""
     entries = devices.get(name, {})
     if not isinstance(entries, dict):
-        raise _damaged(f"{name} holds no table")
+        raise NOTEBOOK.damaged(f"{name} holds no table")
     return entries
-
-
-def _damaged(why: str) -> UsageError:
-    return UsageError(f"{NOTEBOOK.path()} is not a {NOTEBOOK.what}: {why}; delete it, or {NOTEBOOK.again}")
 
 
 def device_record(frame: pd.DataFrame, device: str) -> Mapping[str, Any]:

@@ -58,7 +58,11 @@ class Notebook:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path} is not a {self.what}: {error}; delete it, or {self.again}") from None
+            raise self.damaged(str(error)) from None
+
+    def damaged(self, why: str) -> UsageError:
+        """What to raise for a table, or an entry of it, that cannot be understood."""
+        return UsageError(f"{self.path()} is not a {self.what}: {why}; delete it, or {self.again}")
 
     def change(self, update: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Replace the entries by what ``update`` makes of them.

@@ -80,11 +80,20 @@ _forced: Choice | None = None
 
 
 def remembered(gpu: str, job: Job) -> Choice | None:
-    """The choice to use for this job: a forced one, else the table's, else ``None``."""
+    """The choice to use for this job: a forced one, else the table's, else ``None``.
+
+    Raises:
+        UsageError: the table, or its entry for this job, is damaged.
+    """
     if _forced is not None:
         return _forced
     entry = NOTEBOOK.read().get(job.key(gpu))
-    return Choice.from_dict(entry) if entry else None
+    if entry is None:
+        return None
+    try:
+        return Choice.from_dict(entry)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise NOTEBOOK.damaged(f"{job.key(gpu)}: {type(error).__name__} {error}") from None
 
 
 def remember(gpu: str, job: Job, choice: Choice, median_ns: float) -> None:

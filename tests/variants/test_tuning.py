@@ -50,6 +50,18 @@ def test_a_forced_choice_wins_inside_only() -> None:
     assert choose(JOB, HOPPER) == Choice.of(WARPS=8)
 
 
+@pytest.mark.parametrize(
+    "entry", [3, {}, [], {"macros": 1, "split_k": 0}, {"macros": {"MGLU_WARPS": "x"}, "split_k": 0}]
+)
+def test_a_damaged_entry_is_one_line(table: Path, entry: object) -> None:
+    table.parent.mkdir()
+    table.write_text(json.dumps({"version": 1, "choices": {JOB.key(HOPPER.name): entry}}))
+    with pytest.raises(UsageError, match=r"is not a tuning table: some hopper/flash_mglu_mma.*delete it") as caught:
+        choose(JOB, HOPPER)
+    assert "\n" not in str(caught.value)
+    assert choose(JOB, CONSUMER) == Choice()
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"version": 99, "choices": {}}', '{"version": 1}'])
 def test_a_damaged_table_is_one_line(table: Path, text: str) -> None:
     table.parent.mkdir()
