@@ -21,26 +21,35 @@ namespace {
 constexpr size_t kArena = size_t(8) << 30, kGranularity = 512;
 constexpr size_t kPendingMost = 4096;  // as a device's queue, a stream's is finite: the host then waits for the oldest
 
-double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory
+// ----------------------------------------------------------------------------------------------------------
 
 char* arena() {
-    static char* const base = static_cast<char*>(
-        mmap(nullptr, kArena, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    static char* const base =
+        static_cast<char*>(mmap(nullptr, kArena, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     return base;
 }
-std::map<char*, size_t>& blocks() { static auto* m = new std::map<char*, size_t>; return *m; }
-std::map<char*, size_t>& pinned_blocks() { static auto* m = new std::map<char*, size_t>; return *m; }
+std::map<char*, size_t>& blocks() {
+    static auto* m = new std::map<char*, size_t>;
+    return *m;
+}
+std::map<char*, size_t>& pinned_blocks() {
+    static auto* m = new std::map<char*, size_t>;
+    return *m;
+}
 size_t high_water = 0;
 
 // Device memory is open while work runs.
 struct Access {
     static int depth;
-    Access() { if (depth++ == 0 && high_water) mprotect(arena(), high_water, PROT_READ | PROT_WRITE); }
-    ~Access() { if (--depth == 0 && high_water) mprotect(arena(), high_water, PROT_NONE); }
+    Access() {
+        if (depth++ == 0 && high_water) mprotect(arena(), high_water, PROT_READ | PROT_WRITE);
+    }
+    ~Access() {
+        if (--depth == 0 && high_water) mprotect(arena(), high_water, PROT_NONE);
+    }
 };
 int Access::depth = 0;
 
@@ -52,10 +61,17 @@ bool inside(const std::map<char*, size_t>& in, const void* pointer) {
     return p < after->first + after->second;
 }
 
-// ---- streams ---------------------------------------------------------------------------------------------------------
+// ---- streams
+// ---------------------------------------------------------------------------------------------------------
 
-std::set<Stream*>& streams() { static auto* s = new std::set<Stream*>; return *s; }
-std::set<Capture*>& captures() { static auto* s = new std::set<Capture*>; return *s; }
+std::set<Stream*>& streams() {
+    static auto* s = new std::set<Stream*>;
+    return *s;
+}
+std::set<Capture*>& captures() {
+    static auto* s = new std::set<Capture*>;
+    return *s;
+}
 int streams_made = 0;
 
 Stream* legacy() {
@@ -92,7 +108,8 @@ void order_with_legacy(Stream* stream) {
     }
 }
 
-// ---- kernels ---------------------------------------------------------------------------------------------------------
+// ---- kernels
+// ---------------------------------------------------------------------------------------------------------
 
 // Kernels of kernels_cuda/ take one struct; it is passed on the stack, of which the callee reads what is its own.
 struct Parameters {
@@ -124,14 +141,15 @@ void look_up(Kernel& kernel) {
     if (!kernel.twin) fprintf(stderr, "stand-in: %s has no kernel %s\n", path, kernel.name.c_str());
 }
 
-// torch's fill: vectorized_elementwise_kernel<4, FillFunctor<T>, std::array<char*, 1>>(int count, FillFunctor<T>, array)
+// torch's fill: vectorized_elementwise_kernel<4, FillFunctor<T>, std::array<char*, 1>>(int count, FillFunctor<T>,
+// array)
 Work torch_fill(const std::string& name, void** args) {
     const auto at = name.find("FillFunctor<");
     if (name.find("vectorized_elementwise_kernel<") == std::string::npos || at == std::string::npos) return nullptr;
     const std::string type = name.substr(at + 12, name.find('>', at) - at - 12);
-    static const std::map<std::string, size_t> sizes = {{"float", 4},      {"double", 8},        {"int", 4},
-                                                        {"long", 8},       {"unsigned char", 1}, {"bool", 1},
-                                                        {"c10::Half", 2},  {"c10::BFloat16", 2}, {"short", 2}};
+    static const std::map<std::string, size_t> sizes = {{"float", 4},     {"double", 8},        {"int", 4},
+                                                        {"long", 8},      {"unsigned char", 1}, {"bool", 1},
+                                                        {"c10::Half", 2}, {"c10::BFloat16", 2}, {"short", 2}};
     if (!sizes.count(type)) return nullptr;
     const size_t size = sizes.at(type);
     const int count = *static_cast<int*>(args[0]);
@@ -150,8 +168,14 @@ Work torch_spin(const std::string& name, void** args) {
 
 }  // namespace
 
-std::recursive_mutex& lock() { static auto* m = new std::recursive_mutex; return *m; }
-cudaError_t& last_error() { static thread_local cudaError_t e = cudaSuccess; return e; }
+std::recursive_mutex& lock() {
+    static auto* m = new std::recursive_mutex;
+    return *m;
+}
+cudaError_t& last_error() {
+    static thread_local cudaError_t e = cudaSuccess;
+    return e;
+}
 cudaError_t last(cudaError_t status) {
     if (status != cudaSuccess) last_error() = status;
     return status;
@@ -239,7 +263,8 @@ bool step(Stream* stream) {
     const Operation operation = std::move(stream->pending.front());
     stream->pending.pop_front();
     if (operation.wait)
-        while (operation.wait->done < operation.generation && step(operation.wait->at)) {}
+        while (operation.wait->done < operation.generation && step(operation.wait->at)) {
+        }
     if (operation.work) {
         Access access;
         operation.work();
@@ -252,7 +277,8 @@ bool step(Stream* stream) {
 }
 
 void drain(Stream* stream) {
-    while (step(stream)) {}
+    while (step(stream)) {
+    }
 }
 void drain_all() {
     for (Stream* stream : streams()) drain(stream);
@@ -290,7 +316,8 @@ cudaError_t wait(Stream* stream, const EventPointer& event) {
 }
 
 void finish(const EventPointer& event) {
-    while (event->at && event->done < event->recorded && step(event->at)) {}
+    while (event->at && event->done < event->recorded && step(event->at)) {
+    }
 }
 
 cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, Stream* stream, bool blocks_host) {
@@ -299,7 +326,8 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
     const bool wants_from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     if (bytes && kind != cudaMemcpyDefault && (wants_to != to_device || wants_from != from_device))
         return cudaErrorInvalidValue;
-    if (!to_device && !pinned(to)) blocks_host = true;  // pageable memory: the driver copies through a buffer of its own
+    if (!to_device && !pinned(to))
+        blocks_host = true;  // pageable memory: the driver copies through a buffer of its own
     if (blocks_host)
         if (const cudaError_t status = unsafe_now(stream)) return status;
     cudaError_t status;
@@ -358,7 +386,8 @@ cudaError_t end_capture(Stream* stream, std::shared_ptr<Graph>& graph) {
     cudaError_t status = capture->invalid ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
     for (Stream* other : streams()) {
         if (other->capture != capture) continue;
-        if (other != stream && other->captured_ops > other->joined_ops && !status) status = cudaErrorStreamCaptureUnjoined;
+        if (other != stream && other->captured_ops > other->joined_ops && !status)
+            status = cudaErrorStreamCaptureUnjoined;
         other->capture = nullptr;
     }
     captures().erase(capture);

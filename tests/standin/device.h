@@ -5,7 +5,8 @@
 //     rules: a missing dependency shows as stale data, as on a device.
 //   * Device memory can be touched by enqueued work alone; the host gets a segmentation fault.
 //   * Capture records instead of running, refuses what CUDA documents as illegal in it, and is replayed as recorded.
-//   * A kernel of kernels_cuda/ runs by host emulation (../kernels_cuda/emu), from the arguments that reached the launch.
+//   * A kernel of kernels_cuda/ runs by host emulation (../kernels_cuda/emu), from the arguments that reached the
+//   launch.
 //     Any other kernel is logged and left out, but for torch's fill and spin.
 // It says nothing about speed.
 #pragma once
@@ -62,10 +63,10 @@ struct Capture {
 };
 
 struct Kernel {
-    std::string name, library;                    // mangled; shared library that registered it, if any
-    int shared_limit = 48 * 1024;                 // dynamic shared memory that a launch may ask for
+    std::string name, library;     // mangled; shared library that registered it, if any
+    int shared_limit = 48 * 1024;  // dynamic shared memory that a launch may ask for
     bool looked_up = false;
-    void* twin = nullptr;                         // the kernel compiled for the host
+    void* twin = nullptr;  // the kernel compiled for the host
     void (*run_twin)(void*, const unsigned*, const unsigned*, size_t, const void*) = nullptr;
 };
 

@@ -9,7 +9,9 @@ namespace facts = standin::facts;
 namespace {
 char the_device;
 constexpr int kNotSupported = 3, kNotFound = 6;
-struct Memory { unsigned long long total, free, used; };
+struct Memory {
+    unsigned long long total, free, used;
+};
 }  // namespace
 
 extern "C" {
@@ -19,15 +21,21 @@ int nvmlShutdown() { return 0; }
 const char* nvmlErrorString(int) { return "stand-in NVML error"; }
 int nvmlSystemGetDriverVersion(char* text, unsigned length) { return snprintf(text, length, "stand-in"), 0; }
 int nvmlDeviceGetCount_v2(unsigned* count) { return *count = 1, 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** device) { return *device = &the_device, index ? kNotFound : 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** device) {
+    return *device = &the_device, index ? kNotFound : 0;
+}
 int nvmlDeviceGetHandleByUUID(const char* uuid, void** device) {
     *device = &the_device;
     return !strncmp(uuid, "GPU-", 4) && !strcmp(uuid + 4, facts::kUuid) ? 0 : kNotFound;
 }
 int nvmlDeviceGetName(void*, char* text, unsigned length) { return snprintf(text, length, "%s", facts::kName), 0; }
 int nvmlDeviceGetUUID(void*, char* text, unsigned length) { return snprintf(text, length, "GPU-%s", facts::kUuid), 0; }
-int nvmlDeviceGetClockInfo(void*, int kind, unsigned* mhz) { return *mhz = (kind == 2 ? facts::kMemoryClockKhz : facts::kClockKhz) / 1000, 0; }
-int nvmlDeviceGetMaxClockInfo(void* device, int kind, unsigned* mhz) { return nvmlDeviceGetClockInfo(device, kind, mhz); }
+int nvmlDeviceGetClockInfo(void*, int kind, unsigned* mhz) {
+    return *mhz = (kind == 2 ? facts::kMemoryClockKhz : facts::kClockKhz) / 1000, 0;
+}
+int nvmlDeviceGetMaxClockInfo(void* device, int kind, unsigned* mhz) {
+    return nvmlDeviceGetClockInfo(device, kind, mhz);
+}
 int nvmlDeviceGetApplicationsClock(void*, int, unsigned*) { return kNotSupported; }
 int nvmlDeviceGetPowerUsage(void*, unsigned* milliwatts) { return *milliwatts = 100000, 0; }
 int nvmlDeviceGetEnforcedPowerLimit(void*, unsigned* milliwatts) { return *milliwatts = 700000, 0; }

@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock
 
 HERE = Path(__file__).resolve().parent
+EMULATION = HERE.parent / "kernels_cuda" / "emu"
 CACHE = Path(tempfile.gettempdir()) / f"mglubench-standin-{os.getuid()}"
 FLAGS = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
 
@@ -35,7 +36,10 @@ def toolkit() -> Path | None:
 
 def libraries(root: Path) -> Path:
     """Folder of the stand-in's three libraries, built once per content. Raises CalledProcessError."""
-    sources = sorted([*HERE.glob("*.cpp"), *HERE.glob("*.h"), HERE / "exports.map"])
+    # What is built with these libraries lies beside them: it holds code of the emulation, so that counts as well.
+    sources = sorted(
+        [*HERE.glob("*.cpp"), *HERE.glob("*.h"), HERE / "exports.map", HERE / "nvcc", *EMULATION.glob("*.*")]
+    )
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:24]
     folder = CACHE / digest
     CACHE.mkdir(exist_ok=True)
@@ -68,7 +72,7 @@ def _link(library: Path, arguments: list[str]) -> None:
 def environment(root: Path) -> dict[str, str]:
     """Variables under which a process has the stand-in for its GPU, and its nvcc."""
     built = libraries(root)
-    twins = CACHE / "twins"
+    twins = built / "twins"
     twins.mkdir(exist_ok=True)
     names = ("libcudart.so.13", "libcuda.so.1", "libnvidia-ml.so.1")
     return {
@@ -77,9 +81,9 @@ def environment(root: Path) -> dict[str, str]:
         "LD_PRELOAD": " ".join(str(built / name) for name in names),
         "LIBRARY_PATH": str(built),
         "TRITON_LIBCUDA_PATH": str(built),
-        "MGLUBENCH_CACHE": str(CACHE / "builds"),
-        "MGLUBENCH_TUNING": str(CACHE / "tuning.json"),
-        "MGLUBENCH_CEILINGS": str(CACHE / "ceilings.json"),
+        "MGLUBENCH_CACHE": str(built / "builds"),
+        "MGLUBENCH_TUNING": str(built / "tuning.json"),
+        "MGLUBENCH_CEILINGS": str(built / "ceilings.json"),
         "STANDIN_LIBRARIES": str(built),
         "STANDIN_FOLDER": str(twins),
         "STANDIN_NVCC": str(root / "bin" / "nvcc"),

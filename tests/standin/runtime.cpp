@@ -18,15 +18,26 @@ namespace {
 using Lock = std::lock_guard<std::recursive_mutex>;
 #define LOCKED Lock guard(standin::lock())
 
-std::unordered_map<const void*, Kernel>& kernels() { static auto* m = new std::unordered_map<const void*, Kernel>; return *m; }
+std::unordered_map<const void*, Kernel>& kernels() {
+    static auto* m = new std::unordered_map<const void*, Kernel>;
+    return *m;
+}
 
-struct EventHandle { EventPointer state; };
-struct GraphHandle { std::shared_ptr<Graph> graph; };
+struct EventHandle {
+    EventPointer state;
+};
+struct GraphHandle {
+    std::shared_ptr<Graph> graph;
+};
 
 EventPointer& state(cudaEvent_t event) { return reinterpret_cast<EventHandle*>(event)->state; }
 std::shared_ptr<Graph>& graph_of(void* handle) { return static_cast<GraphHandle*>(handle)->graph; }
 
-struct Configuration { dim3 grid, block; size_t shared; cudaStream_t stream; };
+struct Configuration {
+    dim3 grid, block;
+    size_t shared;
+    cudaStream_t stream;
+};
 thread_local Configuration configuration;
 
 cudaError_t make_event(cudaEvent_t* event, unsigned flags) {
@@ -40,7 +51,8 @@ cudaError_t make_event(cudaEvent_t* event, unsigned flags) {
 
 extern "C" {
 
-// ---- errors ----------------------------------------------------------------------------------------------------------
+// ---- errors
+// ----------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaGetLastError() { return std::exchange(last_error(), cudaSuccess); }
 cudaError_t cudaPeekAtLastError() { return last_error(); }
@@ -51,16 +63,21 @@ const char* cudaGetErrorString(cudaError_t e) {
     return text;
 }
 
-// ---- device ----------------------------------------------------------------------------------------------------------
+// ---- device
+// ----------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaSetDevice(int device) { return last(device == 0 ? cudaSuccess : cudaErrorInvalidDevice); }
 cudaError_t cudaDriverGetVersion(int* version) { return *version = facts::kDriver, cudaSuccess; }
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = facts::kDriver, cudaSuccess; }
-cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) { return *least = 0, *greatest = -5, cudaSuccess; }
+cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
+    return *least = 0, *greatest = -5, cudaSuccess;
+}
 cudaError_t cudaDeviceCanAccessPeer(int* can, int, int) { return *can = 0, cudaSuccess; }
-cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int) { return snprintf(text, length, "0000:00:00.0"), cudaSuccess; }
+cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int) {
+    return snprintf(text, length, "0000:00:00.0"), cudaSuccess;
+}
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
     if (device != 0) return last(cudaErrorInvalidDevice);
@@ -90,26 +107,61 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
     switch (attribute) {
-        case cudaDevAttrMultiProcessorCount: *value = facts::kMultiprocessors; break;
-        case cudaDevAttrComputeCapabilityMajor: *value = facts::kMajor; break;
-        case cudaDevAttrComputeCapabilityMinor: *value = facts::kMinor; break;
-        case cudaDevAttrMaxThreadsPerBlock: *value = Limits::threads; break;
-        case cudaDevAttrMaxThreadsPerMultiProcessor: *value = facts::kThreadsPerMultiprocessor; break;
-        case cudaDevAttrMaxSharedMemoryPerBlock: *value = facts::kSharedPerBlock; break;
-        case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = Limits::shared_optin; break;
-        case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = facts::kSharedPerMultiprocessor; break;
+        case cudaDevAttrMultiProcessorCount:
+            *value = facts::kMultiprocessors;
+            break;
+        case cudaDevAttrComputeCapabilityMajor:
+            *value = facts::kMajor;
+            break;
+        case cudaDevAttrComputeCapabilityMinor:
+            *value = facts::kMinor;
+            break;
+        case cudaDevAttrMaxThreadsPerBlock:
+            *value = Limits::threads;
+            break;
+        case cudaDevAttrMaxThreadsPerMultiProcessor:
+            *value = facts::kThreadsPerMultiprocessor;
+            break;
+        case cudaDevAttrMaxSharedMemoryPerBlock:
+            *value = facts::kSharedPerBlock;
+            break;
+        case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+            *value = Limits::shared_optin;
+            break;
+        case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
+            *value = facts::kSharedPerMultiprocessor;
+            break;
         case cudaDevAttrMaxRegistersPerBlock:
-        case cudaDevAttrMaxRegistersPerMultiprocessor: *value = facts::kRegisters; break;
-        case cudaDevAttrWarpSize: *value = 32; break;
-        case cudaDevAttrL2CacheSize: *value = facts::kL2Bytes; break;
-        case cudaDevAttrClockRate: *value = facts::kClockKhz; break;
-        case cudaDevAttrMemoryClockRate: *value = facts::kMemoryClockKhz; break;
-        case cudaDevAttrGlobalMemoryBusWidth: *value = facts::kBusBits; break;
-        case cudaDevAttrMaxGridDimX: *value = Limits::grid_x; break;
+        case cudaDevAttrMaxRegistersPerMultiprocessor:
+            *value = facts::kRegisters;
+            break;
+        case cudaDevAttrWarpSize:
+            *value = 32;
+            break;
+        case cudaDevAttrL2CacheSize:
+            *value = facts::kL2Bytes;
+            break;
+        case cudaDevAttrClockRate:
+            *value = facts::kClockKhz;
+            break;
+        case cudaDevAttrMemoryClockRate:
+            *value = facts::kMemoryClockKhz;
+            break;
+        case cudaDevAttrGlobalMemoryBusWidth:
+            *value = facts::kBusBits;
+            break;
+        case cudaDevAttrMaxGridDimX:
+            *value = Limits::grid_x;
+            break;
         case cudaDevAttrMaxGridDimY:
-        case cudaDevAttrMaxGridDimZ: *value = Limits::grid_yz; break;
-        case cudaDevAttrUnifiedAddressing: *value = 1; break;
-        default: *value = 0;
+        case cudaDevAttrMaxGridDimZ:
+            *value = Limits::grid_yz;
+            break;
+        case cudaDevAttrUnifiedAddressing:
+            *value = 1;
+            break;
+        default:
+            *value = 0;
     }
     return cudaSuccess;
 }
@@ -121,7 +173,8 @@ cudaError_t cudaDeviceSynchronize() {
     return cudaSuccess;
 }
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory
+// ----------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaMalloc(void** pointer, size_t bytes) {
     LOCKED;
@@ -165,8 +218,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     LOCKED;
     return last(copy(to, from, bytes, kind, stream_of(stream), false));
 }
-cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height,
-                              cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
     LOCKED;
     cudaError_t status = cudaSuccess;
     for (size_t row = 0; row < height && !status; row++)
@@ -183,19 +236,24 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
     return last(fill(to, value, bytes, stream_of(stream)));
 }
 
-// ---- streams and events ----------------------------------------------------------------------------------------------
+// ---- streams and events
+// ----------------------------------------------------------------------------------------------
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
     LOCKED;
     *stream = reinterpret_cast<cudaStream_t>(make_stream(!(flags & cudaStreamNonBlocking), priority));
     return cudaSuccess;
 }
-cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithPriority(stream, cudaStreamDefault, 0); }
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+    return cudaStreamCreateWithPriority(stream, cudaStreamDefault, 0);
+}
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     LOCKED;
     return destroy(stream_of(stream)), cudaSuccess;
 }
-cudaError_t cudaStreamGetPriority(cudaStream_t stream, int* priority) { return *priority = stream_of(stream)->priority, cudaSuccess; }
+cudaError_t cudaStreamGetPriority(cudaStream_t stream, int* priority) {
+    return *priority = stream_of(stream)->priority, cudaSuccess;
+}
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     LOCKED;
     if (const cudaError_t status = unsafe_now(stream_of(stream))) return last(status);
@@ -214,7 +272,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     LOCKED;
     return standin::record(stream_of(stream), state(event)), cudaSuccess;
 }
-cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned) { return cudaEventRecord(event, stream); }
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned) {
+    return cudaEventRecord(event, stream);
+}
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     LOCKED;
     if (state(event)->capture) return last(cudaErrorCapturedEvent);
@@ -246,7 +306,8 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void*
     return last(enqueue(stream_of(stream), [=] { function(data); }));
 }
 
-// ---- graphs ----------------------------------------------------------------------------------------------------------
+// ---- graphs
+// ----------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
     LOCKED;
@@ -262,13 +323,14 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
     LOCKED;
     const Capture* capture = stream_of(stream)->capture;
-    *status = !capture ? cudaStreamCaptureStatusNone
-              : capture->invalid ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
+    *status = !capture           ? cudaStreamCaptureStatusNone
+              : capture->invalid ? cudaStreamCaptureStatusInvalidated
+                                 : cudaStreamCaptureStatusActive;
     return cudaSuccess;
 }
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status, unsigned long long* id,
-                                     cudaGraph_t* graph, const cudaGraphNode_t** dependencies, const cudaGraphEdgeData** edges,
-                                     size_t* count) {
+                                     cudaGraph_t* graph, const cudaGraphNode_t** dependencies,
+                                     const cudaGraphEdgeData** edges, size_t* count) {
     LOCKED;
     cudaStreamIsCapturing(stream, status);
     const Capture* capture = stream_of(stream)->capture;
@@ -290,7 +352,9 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* made, cudaGraph_t gra
     return *made = reinterpret_cast<cudaGraphExec_t>(new GraphHandle{graph_of(graph)}), cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete reinterpret_cast<GraphHandle*>(graph), cudaSuccess; }
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return delete reinterpret_cast<GraphHandle*>(graph), cudaSuccess; }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    return delete reinterpret_cast<GraphHandle*>(graph), cudaSuccess;
+}
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     LOCKED;
     const std::shared_ptr<Graph> held = graph_of(graph);
@@ -300,14 +364,16 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     }));
 }
 
-// ---- kernels ---------------------------------------------------------------------------------------------------------
+// ---- kernels
+// ---------------------------------------------------------------------------------------------------------
 
 void** __cudaRegisterFatBinary(void*) { return reinterpret_cast<void**>(new void*[1]()); }
 void __cudaRegisterFatBinaryEnd(void**) {}
 void __cudaUnregisterFatBinary(void**) {}
 char __cudaInitModule(void**) { return 1; }
 void __cudaRegisterVar(void**, char*, char*, const char*, int, size_t, int, int) {}
-void __cudaRegisterFunction(void**, const char* host, char*, const char* name, int, uint3*, uint3*, dim3*, dim3*, int*) {
+void __cudaRegisterFunction(void**, const char* host, char*, const char* name, int, uint3*, uint3*, dim3*, dim3*,
+                            int*) {
     LOCKED;
     Kernel& kernel = kernels()[host];
     kernel.name = name;
@@ -328,7 +394,8 @@ cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* host) {
     if (found == kernels().end()) return last(cudaErrorInvalidDeviceFunction);
     return *kernel = reinterpret_cast<cudaKernel_t>(&found->second), cudaSuccess;
 }
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** args, size_t shared, cudaStream_t stream) {
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** args, size_t shared,
+                               cudaStream_t stream) {
     LOCKED;
     return last(launch(*reinterpret_cast<Kernel*>(kernel), grid, block, args, shared, stream_of(stream)));
 }
@@ -359,7 +426,8 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int threads, size_t) {
     return *blocks = facts::kThreadsPerMultiprocessor / std::max(threads, 1), cudaSuccess;
 }
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* f, int threads, size_t s, unsigned) {
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* f, int threads, size_t s,
+                                                                   unsigned) {
     return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, f, threads, s);
 }
 cudaError_t cudaProfilerStart() { return cudaSuccess; }
@@ -380,15 +448,29 @@ int standin_unsupported(const char* name) {
 }  // extern "C"
 
 // Linked against by torch and never needed here.
-#define NOT_SUPPORTED(NAME)                                                                                             \
-    asm(".text\n.globl " #NAME "\n.type " #NAME ",@function\n" #NAME ":\n"                                              \
-        " lea .Lname_" #NAME "(%rip), %rdi\n jmp standin_unsupported@PLT\n"                                             \
-        ".section .rodata\n.Lname_" #NAME ": .asciz \"" #NAME "\"\n.text\n");
-NOT_SUPPORTED(cudaIpcOpenMemHandle) NOT_SUPPORTED(cudaIpcOpenEventHandle) NOT_SUPPORTED(cudaIpcGetMemHandle)
-NOT_SUPPORTED(cudaIpcGetEventHandle) NOT_SUPPORTED(cudaIpcCloseMemHandle) NOT_SUPPORTED(cudaHostRegister)
-NOT_SUPPORTED(cudaHostUnregister) NOT_SUPPORTED(cudaGetSymbolAddress) NOT_SUPPORTED(cudaDeviceEnablePeerAccess)
-NOT_SUPPORTED(cudaStreamAddCallback) NOT_SUPPORTED(cudaMemcpyToSymbol) NOT_SUPPORTED(cudaMemcpyPeerAsync)
-NOT_SUPPORTED(cudaMemPoolTrimTo) NOT_SUPPORTED(cudaMemPoolSetAttribute) NOT_SUPPORTED(cudaMemPoolSetAccess)
-NOT_SUPPORTED(cudaMemPoolGetAttribute) NOT_SUPPORTED(cudaMallocAsync) NOT_SUPPORTED(cudaFreeAsync)
-NOT_SUPPORTED(cudaLaunchCooperativeKernel) NOT_SUPPORTED(cudaGraphNodeGetDependencies)
-NOT_SUPPORTED(cudaGraphDebugDotPrint) NOT_SUPPORTED(cudaDeviceGetDefaultMemPool)
+#define NOT_SUPPORTED(NAME)                                                         \
+    asm(".text\n.globl " #NAME "\n.type " #NAME ",@function\n" #NAME                \
+        ":\n lea .Lname_" #NAME "(%rip), %rdi\n jmp standin_unsupported@PLT\n"      \
+        ".section .rodata\n.Lname_" #NAME ": .asciz \"" #NAME "\"\n.text\n")
+NOT_SUPPORTED(cudaIpcOpenMemHandle);
+NOT_SUPPORTED(cudaIpcOpenEventHandle);
+NOT_SUPPORTED(cudaIpcGetMemHandle);
+NOT_SUPPORTED(cudaIpcGetEventHandle);
+NOT_SUPPORTED(cudaIpcCloseMemHandle);
+NOT_SUPPORTED(cudaHostRegister);
+NOT_SUPPORTED(cudaHostUnregister);
+NOT_SUPPORTED(cudaGetSymbolAddress);
+NOT_SUPPORTED(cudaDeviceEnablePeerAccess);
+NOT_SUPPORTED(cudaStreamAddCallback);
+NOT_SUPPORTED(cudaMemcpyToSymbol);
+NOT_SUPPORTED(cudaMemcpyPeerAsync);
+NOT_SUPPORTED(cudaMemPoolTrimTo);
+NOT_SUPPORTED(cudaMemPoolSetAttribute);
+NOT_SUPPORTED(cudaMemPoolSetAccess);
+NOT_SUPPORTED(cudaMemPoolGetAttribute);
+NOT_SUPPORTED(cudaMallocAsync);
+NOT_SUPPORTED(cudaFreeAsync);
+NOT_SUPPORTED(cudaLaunchCooperativeKernel);
+NOT_SUPPORTED(cudaGraphNodeGetDependencies);
+NOT_SUPPORTED(cudaGraphDebugDotPrint);
+NOT_SUPPORTED(cudaDeviceGetDefaultMemPool);
