@@ -1,7 +1,8 @@
 """nvcc's own libraries, launched through a stand-in for the CUDA runtime: streams, graphs, return codes. Not a GPU run.
 
-The host half of each library is what runs on a GPU machine, bit for bit; its launches end in a runtime that queues work
-per stream, refuses what is illegal in a capture, and runs the kernel by host emulation from the arguments it was given.
+The host half of each library is nvcc's, from the sources and with the flags of a GPU machine, but linked to a runtime
+of ours: one that queues work per stream, refuses what is illegal in a capture, and runs the kernel by host emulation
+from the arguments that it was given.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ KERNELS = ("flash_mglu_paper", "flash_mglu_packed", "flash_mglu_mma", "flash_mgl
 
 @pytest.fixture(scope="module")
 def variables() -> dict[str, str]:
-    root = toolkit()
-    if root is None:
-        pytest.skip("the cu13 extra is not installed")
+    tools = toolkit()
+    if tools is None:
+        pytest.skip("no nvcc or no headers of CUDA 13; install the cu13 extra")
     if shutil.which("g++") is None:
         pytest.skip("no g++ on PATH")
-    return environment(root)
+    return environment(tools)
 
 
 def run(variables: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:

@@ -23,8 +23,7 @@ constexpr size_t kPendingMost = 4096;  // as a device's queue, a stream's is fin
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-// ---- memory
-// ----------------------------------------------------------------------------------------------------------
+// ---- memory ---------------------------------------------------------------------------------------------------------
 
 char* arena() {
     static char* const base =
@@ -61,8 +60,7 @@ bool inside(const std::map<char*, size_t>& in, const void* pointer) {
     return p < after->first + after->second;
 }
 
-// ---- streams
-// ---------------------------------------------------------------------------------------------------------
+// ---- streams --------------------------------------------------------------------------------------------------------
 
 std::set<Stream*>& streams() {
     static auto* s = new std::set<Stream*>;
@@ -108,13 +106,7 @@ void order_with_legacy(Stream* stream) {
     }
 }
 
-// ---- kernels
-// ---------------------------------------------------------------------------------------------------------
-
-// Kernels of kernels_cuda/ take one struct; it is passed on the stack, of which the callee reads what is its own.
-struct Parameters {
-    unsigned char bytes[256];
-};
+// ---- kernels --------------------------------------------------------------------------------------------------------
 
 std::string readable(const std::string& name) {
     int status = 0;
@@ -137,12 +129,11 @@ void look_up(Kernel& kernel) {
         return;
     }
     kernel.twin = dlsym(twins, kernel.name.c_str());
-    kernel.run_twin = reinterpret_cast<decltype(kernel.run_twin)>(dlsym(twins, "standin_run_twin"));
+    kernel.run_twin = reinterpret_cast<RunTwin*>(dlsym(twins, "standin_run_twin"));
     if (!kernel.twin) fprintf(stderr, "stand-in: %s has no kernel %s\n", path, kernel.name.c_str());
 }
 
-// torch's fill: vectorized_elementwise_kernel<4, FillFunctor<T>, std::array<char*, 1>>(int count, FillFunctor<T>,
-// array)
+// torch's fill: vectorized_elementwise_kernel<N, FillFunctor<T>, std::array<char*, 1>>(count, functor, addresses)
 Work torch_fill(const std::string& name, void** args) {
     const auto at = name.find("FillFunctor<");
     if (name.find("vectorized_elementwise_kernel<") == std::string::npos || at == std::string::npos) return nullptr;
@@ -411,7 +402,7 @@ cudaError_t launch(Kernel& kernel, dim3 grid, dim3 block, void** args, size_t sh
         memcpy(held->bytes, args[0], sizeof held->bytes);
         work = [=, &kernel] {
             const unsigned g[3] = {grid.x, grid.y, grid.z}, b[3] = {block.x, block.y, block.z};
-            kernel.run_twin(kernel.twin, g, b, shared, held->bytes);
+            kernel.run_twin(kernel.twin, g, b, shared, *held);
         };
     } else if ((work = torch_fill(name, args)) || (work = torch_spin(name, args))) {
         how = "built in";

@@ -19,6 +19,8 @@
 #include <string>
 #include <vector>
 
+#include "twin.h"
+
 namespace standin {
 
 using Work = std::function<void()>;
@@ -67,7 +69,7 @@ struct Kernel {
     int shared_limit = 48 * 1024;  // dynamic shared memory that a launch may ask for
     bool looked_up = false;
     void* twin = nullptr;  // the kernel compiled for the host
-    void (*run_twin)(void*, const unsigned*, const unsigned*, size_t, const void*) = nullptr;
+    RunTwin* run_twin = nullptr;
 };
 
 struct Limits {

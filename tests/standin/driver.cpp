@@ -52,8 +52,7 @@ CUresult cuDeviceGetName(char* text, int length, CUdevice) {
     return snprintf(text, length, "%s", facts::kName), CUDA_SUCCESS;
 }
 CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice) {
-    const unsigned char bytes[16] = {0x5a, 0x4d, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0xca, 0xfe};
-    return memcpy(uuid->bytes, bytes, sizeof bytes), CUDA_SUCCESS;
+    return memcpy(uuid->bytes, facts::kUuidBytes, sizeof facts::kUuidBytes), CUDA_SUCCESS;
 }
 CUresult cuDeviceTotalMem_v2(size_t* bytes, CUdevice) { return *bytes = memory_total(), CUDA_SUCCESS; }
 CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice) {
@@ -105,8 +104,7 @@ CUresult cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdevi
     return CUDA_SUCCESS;
 }
 
-// ---- streams and events
-// ----------------------------------------------------------------------------------------------
+// ---- streams and events ---------------------------------------------------------------------------------------------
 
 CUresult cuStreamCreate(CUstream* stream, unsigned flags) {
     return result(cudaStreamCreateWithPriority(stream, flags, 0));
@@ -138,8 +136,7 @@ CUresult cuEventSynchronize(CUevent event) {
     return finish(state(event)), CUDA_SUCCESS;
 }
 
-// ---- modules and launches
-// --------------------------------------------------------------------------------------------
+// ---- modules and launches -------------------------------------------------------------------------------------------
 
 CUresult cuModuleLoadData(CUmodule* module, const void*) {
     return *module = reinterpret_cast<CUmodule>(new Module), CUDA_SUCCESS;

@@ -13,10 +13,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
+
+from mglubench.variants.cuda_toolchain import find_tool
 
 HERE = Path(__file__).resolve().parent
 EMULATION = HERE.parent / "kernels_cuda" / "emu"
@@ -24,17 +26,27 @@ CACHE = Path(tempfile.gettempdir()) / f"mglubench-standin-{os.getuid()}"
 FLAGS = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
 
 
-def toolkit() -> Path | None:
-    """Folder of the PyPI toolkit with its headers and nvcc, if the ``cu13`` extra is installed."""
-    found = find_spec("nvidia")
-    for folder in found.submodule_search_locations or [] if found else []:
-        root = Path(folder) / "cu13"
-        if (root / "include" / "cuda_runtime_api.h").is_file() and (root / "bin" / "nvcc").is_file():
-            return root
-    return None
+@dataclass(frozen=True)
+class Toolkit:
+    """The nvcc that the project would use, and a folder with the headers of CUDA 13's runtime."""
+
+    nvcc: Path
+    headers: Path
 
 
-def libraries(root: Path) -> Path:
+def toolkit() -> Toolkit | None:
+    """What a rehearsal is built with; ``None`` if something of it is not here."""
+    from cuda import pathfinder
+
+    nvcc, found = find_tool("nvcc"), pathfinder.find_nvidia_header_directory("cudart")
+    header = Path(found) / "cuda_runtime_api.h" if found else None
+    # The stand-in has the interface of libcudart.so.13.
+    if nvcc is None or header is None or "define CUDART_VERSION  13" not in header.read_text():
+        return None
+    return Toolkit(nvcc, header.parent)
+
+
+def libraries(headers: Path) -> Path:
     """Folder of the stand-in's three libraries, built once per content. Raises CalledProcessError."""
     # What is built with these libraries lies beside them: it holds code of the emulation, so that counts as well.
     sources = sorted(
@@ -48,14 +60,14 @@ def libraries(root: Path) -> Path:
             with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
                 made = Path(scratch) / "lib"
                 made.mkdir()
-                _compile(root, made)
+                _compile(headers, made)
                 made.rename(folder)
     return folder
 
 
-def _compile(root: Path, made: Path) -> None:
+def _compile(headers: Path, made: Path) -> None:
     runtime, driver, nvml = (made / name for name in ("libcudart.so.13", "libcuda.so.1", "libnvidia-ml.so.1"))
-    include = ["-I", str(root / "include"), "-I", str(HERE)]
+    include = ["-I", str(headers), "-I", str(HERE)]
     exports = f"-Wl,--version-script={HERE / 'exports.map'}"
     _link(runtime, [*include, str(HERE / "device.cpp"), str(HERE / "runtime.cpp"), exports, "-ldl"])
     _link(driver, [*include, str(HERE / "driver.cpp"), str(runtime), "-Wl,-rpath,$ORIGIN", "-ldl"])
@@ -69,9 +81,9 @@ def _link(library: Path, arguments: list[str]) -> None:
     subprocess.run(["g++", *FLAGS, *arguments, f"-Wl,-soname,{library.name}", "-o", str(library)], check=True)
 
 
-def environment(root: Path) -> dict[str, str]:
+def environment(tools: Toolkit) -> dict[str, str]:
     """Variables under which a process has the stand-in for its GPU, and its nvcc."""
-    built = libraries(root)
+    built = libraries(tools.headers)
     twins = built / "twins"
     twins.mkdir(exist_ok=True)
     names = ("libcudart.so.13", "libcuda.so.1", "libnvidia-ml.so.1")
@@ -86,16 +98,18 @@ def environment(root: Path) -> dict[str, str]:
         "MGLUBENCH_CEILINGS": str(built / "ceilings.json"),
         "STANDIN_LIBRARIES": str(built),
         "STANDIN_FOLDER": str(twins),
-        "STANDIN_NVCC": str(root / "bin" / "nvcc"),
+        "STANDIN_NVCC": str(tools.nvcc),
     }
 
 
 def main() -> None:
     """Replace this process by the command."""
-    root = toolkit()
-    if root is None or len(sys.argv) < 2:
-        sys.exit("usage: python -m tests.standin.rehearse COMMAND ..., with the cu13 extra installed")
-    os.execvpe(sys.argv[1], sys.argv[1:], environment(root))
+    tools = toolkit()
+    if tools is None or len(sys.argv) < 2:
+        sys.exit(
+            "usage: python -m tests.standin.rehearse COMMAND ..., with CUDA 13's nvcc and headers (the cu13 extra)"
+        )
+    os.execvpe(sys.argv[1], sys.argv[1:], environment(tools))
 
 
 if __name__ == "__main__":

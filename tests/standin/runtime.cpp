@@ -51,8 +51,7 @@ cudaError_t make_event(cudaEvent_t* event, unsigned flags) {
 
 extern "C" {
 
-// ---- errors
-// ----------------------------------------------------------------------------------------------------------
+// ---- errors ---------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaGetLastError() { return std::exchange(last_error(), cudaSuccess); }
 cudaError_t cudaPeekAtLastError() { return last_error(); }
@@ -63,8 +62,7 @@ const char* cudaGetErrorString(cudaError_t e) {
     return text;
 }
 
-// ---- device
-// ----------------------------------------------------------------------------------------------------------
+// ---- device ---------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
@@ -83,8 +81,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
     if (device != 0) return last(cudaErrorInvalidDevice);
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name, "%s", facts::kName);
-    const unsigned char uuid[16] = {0x5a, 0x4d, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0xca, 0xfe};
-    memcpy(p->uuid.bytes, uuid, sizeof uuid);
+    memcpy(p->uuid.bytes, facts::kUuidBytes, sizeof facts::kUuidBytes);
     p->totalGlobalMem = memory_total();
     p->sharedMemPerBlock = facts::kSharedPerBlock;
     p->sharedMemPerBlockOptin = Limits::shared_optin;
@@ -173,8 +170,7 @@ cudaError_t cudaDeviceSynchronize() {
     return cudaSuccess;
 }
 
-// ---- memory
-// ----------------------------------------------------------------------------------------------------------
+// ---- memory ---------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaMalloc(void** pointer, size_t bytes) {
     LOCKED;
@@ -236,8 +232,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
     return last(fill(to, value, bytes, stream_of(stream)));
 }
 
-// ---- streams and events
-// ----------------------------------------------------------------------------------------------
+// ---- streams and events ---------------------------------------------------------------------------------------------
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
     LOCKED;
@@ -306,8 +301,7 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void*
     return last(enqueue(stream_of(stream), [=] { function(data); }));
 }
 
-// ---- graphs
-// ----------------------------------------------------------------------------------------------------------
+// ---- graphs ---------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
     LOCKED;
@@ -364,8 +358,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     }));
 }
 
-// ---- kernels
-// ---------------------------------------------------------------------------------------------------------
+// ---- kernels --------------------------------------------------------------------------------------------------------
 
 void** __cudaRegisterFatBinary(void*) { return reinterpret_cast<void**>(new void*[1]()); }
 void __cudaRegisterFatBinaryEnd(void**) {}
