@@ -1,9 +1,10 @@
 """Run a command on the stand-in device: ``python -m tests.standin.rehearse mglubench sweep --device cuda ...``.
 
 The command sees one GPU, named as a stand-in, whose kernels of ``kernels_cuda/`` run by host emulation (slowly: use
-shapes such as 256x96). With a CUDA build of torch that is everything above the driver. Kernels of torch itself (but for
-fills), of Numba and of Triton are launched, logged and left out: their rows say that y was never written. No time here
-says anything about a GPU. Set STANDIN_LOG to a file for a line per launch, graph and replay.
+shapes such as 256x96). With a CUDA build of torch (2.11 and 2.14 were tried) that is everything above the driver.
+Kernels of torch itself (but for fills), of Numba and of Triton are launched, logged and left out: their rows say that y
+was never written. No time here says anything about a GPU. Set STANDIN_LOG to a file for a line per launch, graph and
+replay.
 """
 
 from __future__ import annotations

@@ -239,6 +239,9 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, i
     *stream = reinterpret_cast<cudaStream_t>(make_stream(!(flags & cudaStreamNonBlocking), priority));
     return cudaSuccess;
 }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+    return cudaStreamCreateWithPriority(stream, flags, 0);
+}
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
     return cudaStreamCreateWithPriority(stream, cudaStreamDefault, 0);
 }
@@ -467,3 +470,16 @@ NOT_SUPPORTED(cudaLaunchCooperativeKernel);
 NOT_SUPPORTED(cudaGraphNodeGetDependencies);
 NOT_SUPPORTED(cudaGraphDebugDotPrint);
 NOT_SUPPORTED(cudaDeviceGetDefaultMemPool);
+NOT_SUPPORTED(cudaDeviceGetGraphMemAttribute);
+NOT_SUPPORTED(cudaDeviceSetGraphMemAttribute);
+NOT_SUPPORTED(cudaGraphAddNode);
+NOT_SUPPORTED(cudaGraphConditionalHandleCreate);
+NOT_SUPPORTED(cudaGraphRetainUserObject);
+NOT_SUPPORTED(cudaKernelSetAttributeForDevice);
+NOT_SUPPORTED(cudaLibraryGetKernel);
+NOT_SUPPORTED(cudaLibraryLoadData);
+NOT_SUPPORTED(cudaLibraryUnload);
+NOT_SUPPORTED(cudaStreamBeginCaptureToGraph);
+NOT_SUPPORTED(cudaStreamUpdateCaptureDependencies);
+NOT_SUPPORTED(cudaUserObjectCreate);
+NOT_SUPPORTED(cudaUserObjectRelease);
