@@ -59,7 +59,7 @@ size_t mglu_workspace_bytes(const MgluArgs* args);
 
 int mglu_abi_version(void);
 
-// Name of the mask layout in mglubench.spec.packing, or "" for a kernel without masks.
+// Name of the mask layout in mglubench.layer.masks, or "" for a kernel without masks.
 const char* mglu_mask_layout(void);
 
 #ifdef __cplusplus

@@ -13,24 +13,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mglubench.ops import flash_mglu, pack_weight
+    from mglubench.cases.case import Case
+    from mglubench.layer.masks import pack, unpack
+    from mglubench.layer.problem import Problem
+    from mglubench.nn.functional import flash_mglu, pack_weight
     from mglubench.results.frame import load
-    from mglubench.spec.case import Case
-    from mglubench.spec.packing import pack, unpack
-    from mglubench.spec.problem import Problem
     from mglubench.variants.base import Variant
 
 __all__ = ["Case", "Problem", "Variant", "flash_mglu", "load", "pack", "pack_weight", "unpack"]
 
 _HOMES = {
-    "Case": "mglubench.spec.case",
-    "Problem": "mglubench.spec.problem",
+    "Case": "mglubench.cases.case",
+    "Problem": "mglubench.layer.problem",
     "Variant": "mglubench.variants.base",
-    "flash_mglu": "mglubench.ops",
+    "flash_mglu": "mglubench.nn.functional",
     "load": "mglubench.results.frame",
-    "pack": "mglubench.spec.packing",
-    "pack_weight": "mglubench.ops",
-    "unpack": "mglubench.spec.packing",
+    "pack": "mglubench.layer.masks",
+    "pack_weight": "mglubench.nn.functional",
+    "unpack": "mglubench.layer.masks",
 }
 
 

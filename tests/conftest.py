@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mglubench.executors.base import OK, Measurement
-from mglubench.spec.case import Case
-from mglubench.spec.ledger import declare
+from mglubench.cases.case import Case
+from mglubench.executors.session import OK, Measurement
+from mglubench.layer.declared import declare
 
 # What tests find out about this machine is not for the user's own notebooks.
 _NOTEBOOKS = tempfile.TemporaryDirectory(prefix="mglubench-tests-")

@@ -66,7 +66,7 @@ def test_a_wheel_carries_the_kernels_and_the_sweeps(tmp_path):
     assert not any(name.startswith(("tests/", "sweeps/")) for name in inside)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
-    code = "import mglubench; from mglubench.spec.config import find_sweep; print(find_sweep('paper'))"
+    code = "import mglubench; from mglubench.cases.config import find_sweep; print(find_sweep('paper'))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

@@ -10,7 +10,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mglubench.cli import campaign, kernels, predict, profile, roofline, runs, sweep, tools
+from mglubench.cli import campaign_command as campaign
+from mglubench.cli import kernel_commands as kernels
+from mglubench.cli import predict_command as predict
+from mglubench.cli import profile_command as profile
+from mglubench.cli import roofline_command as roofline
+from mglubench.cli import run_commands as runs
+from mglubench.cli import sweep_command as sweep
+from mglubench.cli import tool_commands as tools
 from mglubench.errors import MglubenchError
 
 EXIT_USAGE = 2

@@ -1,8 +1,8 @@
 """A session in a process of its own, so that a crash, a hang or an out-of-memory kill costs one case and not the sweep.
 
-The worker (``python -m mglubench.worker``) is reused while it is healthy. When it dies or must be killed, the case
-that it was working on fails with a reason, and the next request starts a new worker; cases that were prepared in the
-old one are prepared again when their turn comes. Requests and replies are JSON lines over two pipes; the worker's own
+The worker (``python -m mglubench.executors.worker``) is reused while it is healthy. When it dies or must be killed,
+the case that it was working on fails with a reason, and the next request starts a new worker; cases that were prepared
+in the old one are prepared again when their turn comes. Requests and replies are JSON lines over two pipes; the worker's
 output goes to a log file, of which a crash report quotes the end.
 """
 
@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
-from mglubench.executors.base import Block, Finished, Prepared
-from mglubench.spec.case import Case
+from mglubench.executors.session import Block, Finished, Prepared
 
 DESCRIBE_TIMEOUT = 300.0
 CLOSE_TIMEOUT = 5.0
@@ -138,7 +138,7 @@ class _Worker:
         request_read, request_write = os.pipe()
         reply_read, reply_write = os.pipe()
         self._log_start = log.stat().st_size if log.exists() else 0
-        command = [sys.executable, "-m", "mglubench.worker", str(request_read), str(reply_write)]
+        command = [sys.executable, "-m", "mglubench.executors.worker", str(request_read), str(reply_write)]
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,

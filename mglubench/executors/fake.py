@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from mglubench.cases.case import Case
 from mglubench.errors import CaseError, UnavailableError
-from mglubench.executors.base import Block, Finished, Prepared
-from mglubench.spec.case import Case
+from mglubench.executors.session import Block, Finished, Prepared
 from mglubench.variants.registry import get_variant, variants
 
 BANDWIDTH = 50e9

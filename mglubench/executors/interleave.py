@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mglubench.cases.case import Case
+from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError
-from mglubench.executors.base import OK, Measurement, Prepared, Session
-from mglubench.measure.stats import median
+from mglubench.executors.session import OK, Measurement, Prepared, Session
 from mglubench.measure.stopping import stop_reason
-from mglubench.spec.case import Case
-from mglubench.spec.sweep import MeasureSettings
+from mglubench.stats import median
 
 # A block is one turn of a case: short enough that a second's drift hits all cases, long enough to amortise the turn.
 BLOCK_SECONDS = 0.1

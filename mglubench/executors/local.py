@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
-from mglubench.executors.base import Block, Finished, Prepared
+from mglubench.executors.session import Block, Finished, Prepared
+from mglubench.hardware.environment import available_memory, device_record, total_memory
+from mglubench.hardware.telemetry import GpuTelemetry, too_slow
+from mglubench.layer.problem import DenseInputs, InputSet, Problem, dense_key, host_bytes, input_key
+from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.annotate import case_range, phase_range
 from mglubench.measure.check import Check, compare
-from mglubench.measure.environment import available_memory, device_record, total_memory
 from mglubench.measure.eviction import CpuEvictor
-from mglubench.measure.telemetry import GpuTelemetry, too_slow
 from mglubench.measure.timers import CPU_MODES, CpuTimer, CudaTimer, Timer, replicas_needed
-from mglubench.spec.case import Case
-from mglubench.spec.problem import DenseInputs, InputSet, Problem, dense_key, host_bytes, input_key
-from mglubench.spec.tolerance import TOLERANCES
 from mglubench.variants.base import Launch, Variant
 from mglubench.variants.registry import get_variant, variants
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mglubench.spec.tolerance import Tolerance
+from mglubench.layer.tolerance import Tolerance
 
 Float64 = npt.NDArray[np.float64]
 

@@ -9,27 +9,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
-MIB = 1 << 20
+from mglubench.hardware.environment import MIB, last_level_cache
+
 # Caches above this are not walked in full (some report hundreds of MiB, most of them another core's).
 LARGEST_WALK = 256 * MIB
 SMALLEST_WALK = 64 * MIB
-
-
-def last_level_cache() -> int | None:
-    """Bytes of the largest cache that cpu0 reports, or ``None`` if it reports none."""
-    sizes = []
-    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        try:
-            text = (index / "size").read_text().strip()
-        except OSError:
-            continue
-        factor = {"K": 1 << 10, "M": MIB, "G": 1 << 30}.get(text[-1:], 1)
-        sizes.append(int(text.rstrip("KMG")) * factor)
-    return max(sizes, default=None)
 
 
 def walk_size(cache: int | None) -> tuple[int, str]:

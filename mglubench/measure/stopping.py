@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mglubench.measure.stats import relative_half_width
-from mglubench.spec.sweep import MeasureSettings
+from mglubench.cases.sweep_spec import MeasureSettings
+from mglubench.stats import relative_half_width
 
 # Slow cases may stop at the time limit with this many samples: enough for a median, not for its 95 % interval, which is
 # then given as the whole range.

@@ -11,16 +11,15 @@ sum exceeds twice the L2.
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from mglubench.errors import UnavailableError
 from mglubench.measure.eviction import CpuEvictor
+from mglubench.system.collector import garbage_collection_off
 
 Launch = Callable[[], None]
 CPU_MODES = ("cold", "hot")
@@ -237,15 +236,3 @@ def reset_persisting_l2() -> str:
         # cuda-bindings is optional beside an older numba-cuda; nothing of ours sets persisting lines.
         return "persisting lines not reset (no cuda-bindings)"
     return "persisting lines reset" if int(status) == 0 else f"persisting lines not reset (CUDA error {int(status)})"
-
-
-@contextmanager
-def garbage_collection_off() -> Iterator[None]:
-    """No collection pause inside a timed region."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

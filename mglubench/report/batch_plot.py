@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mglubench.cases.case import Setting
 from mglubench.errors import UsageError
 from mglubench.report.chart import colours_of, label_ends, panels
 from mglubench.results.metrics import SETTING
-from mglubench.spec.case import Setting
 
 if TYPE_CHECKING:
     import pandas as pd

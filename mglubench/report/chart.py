@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mglubench.cases.case import Setting
 from mglubench.errors import UsageError
 from mglubench.results.metrics import SETTING
-from mglubench.spec.case import Setting
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,8 +1,8 @@
 """The table of ``mglubench inspect``: what the compiler made of a kernel, without running it.
 
 Instructions per weight element are warp instructions of the main loop over the weight elements that a warp handles in
-one pass of it; :mod:`mglubench.variants.sass` says how the loop is found. Occupancy is theoretical, from registers and
-shared memory (:mod:`mglubench.variants.occupancy`). None of this is a measurement of time.
+one pass of it; :mod:`mglubench.kernels.sass` says how the loop is found. Occupancy is theoretical, from registers and
+shared memory (:mod:`mglubench.kernels.occupancy`). None of this is a measurement of time.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mglubench.cases.vocabulary import near
 from mglubench.errors import MglubenchError, UsageError
+from mglubench.hardware.cuda_toolchain import capability
+from mglubench.kernels.inspection import Block, Inspectable
+from mglubench.kernels.occupancy import SHARED_RESERVED, occupancy
+from mglubench.kernels.sass import Kernel, Loop, read_kernels
 from mglubench.report.table import Column, Table, number, text
-from mglubench.spec.vocabulary import near
 from mglubench.variants.base import Variant
-from mglubench.variants.cuda_toolchain import capability
-from mglubench.variants.inspection import Block, Inspectable
-from mglubench.variants.occupancy import SHARED_RESERVED, occupancy
 from mglubench.variants.registry import variants
-from mglubench.variants.sass import Kernel, Loop, read_kernels
 
 NOTES = (
     "instructions per element: warp instructions of the main loop / weight elements per pass of it, from SASS",

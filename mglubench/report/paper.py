@@ -10,7 +10,7 @@ import csv
 from functools import cache
 from typing import NamedTuple
 
-from mglubench.spec.resources import data_folder
+from mglubench.system.resources import data_folder
 
 GPUS = ("H100", "RTX 5090")
 NAIVE, GLU, KERNEL, TRITON = "mglu-naive-torch", "glu-torch", "flash-mglu-cuda", "flash-mglu-triton"

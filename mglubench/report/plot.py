@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mglubench.cases.case import Case, Setting
+from mglubench.cases.vocabulary import CEILINGS
+from mglubench.layer.declared import declare
 from mglubench.report.chart import colours_of, groups_of, label_ends, markers_of, panels, save
 from mglubench.results.ceilings import ceiling_by_device
-from mglubench.spec.case import Case, Setting
-from mglubench.spec.ledger import declare
-from mglubench.spec.vocabulary import CEILINGS
 
 if TYPE_CHECKING:
     import pandas as pd

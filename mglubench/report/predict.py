@@ -1,6 +1,6 @@
 """``predict``: floors on a GPU that is not here, and the paper's kernels held against the same floors.
 
-Everything here is an estimate from declared bytes and what a GPU can give (:mod:`mglubench.spec.floors`): by its
+Everything here is an estimate from declared bytes and what a GPU can give (:mod:`mglubench.hardware.floors`): by its
 datasheet, or by ceilings that mglubench measured on such a GPU. The only measured layers are the paper's, and they are
 called that.
 """
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mglubench.cases.case import Case
+from mglubench.cases.sweep_spec import SweepSpec
+from mglubench.hardware.floors import Floor, floor_of, intensity
+from mglubench.hardware.gpus import GpuData, gpu_named
+from mglubench.layer.declared import Ledger, declare
 from mglubench.report import paper
 from mglubench.report.table import Column, Table, missing, number, text, times
 from mglubench.results.ceilings import FIGURES
-from mglubench.spec.case import Case
-from mglubench.spec.floors import Floor, floor_of, intensity
-from mglubench.spec.gpus import GpuData, gpu_named
-from mglubench.spec.ledger import Ledger, declare
-from mglubench.spec.sweep import SweepSpec
 from mglubench.variants.registry import get_variant
 
 DTYPE = "float16"

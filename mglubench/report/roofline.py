@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from mglubench.cases.vocabulary import CEILINGS, one_of
 from mglubench.report.chart import colours_of, groups_of, markers_of, panels
 from mglubench.report.labels import (
     FONT,
@@ -31,7 +32,6 @@ from mglubench.report.labels import (
     stroke,
 )
 from mglubench.report.roofs import Roof, Roofs, roofs_of
-from mglubench.spec.vocabulary import CEILINGS, one_of
 
 if TYPE_CHECKING:
     import pandas as pd

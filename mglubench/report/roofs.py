@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mglubench.hardware.devices import l2_bytes
+from mglubench.hardware.gpus import GpuData, gpu_of_device
 from mglubench.results.ceilings import L2, MEMORY, PRODUCT, ceilings_of, device_record, remembered
-from mglubench.results.ledger import l2_bytes
-from mglubench.spec.gpus import GpuData, gpu_of_device
 
 if TYPE_CHECKING:
     import pandas as pd

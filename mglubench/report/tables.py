@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mglubench.cases.case import Setting
+from mglubench.cases.vocabulary import CEILINGS
 from mglubench.report import paper
-from mglubench.report.ledger import counted, ledger_table
+from mglubench.report.byte_table import counted, ledger_table
 from mglubench.report.table import Column, Table, missing, number, ratio, text, times
 from mglubench.results.ceilings import ceiling_by_device
 from mglubench.results.metrics import SETTING
-from mglubench.spec.case import Setting
-from mglubench.spec.vocabulary import CEILINGS
 
 if TYPE_CHECKING:
     import pandas as pd

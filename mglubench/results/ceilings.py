@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mglubench.cases.vocabulary import CEILINGS
 from mglubench.errors import MglubenchError
+from mglubench.hardware.devices import l2_bytes
+from mglubench.hardware.gpus import GpuData, gpu_of_device
 from mglubench.results.frame import load
-from mglubench.results.ledger import l2_bytes
-from mglubench.spec.gpus import GpuData, gpu_of_device
-from mglubench.spec.notebook import Notebook
-from mglubench.spec.vocabulary import CEILINGS
+from mglubench.system.notebook import Notebook
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.errors import StoreError, UsageError
+from mglubench.hardware.counter_names import COLUMNS, Kernel, by_key, combine
 from mglubench.results.read_ncu import read_csv, read_report
 from mglubench.results.read_nsys import Timeline, read_sqlite
 from mglubench.results.store import COUNTERS as COUNTERS_FILE
 from mglubench.results.store import read_counters
-from mglubench.spec.counters import COLUMNS, Kernel, by_key, combine
 
 OK = "ok"
 NO_KERNEL = "no-kernel"

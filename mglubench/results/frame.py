@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mglubench.errors import StoreError, UsageError
-from mglubench.measure.stats import lower_rank
-from mglubench.measure.timers import garbage_collection_off
 from mglubench.results.counters import FRAME_COLUMNS, NOT_PROFILED, counter_columns
 from mglubench.results.store import read_header, read_rows
+from mglubench.stats import lower_rank
+from mglubench.system.collector import garbage_collection_off
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mglubench.measure.stats import FloatArray, bootstrap_medians, interval
+from mglubench.cases.vocabulary import CEILINGS
+from mglubench.results.byte_columns import add_ledger
 from mglubench.results.ceilings import ceiling_by_device
-from mglubench.results.ledger import add_ledger
-from mglubench.spec.vocabulary import CEILINGS
+from mglubench.stats import FloatArray, bootstrap_medians, interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
     Adds ``fastest_glu`` (a name), ``vs_glu``, ``vs_glu_low``, ``vs_glu_high``, ``vs_naive``, ``vs_naive_low``,
     ``vs_naive_high`` (speed-ups), ``bits_per_element``, ``memory_vs_glu`` (share of the fastest GLU's bytes saved,
     negative if more is moved), ``ceiling_gb_per_s`` and ``share_of_ceiling``; and the byte ledger's columns (see
-    :func:`~mglubench.results.ledger.add_ledger`).
+    :func:`~mglubench.results.byte_columns.add_ledger`).
     """
     out = frame.copy()
     out.attrs = dict(frame.attrs)

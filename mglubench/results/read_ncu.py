@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.errors import UnavailableError, UsageError
-from mglubench.spec.counters import COUNTERS, DOMAIN, Kernel, ranges_in
+from mglubench.hardware.counter_names import COUNTERS, DOMAIN, Kernel, ranges_in
 
 RANGE_COLUMNS = ("Push/Pop_Range", "Start/Stop_Range", "NVTX")
 WANTED = frozenset(name for counter in COUNTERS for name in counter.names)

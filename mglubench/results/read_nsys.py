@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from mglubench.errors import UsageError
-from mglubench.spec.counters import TIMED, is_key
+from mglubench.hardware.counter_names import TIMED, is_key
 
 # Ids of processes occupy the upper bits of globalTid and globalPid; the low 24 are the thread.
 THREAD_BITS = 24

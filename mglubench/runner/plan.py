@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mglubench.cases.case import Case
+from mglubench.cases.sweep_spec import SweepSpec
+from mglubench.cases.vocabulary import device_kind
 from mglubench.errors import UsageError
-from mglubench.executors.base import Session
-from mglubench.measure.environment import host_record
-from mglubench.runner.ceilings import ceiling_cases
-from mglubench.spec.case import Case
-from mglubench.spec.problem import host_bytes
-from mglubench.spec.sweep import SweepSpec
-from mglubench.spec.vocabulary import device_kind
+from mglubench.executors.session import Session
+from mglubench.hardware.environment import host_record
+from mglubench.layer.problem import host_bytes
+from mglubench.runner.ceiling_cases import ceiling_cases
 from mglubench.variants.registry import get_variant, has_masks, variants
 
 # Cases that are measured interleaved stay prepared together; they may take this share of the memory that is free.

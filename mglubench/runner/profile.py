@@ -12,14 +12,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from mglubench.cases.case import Case
 from mglubench.errors import MglubenchError, UnavailableError, UsageError
-from mglubench.executors.ncu import Ncu
-from mglubench.executors.nsys import Nsys, find_nsys
-from mglubench.executors.profiler import START_SECONDS, Attempt, Failure, Profiler, find_tool
-from mglubench.measure.doctor import find_ncu
+from mglubench.hardware.doctor import find_ncu
+from mglubench.profilers.ncu import Ncu
+from mglubench.profilers.nsys import Nsys, find_nsys
+from mglubench.profilers.profiler import START_SECONDS, Attempt, Failure, Profiler, find_tool
 from mglubench.results.counters import NO_KERNEL, OK, failed_row, joined_row, read_profile
 from mglubench.results.store import RunStore, read_header, read_rows
-from mglubench.spec.case import Case
 
 FOLDER = "profiles"
 TOOLS = ("ncu", "nsys")

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mglubench.cases.case import Case
 from mglubench.errors import UsageError
-from mglubench.executors.base import Measurement, Session
 from mglubench.executors.interleave import Observer, measure_group
+from mglubench.executors.session import Measurement, Session
 from mglubench.results.store import RunStore, read_header, read_rows
 from mglubench.runner.plan import Plan, groups_of
-from mglubench.spec.case import Case
 from mglubench.variants.registry import get_variant
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from mglubench.cases.case import Case
 from mglubench.errors import CaseError, UnavailableError, UsageError
-from mglubench.executors.base import Session
-from mglubench.spec.case import Case
-from mglubench.variants.cuda_heuristics import Gpu, candidates
+from mglubench.executors.session import Session
+from mglubench.kernels.cuda_heuristics import Gpu, candidates
+from mglubench.kernels.tuning import Choice, forced, remember
 from mglubench.variants.cuda_kernels import CudaKernel, job_of
 from mglubench.variants.registry import get_variant
-from mglubench.variants.tuning import Choice, forced, remember
 
 MARGIN = 0.01
 

@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mglubench.cases.case import Case
+from mglubench.cases.config import build_spec
+from mglubench.cases.vocabulary import ACTIVATIONS, device_kind, device_name
 from mglubench.errors import CaseError
-from mglubench.executors.base import Session
-from mglubench.spec.case import Case
-from mglubench.spec.config import build_spec
-from mglubench.spec.tolerance import TOLERANCES
-from mglubench.spec.vocabulary import ACTIVATIONS, device_kind, device_name
+from mglubench.executors.session import Session
+from mglubench.layer.tolerance import TOLERANCES
 from mglubench.variants.registry import get_variant, has_masks, variants
 
 # (h, d): one element, odd sizes below a vector, tails in both directions, and a size that enters every unrolled body.

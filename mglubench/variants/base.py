@@ -1,6 +1,6 @@
 """The contract of a variant: one way to compute one layer.
 
-A variant prepares (allocates, packs, compiles) from a :class:`~mglubench.spec.problem.Problem` and returns a launch: a
+A variant prepares (allocates, packs, compiles) from a :class:`~mglubench.layer.problem.Problem` and returns a launch: a
 function without arguments that reads ``problem.x``, writes ``problem.y``, and does nothing else. Third parties register
 a subclass, or an instance, under the entry-point group ``mglubench.variants``.
 """
@@ -11,11 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
-from mglubench.spec.case import Case
-from mglubench.spec.ledger import Ledger, declare
-from mglubench.spec.packing import NM_MAX
-from mglubench.spec.problem import Problem
-from mglubench.spec.vocabulary import ITEMSIZE, LayerKind
+from mglubench.cases.case import Case
+from mglubench.cases.vocabulary import ITEMSIZE, NM_MAX, LayerKind
+from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.problem import Problem
 
 Launch = Callable[[], None]
 

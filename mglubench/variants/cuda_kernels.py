@@ -9,19 +9,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from mglubench.spec.case import Case
-from mglubench.spec.ledger import Ledger, declare
-from mglubench.spec.packing import get_layout, round_up
-from mglubench.spec.problem import Problem
+from mglubench.cases.case import Case
+from mglubench.hardware.cuda_toolchain import cannot_build
+from mglubench.kernels.cuda_build import Target, build
+from mglubench.kernels.cuda_heuristics import WARPS, Gpu, choose, dynamic_shared_bytes
+from mglubench.kernels.cuda_library import ACTIVATION_CODES, BoundKernel, MgluArgs, load
+from mglubench.kernels.inspection import Block, Inspectable
+from mglubench.kernels.on_device import gpu_of, masks_on_device, no_gpu, pad_columns
+from mglubench.kernels.sass import Work
+from mglubench.kernels.tuning import Choice, Job
+from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.masks import get_layout, round_up
+from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
-from mglubench.variants.cuda_build import Target, build
-from mglubench.variants.cuda_heuristics import WARPS, Gpu, choose, dynamic_shared_bytes
-from mglubench.variants.cuda_library import ACTIVATION_CODES, BoundKernel, MgluArgs, load
-from mglubench.variants.cuda_toolchain import cannot_build
-from mglubench.variants.inspection import Block, Inspectable
-from mglubench.variants.on_device import gpu_of, masks_on_device, no_gpu, pad_columns
-from mglubench.variants.sass import Work
-from mglubench.variants.tuning import Choice, Job
 
 ROW_MULTIPLE = 8  # elements, 16 bytes
 

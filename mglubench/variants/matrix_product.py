@@ -6,7 +6,7 @@ is the ceiling that the flat part of a roofline is drawn from.
 
 from __future__ import annotations
 
-from mglubench.spec.problem import Problem
+from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
 
 

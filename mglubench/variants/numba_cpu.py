@@ -8,15 +8,15 @@ between the two is the method, not the quality of the code.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mglubench.spec.case import Case
-from mglubench.spec.ledger import Ledger, declare
-from mglubench.spec.packing import get_layout, pack, round_up
-from mglubench.spec.problem import Problem
+from mglubench.cases.case import Case
+from mglubench.kernels.cpu_call import glu_layer, mglu_layer
+from mglubench.kernels.numba_cpu_ir import LANES, PIECES_PER_THREAD, as_bits, token_tile
+from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.masks import get_layout, pack, round_up
+from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
-from mglubench.variants.numba_cpu_ir import LANES, PIECES_PER_THREAD, as_bits, row_kernel, token_tile
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ class SwiGLUNumbaCPU(Variant):
         """Pad rows to 16 columns where h is not a multiple, compile for (tile, dtype)."""
         gate = _PaddedRows(problem, problem.weight, sums_per_token=1)
         value = _PaddedRows(problem, problem.weight_value, sums_per_token=1)
-        layer = _glu_layer(gate.tile, problem.case.dtype, problem.case.activation)
+        layer = glu_layer(gate.tile, problem.case.dtype, problem.case.activation)
 
         def launch() -> None:
             gate.load_x()
@@ -107,84 +107,3 @@ class _PaddedRows:
     def store_y(self) -> None:
         """Round y into the problem's."""
         self._problem.y.copy_(self._y)
-
-
-@cache
-def mglu_layer(nm: int, tile: int, dtype: str, activation: str) -> Any:
-    """The compiled layer ``(weight[d, H], masks, x[B, H] fp32, y[batch, d] fp32, pieces)``."""
-    import numba
-    import numpy as np
-
-    row = row_kernel(nm, tile, dtype)
-    act = _activation(activation)
-    itemsize = 4 if dtype == "float32" else 2
-
-    # No "nnan" and "ninf": a non-finite weight or x must come out as NaN, as 0 * inf does in the definition.
-    @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
-    def layer(weight, masks, x, y, pieces):  # type: ignore[no-untyped-def]
-        d, columns = weight.shape
-        batch = y.shape[0]
-        blocks = columns // LANES
-        for piece in numba.prange(pieces):
-            sums = np.empty((nm + 1, tile), np.float32)
-            for r in range(piece * d // pieces, (piece + 1) * d // pieces):
-                w_row = weight.ctypes.data + r * columns * itemsize
-                m_row = masks.ctypes.data + r * blocks * nm * 2
-                for token in range(0, batch, tile):
-                    row(w_row, m_row, x.ctypes.data + token * columns * 4, columns, blocks, sums.ctypes.data)
-                    for t in range(min(tile, batch - token)):
-                        total = sums[nm, t]
-                        result = np.float32(0.0)
-                        for i in range(nm):
-                            result += act(sums[i, t]) * (total - sums[i, t])
-                        y[token + t, r] = result if np.isfinite(total) else np.float32(np.nan)
-
-    return layer
-
-
-@cache
-def _glu_layer(tile: int, dtype: str, activation: str) -> Any:
-    """The compiled layer ``(gate[d, H], value[d, H], x[B, H] fp32, y[batch, d] fp32, pieces)``."""
-    import numba
-    import numpy as np
-
-    row = row_kernel(0, tile, dtype)
-    act = _activation(activation)
-    itemsize = 4 if dtype == "float32" else 2
-
-    @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
-    def layer(gate, value, x, y, pieces):  # type: ignore[no-untyped-def]
-        d, columns = gate.shape
-        batch = y.shape[0]
-        blocks = columns // LANES
-        for piece in numba.prange(pieces):
-            sums = np.empty((2, tile), np.float32)
-            for r in range(piece * d // pieces, (piece + 1) * d // pieces):
-                offset = r * columns * itemsize
-                for token in range(0, batch, tile):
-                    x_tile = x.ctypes.data + token * columns * 4
-                    row(gate.ctypes.data + offset, 0, x_tile, columns, blocks, sums.ctypes.data)
-                    row(value.ctypes.data + offset, 0, x_tile, columns, blocks, sums.ctypes.data + tile * 4)
-                    for t in range(min(tile, batch - token)):
-                        y[token + t, r] = act(sums[0, t]) * sums[1, t]
-
-    return layer
-
-
-@cache
-def _activation(name: str) -> Any:
-    import math
-
-    import numba
-    import numpy as np
-
-    def silu(v):  # type: ignore[no-untyped-def]
-        return v / (np.float32(1.0) + np.exp(-v))
-
-    def gelu(v):  # type: ignore[no-untyped-def]
-        return np.float32(0.5) * v * (np.float32(1.0) + np.float32(math.erf(v * np.float32(0.7071067811865476))))
-
-    def relu(v):  # type: ignore[no-untyped-def]
-        return max(v, np.float32(0.0))
-
-    return numba.njit({"silu": silu, "gelu": gelu, "relu": relu}[name])

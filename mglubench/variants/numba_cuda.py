@@ -10,15 +10,15 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mglubench.cases.case import Case
 from mglubench.errors import UnavailableError
-from mglubench.spec.case import Case
-from mglubench.spec.ledger import Ledger, declare
-from mglubench.spec.packing import get_layout, round_up
-from mglubench.spec.problem import Problem
-from mglubench.variants import numba_cuda_kernels as kernels
+from mglubench.kernels import numba_cuda_kernels as kernels
+from mglubench.kernels.numba_cuda_ir import cuda_module, cuda_primitives
+from mglubench.kernels.on_device import masks_on_device, no_gpu, pad_columns
+from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.masks import get_layout, round_up
+from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
-from mglubench.variants.numba_cuda_ir import cuda_module, cuda_primitives
-from mglubench.variants.on_device import masks_on_device, no_gpu, pad_columns
 
 if TYPE_CHECKING:
     import torch

@@ -15,8 +15,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
 
+from mglubench.cases.vocabulary import near
 from mglubench.errors import UsageError
-from mglubench.spec.vocabulary import near
 from mglubench.variants.base import Variant
 
 GROUP = "mglubench.variants"

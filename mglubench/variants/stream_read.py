@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mglubench.spec.packing import round_up
-from mglubench.spec.problem import Problem
+from mglubench.kernels.numba_cpu_ir import LANES, PIECES_PER_THREAD, as_bits, row_kernel
+from mglubench.layer.masks import round_up
+from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
-from mglubench.variants.numba_cpu_ir import LANES, PIECES_PER_THREAD, as_bits, row_kernel
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,9 @@ import shutil
 from types import FunctionType
 from typing import TYPE_CHECKING, cast
 
-from mglubench.spec.case import Case
-from mglubench.spec.ledger import Ledger, declare
-from mglubench.spec.problem import Problem
+from mglubench.cases.case import Case
+from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
 from mglubench.variants.torch_eager import activation_of
 

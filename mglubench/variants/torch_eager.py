@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mglubench.spec.case import Case
-from mglubench.spec.ledger import Ledger, declare
-from mglubench.spec.problem import Problem
+from mglubench.cases.case import Case
+from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import importlib.util
 from functools import cache
 from typing import Any
 
+from mglubench.cases.case import Case
 from mglubench.errors import UnavailableError
-from mglubench.spec.case import Case
-from mglubench.spec.ledger import Ledger, declare
-from mglubench.spec.packing import get_layout, round_up
-from mglubench.spec.problem import Problem
+from mglubench.kernels.on_device import masks_on_device, no_gpu, pad_columns
+from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.masks import get_layout, round_up
+from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
-from mglubench.variants.on_device import masks_on_device, no_gpu, pad_columns
 
 LAYOUT = "row-1024"
 ROW_MULTIPLE = 16  # elements; Triton then knows that every row starts on a 16-byte boundary
@@ -95,6 +95,6 @@ def enqueue(kernel: Any, weight: Any, masks: Any, x: Any, y: Any, nm: int, activ
 def _tuned() -> Any:
     import triton
 
-    from mglubench.variants.triton_source import configurations, flash_mglu
+    from mglubench.kernels.triton_source import configurations, flash_mglu
 
     return triton.autotune(configurations(), key=["h", "d", "NM", "ACTIVATION"])(flash_mglu)

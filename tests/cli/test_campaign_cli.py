@@ -84,7 +84,7 @@ def test_a_failing_step_is_exit_code_1_and_the_rest_is_done(cli, tiny, monkeypat
 
 
 def test_slices_that_remain_are_exit_code_3(cli, tiny, monkeypatch):
-    from mglubench.runner import bench
+    from mglubench.campaign import step as bench
 
     # Whatever has been started, the slice is over.
     monkeypatch.setattr(bench.Slice, "left", lambda self: 0.0)
@@ -99,8 +99,9 @@ def test_slices_that_remain_are_exit_code_3(cli, tiny, monkeypatch):
 
 
 def test_the_shipped_campaign_runs_through_on_a_fake_card(cli, tmp_path, monkeypatch):
-    from mglubench.executors.profiler import Failure
-    from mglubench.runner import campaign_render, campaign_sweeps
+    from mglubench.campaign import render_step as campaign_render
+    from mglubench.campaign import steps_by_session as campaign_sweeps
+    from mglubench.profilers.profiler import Failure
 
     # The pictures have tests of their own and would take half a minute.
     monkeypatch.setattr(campaign_render, "PICTURES", ())
@@ -130,7 +131,7 @@ def test_the_shipped_campaign_runs_through_on_a_fake_card(cli, tmp_path, monkeyp
 
 
 def test_what_is_there_is_rendered_without_the_device_and_the_campaign_goes_on(cli, tiny, tmp_path, monkeypatch):
-    from mglubench.runner import campaign as steps
+    from mglubench.campaign import journal as steps
 
     def no_device(session, plan):
         raise AssertionError("the device was asked for")

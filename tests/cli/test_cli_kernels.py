@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mglubench.variants import cuda_toolchain
+from mglubench.hardware import cuda_toolchain
 from tests.conftest import Result
 
 Cli = Callable[..., Result]

@@ -271,8 +271,8 @@ def test_doctor_says_whether_the_main_job_can_run(cli):
 
 
 def test_doctor_fails_where_something_needed_is_broken(cli, monkeypatch):
-    from mglubench.measure import doctor
-    from mglubench.measure.doctor import Finding
+    from mglubench.hardware import doctor
+    from mglubench.hardware.doctor import Finding
 
     monkeypatch.setattr(doctor, "examine", lambda: [Finding("torch", "broken", "gone", "pip install torch", True)])
     result = cli("doctor", "--json")

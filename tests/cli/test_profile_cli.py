@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import mglubench
+from mglubench.cases.vocabulary import CEILINGS
 from mglubench.results.store import RunStore, read_counters, read_rows
 from mglubench.runner import profile as profile_module
-from mglubench.spec.vocabulary import CEILINGS
 from tests.conftest import make_header, make_row
-from tests.executors.stub_nsys import write as write_timeline
+from tests.profilers.stub_nsys import write as write_timeline
 
 STUBS = Path(__file__).resolve().parent.parent / "executors"
 FIXTURES = STUBS.parent / "fixtures"
@@ -81,7 +81,7 @@ def test_the_command_line_is_what_the_documentation_asks_for(cli, run, tmp_path)
         ["--clock-control", "none"],
         ["--cache-control", "all"],
         ["--nvtx-include", "mglubench@timed/"],
-        ["-m", "mglubench.profile_target"],
+        ["-m", "mglubench.profilers.target"],
     ):
         assert words in [first[i : i + 2] for i in range(len(first))]
     assert "--nvtx" in first

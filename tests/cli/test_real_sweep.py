@@ -103,7 +103,7 @@ def test_verify_for_real(tmp_path):
 
 def test_listing_and_help_import_nothing_heavy():
     code = (
-        "import sys, mglubench, mglubench.cli.app, mglubench.spec.config, mglubench.variants.registry as registry;"
+        "import sys, mglubench, mglubench.cli.app, mglubench.cases.config, mglubench.variants.registry as registry;"
         "registry.variants();"
         "print([name for name in ('torch', 'numba', 'pandas', 'matplotlib', 'triton') if name in sys.modules])"
     )

@@ -8,10 +8,10 @@ import signal
 import psutil
 import pytest
 
+from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError, UnavailableError
 from mglubench.executors.child import ChildSession
 from mglubench.executors.interleave import measure_group
-from mglubench.spec.sweep import MeasureSettings
 from tests.conftest import make_case, make_plugin
 
 SOURCE = '''

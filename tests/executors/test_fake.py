@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError, UnavailableError
 from mglubench.executors.fake import FakeSession
 from mglubench.executors.interleave import measure_group
-from mglubench.spec.sweep import MeasureSettings
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_case
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError
 from mglubench.executors import interleave
-from mglubench.executors.base import Block, Finished, Prepared
 from mglubench.executors.interleave import measure_group, summarise
-from mglubench.spec.sweep import MeasureSettings
+from mglubench.executors.session import Block, Finished, Prepared
 from tests.conftest import make_case
 
 A, B, C = (make_case(variant=name) for name in ("a", "b", "c"))

@@ -8,12 +8,12 @@ import weakref
 import pytest
 import torch
 
+from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors import local
 from mglubench.executors.interleave import measure_group
 from mglubench.executors.local import LocalSession, memory_of, one_line, require_device
 from mglubench.measure.timers import CpuTimer
-from mglubench.spec.sweep import MeasureSettings
 from mglubench.variants.torch_eager import LinearUnit
 from tests.conftest import make_case
 

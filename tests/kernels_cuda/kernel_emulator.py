@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from mglubench.spec.packing import pack
+from mglubench.layer.masks import pack
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "kernels_cuda"

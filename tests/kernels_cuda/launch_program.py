@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from mglubench.spec.packing import pack
-from mglubench.variants.cuda_build import Target, build
-from mglubench.variants.cuda_library import KernelLibrary, MgluArgs
+from mglubench.kernels.cuda_build import Target, build
+from mglubench.kernels.cuda_library import KernelLibrary, MgluArgs
+from mglubench.layer.masks import pack
 from tests.kernels_cuda.kernel_emulator import LAYOUTS, Problem, from_bits, reference, rounded, to_bits
 
 H, D, NM, BATCH = 512, 48, 2, 2

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mglubench.spec.tolerance import TOLERANCES
+from mglubench.layer.tolerance import TOLERANCES
 from tests.standin.rehearse import environment, toolkit
 
 PROGRAM = "tests.kernels_cuda.launch_program"

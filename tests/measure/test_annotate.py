@@ -11,13 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError
 from mglubench.executors import local
 from mglubench.executors.interleave import measure_group
 from mglubench.executors.local import LocalSession
 from mglubench.measure import annotate
 from mglubench.measure.annotate import BACKEND_COLOURS, case_range, phase_range
-from mglubench.spec.sweep import MeasureSettings
 from mglubench.variants.registry import variants
 from tests.conftest import make_case, run_command
 

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import compare
-from mglubench.spec.tolerance import TOLERANCES
 
 FP32 = TOLERANCES["float32"]
 NAN, INF = float("nan"), float("inf")

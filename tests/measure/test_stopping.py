@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.measure.stopping import FEW_SAMPLES, PLATEAU_SAMPLES, stop_reason
-from mglubench.spec.sweep import MeasureSettings
 
 QUIET = [100.0, 100.1]
 LOUD = [100.0, 200.0]

@@ -11,7 +11,8 @@ import pytest
 
 from mglubench.errors import UnavailableError
 from mglubench.measure import timers
-from mglubench.measure.timers import CUDA_BATCH, CpuTimer, CudaTimer, garbage_collection_off, replicas_needed
+from mglubench.measure.timers import CUDA_BATCH, CpuTimer, CudaTimer, replicas_needed
+from mglubench.system.collector import garbage_collection_off
 
 
 class Evictor:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mglubench.cases.config import build_spec
+from mglubench.hardware.gpus import gpu_named
 from mglubench.report.predict import predict_tables
 from mglubench.report.render import to_markdown, to_plain
-from mglubench.spec.config import build_spec
-from mglubench.spec.gpus import gpu_named
 
 
 def tables(gpu="H100", **options):

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
+from mglubench.cases.case import Case
+from mglubench.cases.vocabulary import CEILINGS
 from mglubench.errors import UsageError
 from mglubench.report.chart import PANELS_MAX, save, spread
 from mglubench.report.labels import Line, around, boxes_between, overlap
@@ -18,8 +20,6 @@ from mglubench.report.roofs import roofs_of
 from mglubench.results.ceilings import remember
 from mglubench.results.frame import _record
 from mglubench.results.store import RunStore
-from mglubench.spec.case import Case
-from mglubench.spec.vocabulary import CEILINGS
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_header, make_row
 

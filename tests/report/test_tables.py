@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import mglubench
+from mglubench.cases.config import build_spec
 from mglubench.executors.fake import FakeSession
 from mglubench.report import paper
 from mglubench.report.render import to_markdown
@@ -18,7 +19,6 @@ from mglubench.results.store import RunStore
 from mglubench.runner.plan import make_plan
 from mglubench.runner.run import open_store, run_plan
 from mglubench.runner.verify import Verdict
-from mglubench.spec.config import build_spec
 from tests.conftest import make_case, make_header, make_row
 
 SNAPSHOT = Path(__file__).with_name("fake_run.md")

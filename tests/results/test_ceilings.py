@@ -8,10 +8,10 @@ import pytest
 
 import mglubench
 from mglubench.errors import UsageError
+from mglubench.hardware.gpus import gpu_named
 from mglubench.results import ceilings
 from mglubench.results.ceilings import as_measured, ceiling_by_device, ceilings_of, remember, remembered
 from mglubench.results.store import RunStore
-from mglubench.spec.gpus import gpu_named
 from tests.conftest import make_header, make_row
 
 H100 = "NVIDIA H100 80GB HBM3"

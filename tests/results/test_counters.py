@@ -11,14 +11,14 @@ import pytest
 
 import mglubench
 from mglubench.errors import StoreError, UnavailableError, UsageError
+from mglubench.hardware.counter_names import Kernel, by_key
 from mglubench.results import store as store_module
 from mglubench.results.counters import FRAME_COLUMNS, failed_row, joined_row, latest, read_profile
 from mglubench.results.read_ncu import parse_csv, read_csv, read_report
 from mglubench.results.read_nsys import read_sqlite
 from mglubench.results.store import RunStore, read_counters, read_rows
-from mglubench.spec.counters import Kernel, by_key
 from tests.conftest import make_case, make_header, make_row
-from tests.executors.stub_nsys import write as write_timeline
+from tests.profilers.stub_nsys import write as write_timeline
 from tests.results.ncu_rep import Launch, report
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"

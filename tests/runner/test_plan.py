@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mglubench.cases.config import build_spec
 from mglubench.errors import UnavailableError, UsageError
 from mglubench.executors.fake import FakeSession
 from mglubench.runner.plan import GROUP_SHARE, groups_of, make_plan
-from mglubench.spec.config import build_spec
 from mglubench.variants.registry import get_variant, variants
 from tests.conftest import make_case
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from mglubench.cases.config import build_spec
 from mglubench.errors import StoreError, UsageError
 from mglubench.executors.fake import FakeSession
 from mglubench.results.store import RunStore, read_header, read_rows
 from mglubench.runner.plan import make_plan
 from mglubench.runner.run import differences, open_store, run_plan
-from mglubench.spec.config import build_spec
 
 OPTIONS = {"shape": "24x8,24x16", "nm": "1,2", "variants": "lu,mglu-naive", "ceiling": False}
 

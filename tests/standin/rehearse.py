@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from mglubench.variants.cuda_toolchain import find_tool
+from mglubench.hardware.cuda_toolchain import find_tool
 
 HERE = Path(__file__).resolve().parent
 EMULATION = HERE.parent / "kernels_cuda" / "emu"

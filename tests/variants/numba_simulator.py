@@ -15,7 +15,7 @@ import numpy as np
 from numba import cuda
 from numba.cuda.simulator import kernel as simulator
 
-from mglubench.variants.numba_cuda_ir import Primitives
+from mglubench.kernels.numba_cuda_ir import Primitives
 
 # Threads that wait at a barrier spin; short turns let the others reach it.
 sys.setswitchinterval(1e-4)

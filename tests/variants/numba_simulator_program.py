@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numba import cuda
 
-from mglubench.spec.case import Case
-from mglubench.spec.packing import pack, round_up
-from mglubench.spec.problem import InputSet
-from mglubench.variants import numba_cuda_kernels as kernels
+from mglubench.cases.case import Case
+from mglubench.kernels import numba_cuda_kernels as kernels
+from mglubench.layer.masks import pack, round_up
+from mglubench.layer.problem import InputSet
 
 USE = numba_simulator.PRIMITIVES
 # Blocks of two warps: enough to tell warps apart, half the Python threads.

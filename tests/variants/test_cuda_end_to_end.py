@@ -18,15 +18,16 @@ import numpy as np
 import pytest
 import torch
 
-from mglubench import ops
-from mglubench.spec.case import Case
-from mglubench.spec.packing import pack
-from mglubench.spec.problem import InputSet, Problem
-from mglubench.spec.resources import data_folder
-from mglubench.spec.tolerance import TOLERANCES
-from mglubench.variants import cuda_build, cuda_kernels, on_device
-from mglubench.variants.cuda_build import Target
-from mglubench.variants.cuda_heuristics import Gpu
+from mglubench.cases.case import Case
+from mglubench.kernels import cuda_build, on_device
+from mglubench.kernels.cuda_build import Target
+from mglubench.kernels.cuda_heuristics import Gpu
+from mglubench.layer.masks import pack
+from mglubench.layer.problem import InputSet, Problem
+from mglubench.layer.tolerance import TOLERANCES
+from mglubench.nn import functional as ops
+from mglubench.system.resources import data_folder
+from mglubench.variants import cuda_kernels
 from mglubench.variants.cuda_kernels import KERNELS, CudaKernel
 
 EMULATION = Path(__file__).resolve().parent.parent / "kernels_cuda" / "emu"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from mglubench.kernels.numba_cpu_ir import ACCUMULATORS, token_tile
+from mglubench.layer.problem import InputSet, Problem
+from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import compare
-from mglubench.spec.problem import InputSet, Problem
-from mglubench.spec.tolerance import TOLERANCES
-from mglubench.variants.numba_cpu_ir import ACCUMULATORS, token_tile
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_case, slow_layer
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mglubench.spec.case import Case
-from mglubench.spec.tolerance import TOLERANCES
-from mglubench.variants import numba_cuda_kernels as kernels
-from mglubench.variants.cuda_toolchain import find_tool
+from mglubench.cases.case import Case
+from mglubench.hardware.cuda_toolchain import find_tool
+from mglubench.kernels import numba_cuda_kernels as kernels
+from mglubench.layer.tolerance import TOLERANCES
 from mglubench.variants.registry import get_variant
 
 HERE = Path(__file__).resolve().parent
@@ -79,7 +79,7 @@ def signature(kernel: str, special: kernels.Special) -> Any:
 def compile_ptx(kernel: str, special: kernels.Special, capability: tuple[int, int]) -> str:
     from numba import cuda
 
-    from mglubench.variants.numba_cuda_ir import cuda_primitives
+    from mglubench.kernels.numba_cuda_ir import cuda_primitives
 
     function = getattr(kernels, kernel)(special, cuda_primitives())
     try:
@@ -126,7 +126,7 @@ def test_primitives_are_right_where_a_cpu_can_run_them() -> None:
     from numba import njit, types
     from numba.extending import intrinsic
 
-    from mglubench.variants.numba_cuda_ir import intrinsics
+    from mglubench.kernels.numba_cuda_ir import intrinsics
 
     names = ("load4", "half_to_float", "float_to_half", "bits_to_float", "float_to_bits")
     run = {name: njit(_calling(function)) for name, function in zip(names, intrinsics(intrinsic, types), strict=True)}

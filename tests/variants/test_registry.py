@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from mglubench.cases.vocabulary import ITEMSIZE, LAYERS
 from mglubench.errors import UsageError
-from mglubench.spec.vocabulary import ITEMSIZE, LAYERS
 from mglubench.variants.base import Variant
 from mglubench.variants.registry import get_variant, has_masks, variants
 from tests.conftest import make_case, make_plugin, run_command

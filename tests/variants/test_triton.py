@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy
 import pytest
 
-from mglubench.spec.case import Case
-from mglubench.spec.tolerance import TOLERANCES
+from mglubench.cases.case import Case
+from mglubench.layer.tolerance import TOLERANCES
 from mglubench.variants.registry import get_variant
 
 triton = pytest.importorskip("triton")
@@ -62,7 +62,7 @@ def test_kernel_compiles_without_a_gpu(capability: int, nm: int, element: str, s
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from mglubench.variants.triton_source import flash_mglu
+    from mglubench.kernels.triton_source import flash_mglu
 
     constants = {"NM": nm, "MASKS": nm, "ACTIVATION": "gelu", "WHOLE": True, "ROWS": 2, "STAGES": stages}
     pointers = {"w": f"*{element}", "masks": "*i32", "x": f"*{element}", "y": f"*{element}"}
@@ -78,7 +78,7 @@ def test_kernel_compiles_without_a_gpu(capability: int, nm: int, element: str, s
 
 
 def test_every_configuration_gives_a_warp_whole_rows() -> None:
-    from mglubench.variants.triton_source import configurations
+    from mglubench.kernels.triton_source import configurations
 
     tried = configurations()
     assert len({(c.kwargs["ROWS"], c.kwargs["STAGES"], c.num_warps) for c in tried}) == len(tried)

@@ -11,12 +11,12 @@ import sys
 import numpy as np
 import torch
 
-from mglubench.spec.case import Case
-from mglubench.spec.packing import pack
-from mglubench.spec.problem import InputSet
-from mglubench.variants.on_device import pad_columns
+from mglubench.cases.case import Case
+from mglubench.kernels.on_device import pad_columns
+from mglubench.kernels.triton_source import flash_mglu
+from mglubench.layer.masks import pack
+from mglubench.layer.problem import InputSet
 from mglubench.variants.triton_kernel import LAYOUT, ROW_MULTIPLE, enqueue
-from mglubench.variants.triton_source import flash_mglu
 
 
 def main() -> None:

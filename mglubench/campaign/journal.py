@@ -1,0 +1,219 @@
+"""A campaign: steps in order, in slices, with a journal that says what is done.
+
+FOLDER/campaign.jsonl is append-only and synced row by row, under the rules of a run's rows. Its first row holds the
+campaign and the device; then every step has a row ``begun`` when a slice starts on it, and one with what became of it.
+A step that is cut short by the slice's end goes on in the next call; one that fails is a row, and the campaign goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mglubench.campaign.definition import Campaign, Step
+from mglubench.campaign.render_step import render
+from mglubench.campaign.step import ABSENT, FAILED, OK, PART, Bench, Outcome, Slice
+from mglubench.campaign.steps_by_process import build, doctor, sanitize, tune
+from mglubench.campaign.steps_by_session import aa, agree, profile, sweep, verify
+from mglubench.errors import MglubenchError, UnavailableError, UsageError
+from mglubench.executors.session import Session
+from mglubench.system.lines import Lines, read_lines, take_lock
+
+JOURNAL = "campaign.jsonl"
+HEADER_KEY = "campaign"
+BEGUN, LEFT = "begun", "left"
+FINISHED = (OK, FAILED, ABSENT)
+# A step that ended the whole program so often, or got nothing done in so many slices, is given up.
+TRIES = 3
+STEPS = {
+    "doctor": doctor,
+    "build": build,
+    "verify": verify,
+    "sanitize": sanitize,
+    "sweep": sweep,
+    "profile": profile,
+    "tune": tune,
+    "agree": agree,
+    "aa": aa,
+    "render": render,
+}
+
+Row = dict[str, Any]
+
+
+def describe(session: Session, campaign: Campaign) -> Row:
+    """What the session says of the campaign's device.
+
+    Raises:
+        UnavailableError: the device is not here.
+    """
+    return session.describe((campaign.device,))
+
+
+@contextmanager
+def open_journal(folder: Path, campaign: Campaign, description: Row) -> Iterator[Lines]:
+    """The journal of a new campaign, or of the same one on the same device, for appending.
+
+    Raises:
+        UsageError: the folder holds another campaign, or cannot be written. StoreError: another process writes to it.
+    """
+    name = description["devices"][campaign.device].get("name")
+    header = _header(campaign, name, fake=bool(description.get("fake")))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = take_lock(folder)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror or error}; choose another --out") from None
+    lines = Lines(folder / JOURNAL)
+    try:
+        stored = next(read_lines(folder / JOURNAL), None)
+        if stored and (differing := _differences(stored, header)):
+            raise UsageError(f"{folder} holds another campaign; it differs in {differing}; choose another --out")
+        lines.open()
+        if not stored:
+            lines.append({**header, "time": _now()})
+        yield lines
+    finally:
+        lines.close()
+        lock.release()
+
+
+def run_slice(bench: Bench, journal: Lines) -> list[Row]:
+    """Do steps until all are finished or the slice is over; returns the state of every step."""
+    steps = bench.campaign.steps
+    for number, step in enumerate(steps, 1):
+        row = state_of(bench.folder, [step])[0]
+        if row["status"] in FINISHED:
+            bench.history[step.name] = row
+            continue
+        if not bench.slice.fits(0.0):
+            break
+        bench.say(f"{number}/{len(steps)} {step.kind} {step.name}")
+        journal.append({"key": step.name, "status": BEGUN, "time": _now()})
+        outcome, seconds = _do(bench, step)
+        bench.slice.worked = True
+        outcome = _give_up(bench.folder, step, outcome)
+        journal.append({"key": step.name, **asdict(outcome), "seconds": round(seconds, 3), "time": _now()})
+        bench.history[step.name] = state_of(bench.folder, [step])[0]
+        if outcome.status == PART:
+            break
+    return state_of(bench.folder, steps)
+
+
+def render_what_is_there(folder: Path, campaign: Campaign, say: Callable[[str], None]) -> Outcome:
+    """The tables and pictures of a campaign as far as it has come; needs no device and leaves the journal alone.
+
+    Raises:
+        UsageError: the folder holds no campaign, or another one.
+    """
+    stored = next(read_lines(folder / JOURNAL), None)
+    if not stored:
+        raise UsageError(f"{folder} holds no campaign; name its folder with --out")
+    header = _header(campaign, stored.get("device"), fake=bool(stored.get("fake")))
+    if differing := _differences(stored, header):
+        raise UsageError(f"{folder} holds another campaign; it differs in {differing}; choose another --out")
+    description = {"devices": {campaign.device: {"name": stored["device"]}}, "fake": stored["fake"]}
+    bench = Bench(folder, campaign, description, Slice(math.inf), _no_session, say)
+    bench.history.update({row["step"]: row for row in state_of(folder, campaign.steps) if row["kind"] != "render"})
+    return render(bench, Step("render", "render"))
+
+
+def _no_session(log: Path, case_timeout: float) -> AbstractContextManager[Session]:
+    raise UnavailableError("rendering opens no session")
+
+
+def _header(campaign: Campaign, device: str | None, *, fake: bool) -> Row:
+    """What the journal of a campaign on this device begins with."""
+    return {
+        "key": HEADER_KEY,
+        "status": "header",
+        # As it will be read again: tuples become lists.
+        "campaign": json.loads(json.dumps(campaign.to_dict())),
+        "device": device,
+        "fake": fake,
+    }
+
+
+def state_of(folder: Path, steps: Sequence[Step]) -> list[Row]:
+    """Every step as the journal has it: ``ok``, ``failed``, ``absent``, or ``left`` with what is done of it.
+
+    ``seconds`` are of all slices together.
+    """
+    journal = list(read_lines(folder / JOURNAL))
+    return [_state(step, [row for row in journal if row["key"] == step.name]) for step in steps]
+
+
+def exit_code(states: Sequence[Row]) -> int:
+    """0 if all is done, 3 if slices remain, 1 if a step failed."""
+    statuses = {row["status"] for row in states}
+    return 3 if LEFT in statuses else 1 if FAILED in statuses else 0
+
+
+def _do(bench: Bench, step: Step) -> tuple[Outcome, float]:
+    """Run one step; whatever it raises is its outcome."""
+    start = time.perf_counter()
+    if _killed(bench.folder, step) > TRIES:
+        return Outcome(FAILED, f"the program ended {TRIES} times in this step"), 0.0
+    try:
+        outcome = STEPS[step.kind](bench, step)
+    except KeyboardInterrupt:
+        bench.say("interrupted; finished rows are kept")
+        outcome = Outcome(PART, "interrupted")
+    except UnavailableError as error:
+        outcome = Outcome(ABSENT, _line(str(error)))
+    except MglubenchError as error:
+        outcome = Outcome(FAILED, _line(str(error)))
+    except Exception as error:
+        outcome = Outcome(FAILED, _line(f"{type(error).__name__}: {error}"))
+    return outcome, time.perf_counter() - start
+
+
+def _killed(folder: Path, step: Step) -> int:
+    """How many times in a row a step was begun, this time included, without a word of what became of it."""
+    count = 0
+    for row in read_lines(folder / JOURNAL):
+        if row["key"] == step.name:
+            count = count + 1 if row["status"] == BEGUN else 0
+    return count
+
+
+def _give_up(folder: Path, step: Step, outcome: Outcome) -> Outcome:
+    """Fail a step that has got nothing done in the last slices."""
+    if outcome.status != PART or outcome.reason == "interrupted":
+        return outcome
+    earlier = [row for row in read_lines(folder / JOURNAL) if row["key"] == step.name and row["status"] == PART]
+    stuck = [row for row in earlier[1 - TRIES :] if row["progress"] == outcome.progress]
+    if len(stuck) < TRIES - 1:
+        return outcome
+    return Outcome(FAILED, f"nothing was done in {TRIES} slices: {outcome.reason}", outcome.artefacts, outcome.progress)
+
+
+def _state(step: Step, rows: Sequence[Row]) -> Row:
+    ended = [row for row in rows if row["status"] != BEGUN]
+    last: Row = ended[-1] if ended else {"status": LEFT, "reason": "", "artefacts": [], "progress": 0}
+    status = LEFT if last["status"] == PART else last["status"]
+    seconds = sum(float(row["seconds"]) for row in ended)
+    kept = {key: last[key] for key in ("reason", "artefacts", "progress")}
+    return {"step": step.name, "kind": step.kind, "status": status, "seconds": seconds, **kept}
+
+
+def _differences(stored: Row, here: Row) -> str:
+    names = [key for key in ("device", "fake") if stored.get(key) != here[key]]
+    old, new = stored.get("campaign", {}), here["campaign"]
+    names += [key for key in new if old.get(key) != new[key]]
+    return ", ".join(names)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:400]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,178 @@
+"""The last step of a campaign: tables and pictures of every run, and a README.md that leads with the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mglubench.campaign import target_tables as tables
+from mglubench.campaign.definition import Step
+from mglubench.campaign.step import FAILED, OK, PART, Bench, Outcome
+from mglubench.campaign.steps_by_session import repeat_names, run_folder
+from mglubench.cases.case import Case
+from mglubench.errors import MglubenchError
+from mglubench.report.render import to_markdown
+from mglubench.report.summary import heading, verify_tables
+from mglubench.report.table import Table
+from mglubench.report.tables import run_tables
+from mglubench.results.frame import load
+from mglubench.results.metrics import derive
+from mglubench.results.store import HEADER, read_rows
+from mglubench.runner.verify import Verdict
+from mglubench.system.files import publish
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PICTURES = ("latency.png", "roofline.png", "bandwidth.png")
+# Drawn of runs with more than one batch size.
+SAVING = "saving.png"
+RENDER_SECONDS = 60.0
+INDEX = "README.md"
+TUNED = {"key": "cell", "status": "status", "choice": "choice", "median_us": "us", "rule_us": "us by rule"}
+SANITIZED = {"key": "tool/variant", "status": "status", "reason": "reason", "log": "log"}
+DOCTOR = {"what": "what", "status": "status", "detail": "detail"}
+
+Row = dict[str, Any]
+
+
+def render(bench: Bench, step: Step) -> Outcome:
+    """Write tables.md and pictures into every run's folder, and the index."""
+    if not bench.slice.starts(RENDER_SECONDS):
+        return Outcome(PART, "no time left")
+    frames = _frames(bench)
+    if not frames:
+        return Outcome(FAILED, "there is no run to render")
+    problems: list[str] = []
+    for name, frame in frames.items():
+        bench.say(f"  render {name}")
+        problems += _render_run(run_folder(bench.folder, name), frame)
+    title = f"# Campaign {bench.campaign.name} on {bench.device['name']}"
+    parts = [title, "", *_heading(next(iter(frames.values()))), ""]
+    parts += [to_markdown(table) for table in _answers(bench, frames)]
+    parts += ["### Runs", "", *_run_links(bench, frames), ""]
+    publish(bench.folder / INDEX, "\n".join(parts))
+    reason = f"{len(problems)} pictures could not be drawn; {problems[0]}" if problems else ""
+    return Outcome(FAILED if problems else OK, reason, (INDEX,), len(frames))
+
+
+def _frames(bench: Bench) -> dict[str, pd.DataFrame]:
+    """Derived frames of all sweep steps that have a run."""
+    names = [step.name for step in bench.campaign.steps if step.kind == "sweep"]
+    folders = {name: run_folder(bench.folder, name) for name in names}
+    return {name: derive(load(folder, samples=True)) for name, folder in folders.items() if (folder / HEADER).exists()}
+
+
+def _render_run(folder: Path, frame: pd.DataFrame) -> list[str]:
+    """Write one run's tables and pictures; returns what could not be drawn."""
+    body = "\n".join(to_markdown(table) for table in run_tables(frame))
+    text = "\n".join([*_heading(frame), "", body])
+    publish(folder / "tables.md", text)
+    if not (frame["status"] == OK).any():
+        return []
+    problems = []
+    batches = tables.batch_table({"": frame}) is not None
+    for name in (*PICTURES, SAVING) if batches and PICTURES else PICTURES:
+        try:
+            _draw(frame, folder / name)
+        except ModuleNotFoundError as error:
+            return [f"pictures need {error.name}; install mglubench[reports]"]
+        except (MglubenchError, ValueError) as error:
+            problems.append(f"{folder.name}/{name}: {error}")
+    return problems
+
+
+def _draw(frame: pd.DataFrame, path: Path) -> None:
+    from mglubench.report.batch_plot import saving_plot
+    from mglubench.report.chart import save
+    from mglubench.report.plot import latency_plot
+    from mglubench.report.roofline import draw
+
+    makers = {"latency": latency_plot, "saving": saving_plot}
+    make = makers.get(path.stem)
+    save(make(frame) if make else draw(frame, path.stem), path)
+
+
+def _heading(frame: pd.DataFrame) -> list[str]:
+    return [f"{line}  " for line in heading(frame)]
+
+
+def _answers(bench: Bench, frames: dict[str, pd.DataFrame]) -> Iterator[Table]:
+    """The campaign's own tables, answers first."""
+    targets = bench.campaign.targets
+    if targets.goals:
+        yield tables.targets_table(targets, frames.get(targets.step))
+    judged = {name: frame for name, frame in frames.items() if name == targets.step}
+    for table in (tables.batch_table(frames), tables.bulk_table(judged), tables.bulk_summary(frames)):
+        if table is not None:
+            yield table
+    for step in bench.campaign.steps:
+        yield from _SHOWN.get(step.kind, _nothing)(bench, step, frames)
+    yield tables.steps_table(list(bench.history.values()))
+
+
+def _agree(bench: Bench, step: Step, frames: dict[str, pd.DataFrame]) -> Iterator[Table]:
+    frame = frames.get(step.options["of"])
+    clock = bench.rows(f"{step.name}.jsonl")
+    if frame is not None and clock:
+        yield tables.agree_table(frame, clock)
+
+
+def _aa(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
+    folders = [run_folder(bench.folder, name) for name in repeat_names(step)]
+    repeats = [
+        {row["key"]: row["samples"] for row in read_rows(folder) if row["status"] == OK}
+        for folder in folders
+        if folder.is_dir()
+    ]
+    if any(repeats):
+        yield tables.aa_table(repeats)
+
+
+def _verify(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
+    rows = bench.rows(f"{step.name}.jsonl").values()
+    verdicts = [Verdict(Case.from_dict(row["case"]), row["status"], row["reason"], row["relative"]) for row in rows]
+    if verdicts:
+        yield from verify_tables(verdicts)
+
+
+def _sanitize(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
+    if rows := bench.rows(f"{step.name}.jsonl"):
+        yield tables.rows_table("compute-sanitizer", rows.values(), SANITIZED)
+
+
+def _tune(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
+    if rows := bench.rows(f"{step.name}.jsonl"):
+        yield tables.rows_table("Tuned launch choices", rows.values(), TUNED)
+
+
+def _doctor(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
+    path = bench.folder / f"{step.name}.json"
+    if path.exists():
+        yield tables.rows_table("Doctor", json.loads(path.read_text(encoding="utf-8"))["findings"], DOCTOR)
+
+
+def _nothing(bench: Bench, step: Step, frames: Any) -> Iterator[Table]:
+    return iter(())
+
+
+_SHOWN: dict[str, Callable[[Bench, Step, Any], Iterator[Table]]] = {
+    "agree": _agree,
+    "aa": _aa,
+    "verify": _verify,
+    "sanitize": _sanitize,
+    "tune": _tune,
+    "doctor": _doctor,
+}
+
+
+def _run_links(bench: Bench, frames: dict[str, pd.DataFrame]) -> Sequence[str]:
+    lines = []
+    for name in frames:
+        folder = run_folder(bench.folder, name)
+        files = [file for file in ("tables.md", "rows.jsonl", *PICTURES, SAVING) if (folder / file).exists()]
+        links = ", ".join(f"[{file}]({bench.relative(folder / file)})" for file in files)
+        lines.append(f"- {name}: {links}")
+    return lines

@@ -1,0 +1,190 @@
+"""What the steps of a campaign work with: the folder, the clock of the slice, sessions, and processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mglubench.campaign.definition import Campaign
+from mglubench.executors.session import Session
+from mglubench.system.lines import Lines, read_lines
+
+OK, FAILED, ABSENT, PART = "ok", "failed", "absent", "part"
+PROGRAM = (sys.executable, "-c", "from mglubench.cli import main; main()")
+# A process that cannot get this much is left for the next slice.
+LEAST_SECONDS = 10.0
+
+Row = dict[str, Any]
+OpenSession = Callable[[Path, float], AbstractContextManager[Session]]
+
+
+@dataclass
+class Slice:
+    """The time that one call may take, in seconds.
+
+    The first unit of work is always started, or a unit longer than a slice would never be.
+    """
+
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(init=False)
+    worked: bool = False
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+
+    def left(self) -> float:
+        """Seconds until the slice is over, not below 0."""
+        return max(0.0, self.seconds - (self.clock() - self.started))
+
+    def fits(self, seconds: float) -> bool:
+        """Whether work of so many seconds should be started now."""
+        left = self.left()
+        return not self.worked or (left > 0 and seconds <= left)
+
+    def starts(self, seconds: float) -> bool:
+        """As :meth:`fits`; counts the work as started if so."""
+        good = self.fits(seconds)
+        self.worked = self.worked or good
+        return good
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a step in this slice.
+
+    Attributes:
+        status: ``ok``, ``failed``, ``absent`` (the machine lacks what it needs) or ``part`` (the next
+            slice goes on with it).
+        reason: one line. artefacts: paths relative to the campaign's folder. progress: units done so far.
+    """
+
+    status: str
+    reason: str = ""
+    artefacts: tuple[str, ...] = ()
+    progress: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Everything that a step needs, beside its options.
+
+    Attributes:
+        description: what a session said of the device. open_session: a session that logs to a file, with a case
+            time-out in seconds. say: shows a line of progress. history: the journal's last row by step.
+    """
+
+    folder: Path
+    campaign: Campaign
+    description: Row
+    slice: Slice
+    open_session: OpenSession
+    say: Callable[[str], None] = lambda line: None
+    history: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def fake(self) -> bool:
+        """Whether nothing is measured."""
+        return bool(self.description.get("fake"))
+
+    @property
+    def device(self) -> Row:
+        """The device's record."""
+        record: Row = self.description["devices"][self.campaign.device]
+        return record
+
+    def no_kernels(self) -> str:
+        """Why nothing can be launched on a GPU here; empty if it can."""
+        if self.fake:
+            return "the fake executor runs no kernel"
+        return (
+            "" if self.device["kind"] == "cuda" else f"needs a CUDA device, this campaign runs on {self.device['kind']}"
+        )
+
+    def log(self, name: str) -> Path:
+        """The file that collects what a step's processes print."""
+        folder = self.folder / "logs"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{name}.log"
+
+    def rows(self, name: str) -> dict[str, Row]:
+        """What a step has appended to its file so far, by key."""
+        return {str(row["key"]): row for row in read_lines(self.folder / name)}
+
+    def relative(self, path: Path) -> str:
+        """A path as it is written into rows."""
+        return str(path.relative_to(self.folder))
+
+
+class Appender:
+    """Rows of one step, on disk as soon as they are known; use as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = Lines(path)
+
+    def __enter__(self) -> Appender:
+        self._lines.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.close()
+
+    def append(self, row: Row) -> None:
+        """Write one row, which has a ``key`` and a ``status``, and sync it."""
+        self._lines.append(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process that has ended; ``code`` is ``None`` if its time was up and it was killed."""
+
+    code: int | None
+    out: str
+    err: str
+
+    def said(self) -> str:
+        """The last line of its errors, else of its output, shortened."""
+        lines = [line.strip() for text in (self.out, self.err) for line in text.splitlines() if line.strip()]
+        return lines[-1].removeprefix("error: ")[:300] if lines else "it said nothing"
+
+
+def run_process(
+    command: Sequence[str], timeout: float, log: Path | None = None, env: dict[str, str] | None = None
+) -> Ended:
+    """Run a command in a process group of its own and kill the group after ``timeout`` seconds; never raises."""
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            env={**os.environ, **(env or {})},
+        )
+    except OSError as error:
+        return Ended(127, "", f"{command[0]} cannot be started: {error.strerror or error}")
+    code: int | None
+    try:
+        out, err = process.communicate(timeout=timeout)
+        code = process.returncode
+    except BaseException as error:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        code = None
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+    if log is not None:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"$ {' '.join(command)}\n{out}{err}exit code {code}\n")
+    return Ended(code, out, err)

@@ -1,0 +1,215 @@
+"""Steps of a campaign that run ``mglubench`` commands in processes of their own: a fault there costs no other step."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from mglubench.campaign.definition import Step
+from mglubench.campaign.step import (
+    ABSENT,
+    FAILED,
+    LEAST_SECONDS,
+    OK,
+    PART,
+    PROGRAM,
+    Appender,
+    Bench,
+    Outcome,
+    run_process,
+)
+from mglubench.errors import UnavailableError
+from mglubench.hardware.cuda_toolchain import architecture_of, capability
+from mglubench.system.files import publish
+from mglubench.variants.cuda_kernels import KERNELS
+
+SANITIZER = "compute-sanitizer"
+SANITIZER_PLACES = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer")
+# What the sanitizer exits with where it found something; no exit code of mglubench's own.
+FOUND = 86
+# Ports through which the sanitizer talks to what it started: its own defaults, per process.
+FIRST_PORT, PORTS = 49152, 10
+# What `verify --json` says of a variant that was run and is right.
+RIGHT = '"result": "right"'
+_SUMMARY = re.compile(r"(?:ERROR|RACECHECK) SUMMARY: (\d+) (?:errors?|hazards?).*")
+
+Row = dict[str, Any]
+
+
+def doctor(bench: Bench, step: Step) -> Outcome:
+    """Record what the machine has and lacks."""
+    from mglubench.hardware.doctor import can_run, examine
+
+    findings = examine()
+    able = can_run(findings)
+    path = bench.folder / f"{step.name}.json"
+    content = {"can_run": able, "findings": [finding.to_dict() for finding in findings]}
+    publish(path, json.dumps(content, indent=1) + "\n")
+    broken = ", ".join(finding.what for finding in findings if finding.needed and finding.status != OK)
+    return Outcome(OK if able else FAILED, f"broken: {broken}" if broken else "", (bench.relative(path),))
+
+
+def build(bench: Bench, step: Step) -> Outcome:
+    """Compile the CUDA kernels for the card, one compiler per core; what is in the cache is not compiled again."""
+    if why := bench.no_kernels():
+        return Outcome(ABSENT, why)
+    arch = architecture_of(*map(int, str(bench.device["capability"]).split(".")))
+    options = step.options
+    names = options["variants"] or [kernel.name for kernel in KERNELS if capability(arch) >= kernel.oldest]
+    if not bench.slice.starts(LEAST_SECONDS):
+        return Outcome(PART, "no time left")
+    limit = min(options["timeout"], max(LEAST_SECONDS, bench.slice.left()))
+    words = ("--arch", arch, "--variants", ",".join(names), "--nm", ",".join(options["nm"]))
+    command = (*PROGRAM, "build", *words, "--dtype", ",".join(options["dtype"]))
+    log = bench.log(step.name)
+    ended = run_process(command, limit, log)
+    if ended.code is None and limit < options["timeout"]:
+        return Outcome(PART, "the slice is over", (bench.relative(log),))
+    if ended.code is None:
+        return Outcome(FAILED, f"took longer than {limit:g} s", (bench.relative(log),))
+    complaint = next((line for line in ended.err.splitlines() if line.startswith("error: ")), ended.said())
+    reason = complaint.removeprefix("error: ")[:300] if ended.code else ended.said()
+    return Outcome(FAILED if ended.code else OK, reason, (bench.relative(log),))
+
+
+def tune(bench: Bench, step: Step) -> Outcome:
+    """Search launch choices, one process per cell; the table is what MGLUBENCH_TUNING names."""
+    if why := bench.no_kernels():
+        return Outcome(ABSENT, why)
+    options, file = step.options, f"{step.name}.jsonl"
+    jobs = _tune_jobs(options, bench.campaign.device)
+    done = bench.rows(file)
+    with Appender(bench.folder / file) as rows:
+        for key, words in jobs.items():
+            if key in done:
+                continue
+            spent = max((float(row["seconds"]) for row in done.values()), default=LEAST_SECONDS)
+            if not bench.slice.starts(spent):
+                return Outcome(PART, f"{len(done)} of {len(jobs)} cells", (file,), len(done))
+            bench.say(f"  tune {key}")
+            limit = min(options["timeout"], max(LEAST_SECONDS, bench.slice.left()))
+            start = time.perf_counter()
+            ended = run_process((*PROGRAM, "tune", *words, "--json"), limit, bench.log(step.name))
+            if ended.code is None and limit < options["timeout"]:
+                return Outcome(PART, f"{len(done)} of {len(jobs)} cells", (file,), len(done))
+            done[key] = _tune_row(key, ended.code, ended.out, ended.said(), time.perf_counter() - start)
+            rows.append(done[key])
+    return _verdict(done, (file,))
+
+
+def _tune_jobs(options: Row, device: str) -> dict[str, tuple[str, ...]]:
+    common = ("--device", device, "--seconds", str(options["seconds"]))
+    axes = ("variants", "shape", "nm", "batch", "dtype", "mode")
+    cells: list[tuple[str, ...]] = [()]
+    for axis in axes:
+        cells = [(*cell, value) for cell in cells for value in options[axis]]
+    words = {"/".join(cell): [w for pair in zip(axes, cell, strict=True) for w in pair] for cell in cells}
+    return {
+        key: (*(f"--{word}" if k % 2 == 0 else word for k, word in enumerate(pairs)), *common)
+        for key, pairs in words.items()
+    }
+
+
+def _tune_row(key: str, code: int | None, out: str, said: str, seconds: float) -> Row:
+    row: Row = {"key": key, "status": OK, "reason": "", "seconds": round(seconds, 3)}
+    if code != 0:
+        return {**row, "status": "timeout" if code is None else "error", "reason": said}
+    try:
+        found = json.loads(out)[0]
+        return {**row, **{name: found[name] for name in ("choice", "median_us", "rule_us", "tried", "failed")}}
+    except (ValueError, LookupError, TypeError):
+        return {**row, "status": "error", "reason": f"`mglubench tune` said what is no result: {said}"}
+
+
+def find_sanitizer() -> str:
+    """Path of compute-sanitizer: MGLUBENCH_SANITIZER, PATH, CUDA_HOME, the usual places.
+
+    Raises:
+        UnavailableError: it is nowhere.
+    """
+    if given := os.environ.get("MGLUBENCH_SANITIZER"):
+        return given
+    home = os.environ.get("CUDA_HOME")
+    folders = [*([str(Path(home) / "bin")] if home else []), *SANITIZER_PLACES]
+    found = shutil.which(SANITIZER) or shutil.which(SANITIZER, path=os.pathsep.join(folders))
+    if found is None:
+        raise UnavailableError(
+            f"{SANITIZER} was not found: it comes with the CUDA toolkit; MGLUBENCH_SANITIZER names it"
+        )
+    return found
+
+
+def sanitize(bench: Bench, step: Step) -> Outcome:
+    """``mglubench verify`` of every CUDA variant under every tool of compute-sanitizer, several at once; no times."""
+    if why := bench.no_kernels():
+        return Outcome(ABSENT, why)
+    program, file = find_sanitizer(), f"{step.name}.jsonl"
+    arch = architecture_of(*map(int, str(bench.device["capability"]).split(".")))
+    kernels = {kernel.name: kernel.kernel for kernel in KERNELS if capability(arch) >= kernel.oldest}
+    names = step.options["variants"] or list(kernels)
+    done = bench.rows(file)
+    wanted = [(tool, name) for tool in step.options["tools"] for name in names]
+    left = [(tool, name) for tool, name in wanted if f"{tool}/{name}" not in done]
+    at_once = int(step.options["jobs"])
+    with Appender(bench.folder / file) as rows, ThreadPoolExecutor(at_once) as pool:
+        while left:
+            if not bench.slice.starts(max((float(row["seconds"]) for row in done.values()), default=60.0)):
+                return Outcome(PART, f"{len(done)} of {len(wanted)} checks", (file,), len(done))
+            now, left = left[:at_once], left[at_once:]
+            bench.say(f"  sanitize {', '.join('/'.join(pair) for pair in now)}")
+            jobs = [
+                pool.submit(_sanitize, bench, step, program, pair, kernels.get(pair[1], ""), FIRST_PORT + PORTS * slot)
+                for slot, pair in enumerate(now)
+            ]
+            for job in jobs:
+                row = job.result()
+                done[row["key"]] = row
+                rows.append(row)
+    return _verdict(done, (file,))
+
+
+def _sanitize(bench: Bench, step: Step, program: str, pair: tuple[str, str], kernel: str, port: int) -> Row:
+    """One tool over one variant. Initcheck must see every kernel, or what torch writes would count as never written."""
+    tool, name = pair
+    only = ("--kernel-name", f"kernel_substring={kernel}") if kernel and tool != "initcheck" else ()
+    options = step.options
+    words = ("--variants", name, "--device", bench.campaign.device, "--dtype", ",".join(options["dtype"]))
+    inner = (*PROGRAM, "verify", *words, "--nm", ",".join(options["nm"]), "--executor", "local", "--json")
+    # Several run at once: each gets ports of its own, and time to start, which is limited below.
+    ports = ("--port", str(port), "--max-connections", str(PORTS), "--launch-timeout", "0")
+    outer = (program, "--tool", tool, "--error-exitcode", str(FOUND), "--target-processes", "all", *ports, *only)
+    log = bench.log(f"{step.name}-{tool}-{name}")
+    start = time.perf_counter()
+    # Blocks that torch has cached would hide accesses behind their end.
+    ended = run_process((*outer, *inner), options["timeout"], log, {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})
+    status, reason = sanitizer_verdict(ended.code, ended.out + ended.err, ended.said())
+    seconds = round(time.perf_counter() - start, 3)
+    return {"key": f"{tool}/{name}", "status": status, "reason": reason, "seconds": seconds, "log": bench.relative(log)}
+
+
+def sanitizer_verdict(code: int | None, text: str, said: str) -> tuple[str, str]:
+    """Status and reason of one check: ``ok`` is a summary of no findings after cases that were run and right."""
+    summaries = list(_SUMMARY.finditer(text))
+    if code is None:
+        return "timeout", "took too long under the sanitizer and was killed"
+    found = sum(int(match[1]) for match in summaries)
+    if found or code == FOUND:
+        return "found", summaries[-1][0] if summaries else "the sanitizer found something; see the log"
+    if code != 0:
+        return "error", said
+    if not summaries:
+        return "error", f"the sanitizer gave no summary: {said}"
+    return (OK, "") if RIGHT in text else ("error", "no case of the variant was run under the sanitizer")
+
+
+def _verdict(done: dict[str, Row], artefacts: tuple[str, ...]) -> Outcome:
+    """``ok`` if every row is, else ``failed`` with the first reason."""
+    bad = [row for row in done.values() if row["status"] != OK]
+    reason = f"{len(bad)} of {len(done)} failed; {bad[0]['key']}: {bad[0]['reason']}" if bad else ""
+    return Outcome(FAILED if bad else OK, reason, artefacts, len(done))

@@ -1,0 +1,208 @@
+"""Steps of a campaign that measure through sessions: verify, sweep, profile, the A/A test, an independent clock."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mglubench.campaign.definition import Step
+from mglubench.campaign.step import ABSENT, FAILED, LEAST_SECONDS, OK, PART, Appender, Bench, Outcome, run_process
+from mglubench.cases.case import Case
+from mglubench.cases.sweep_spec import SweepSpec
+from mglubench.executors.session import DEFECTS
+from mglubench.results.ceilings import remember
+from mglubench.results.store import HEADER, RunStore, read_counters, read_header, read_rows
+from mglubench.runner.plan import make_plan
+from mglubench.runner.profile import (
+    HARMLESS,
+    capability_of,
+    make_profiler,
+    profile_cases,
+    same_devices,
+    stored_cases,
+)
+from mglubench.runner.run import open_store, run_plan
+from mglubench.runner.verify import verify as check
+from mglubench.runner.verify import verify_plan
+
+RUNS = "runs"
+# Guesses of what a unit takes until one has been seen; preparing and checking come on top of a case's sampling.
+VERIFY_SECONDS, PROFILE_SECONDS, SWEEP_EXTRA_SECONDS = 5.0, 60.0, 3.0
+
+Row = dict[str, Any]
+
+
+def run_folder(folder: Path, name: str) -> Path:
+    """Where a sweep step keeps its run."""
+    return folder / RUNS / name
+
+
+def repeat_names(step: Step) -> list[str]:
+    """The run folders of an A/A step, below ``runs``."""
+    return [f"{step.name}/{number:02d}" for number in range(1, int(step.options["repeats"]) + 1)]
+
+
+def verify(bench: Bench, step: Step) -> Outcome:
+    """Every variant against float64 on the device."""
+    options, file = step.options, f"{step.name}.jsonl"
+    done = bench.rows(file)
+    names, nms = ",".join(options["variants"]) or None, ",".join(options["nm"]) or None
+    with bench.open_session(bench.log(step.name), options["timeout"]) as session:
+        cases = verify_plan(session, names, bench.campaign.device, ",".join(options["dtype"]), nms)
+        with Appender(bench.folder / file) as rows:
+            for case in cases:
+                if case.key in done:
+                    continue
+                if not bench.slice.starts(VERIFY_SECONDS):
+                    return Outcome(PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))
+                verdict = next(iter(check(session, [case])))
+                row = {"status": verdict.status, "reason": verdict.reason, "relative": verdict.relative}
+                done[case.key] = {"key": case.key, **row, "case": case.to_dict(), "failed": verdict.failed}
+                rows.append(done[case.key])
+    bad = [row for row in done.values() if row["failed"]]
+    reason = f"{len(bad)} of {len(done)} cases; {bad[0]['key']}: {bad[0]['reason']}" if bad else ""
+    return Outcome(FAILED if bad else OK, reason, (file,), len(done))
+
+
+def sweep(bench: Bench, step: Step) -> Outcome:
+    """Measure a sweep into its run folder; whole groups, as many as the slice has time for."""
+    assert step.sweep is not None
+    folder = run_folder(bench.folder, step.name)
+    left = _measure(bench, step.sweep, folder, bench.log(step.name))
+    if why := remember(folder):
+        bench.say(f"  {why}")
+    counts = Counter(str(row["status"]) for row in read_rows(folder))
+    artefacts = (bench.relative(folder),)
+    if left:
+        return Outcome(PART, f"{counts.total()} of {counts.total() + left} cases", artefacts, counts.total())
+    return Outcome(*_sweep_verdict(folder, counts), artefacts, counts.total())
+
+
+def _measure(bench: Bench, spec: SweepSpec, folder: Path, log: Path) -> int:
+    """Measure what a run folder does not have yet, in a fresh session; returns how many cases are left."""
+    with bench.open_session(log, spec.measure.case_timeout) as session:
+        plan = make_plan(spec, session)
+        with open_store(folder, plan, resume=(folder / HEADER).exists()) as store:
+            there = sum(1 for _ in read_rows(folder))
+            start, measured = time.perf_counter(), 0
+
+            def until(group: Sequence[Case]) -> bool:
+                return not bench.slice.starts(len(group) * seconds_per_case())
+
+            def seconds_per_case() -> float:
+                guess = spec.measure.max_seconds + SWEEP_EXTRA_SECONDS
+                return (time.perf_counter() - start) / measured if measured else guess
+
+            def finished(_: Any) -> None:
+                nonlocal measured
+                measured += 1
+
+            run_plan(plan, store, session, finished=finished, until=until)
+            return len(plan.cases) - there - measured
+
+
+def _sweep_verdict(folder: Path, counts: Counter[str]) -> tuple[str, str]:
+    """``failed`` where ``mglubench sweep`` would exit with code 1."""
+    bad = [row for row in read_rows(folder) if row["status"] in DEFECTS]
+    if bad:
+        words = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        return FAILED, f"{words}; {bad[0]['key']}: {bad[0]['reason']}"
+    if not counts[OK]:
+        return FAILED, "no case was measured: " + next((str(row["reason"]) for row in read_rows(folder)), "no case")
+    return OK, ", ".join(f"{count} {status}" for status, count in counts.most_common())
+
+
+def aa(bench: Bench, step: Step) -> Outcome:
+    """The same sweep again and again, each time in a fresh session and a run folder of its own."""
+    assert step.sweep is not None
+    names = repeat_names(step)
+    (bench.folder / RUNS / step.name).mkdir(parents=True, exist_ok=True)
+    artefacts = (f"{RUNS}/{step.name}",)
+    for number, name in enumerate(names):
+        folder = run_folder(bench.folder, name)
+        cases = read_header(folder)["cases"] if (folder / HEADER).exists() else None
+        if cases is not None and sum(1 for _ in read_rows(folder)) == cases:
+            continue
+        if not bench.slice.fits(LEAST_SECONDS) or _measure(bench, step.sweep, folder, bench.log(step.name)):
+            return Outcome(PART, f"{number} of {len(names)} repeats", artefacts, number)
+    bad = [row for name in names for row in read_rows(run_folder(bench.folder, name)) if row["status"] != OK]
+    reason = f"{len(bad)} cases were not measured; {bad[0]['key']}: {bad[0]['reason']}" if bad else ""
+    return Outcome(FAILED if bad else OK, reason, artefacts, len(names))
+
+
+def profile(bench: Bench, step: Step) -> Outcome:
+    """Counters of a sweep step's measured cases by ncu, setting by setting, into that run folder."""
+    folder = run_folder(bench.folder, step.options["of"])
+    cases = _chosen(folder, step)
+    devices = read_header(folder)["environment"]["devices"]
+    same_devices(devices, bench.description["devices"])
+    profiler = make_profiler("ncu", capability_of(bench.description["devices"]))
+    artefacts = (bench.relative(folder / "counters.jsonl"),)
+    timeout = SweepSpec.from_dict(read_header(folder)["sweep"]).measure.case_timeout
+    with RunStore.resume(folder) as store:
+        for _, group in groupby(cases, key=lambda case: case.setting):
+            have = {str(row["key"]) for row in read_counters(folder) if row["tool"] == "ncu"}
+            left = [case for case in group if case.key not in have]
+            if not left:
+                continue
+            if not bench.slice.starts(PROFILE_SECONDS):
+                done = sum(case.key in have for case in cases)
+                return Outcome(PART, f"{done} of {len(cases)} cases", artefacts, done)
+            bench.say(f"  ncu {left[0].setting.title()}")
+            profile_cases(store, left, "ncu", profiler, case_timeout=timeout)
+    return Outcome(*_profile_verdict(folder, cases), artefacts, len(cases))
+
+
+def _profile_verdict(folder: Path, cases: Sequence[Case]) -> tuple[str, str]:
+    last = {str(row["key"]): row for row in read_counters(folder) if row["tool"] == "ncu"}
+    rows = [last[case.key] for case in cases]
+    good = sum(row["status"] == OK for row in rows)
+    bad = [row for row in rows if row["status"] not in HARMLESS]
+    if bad:
+        return FAILED, f"{len(bad)} of {len(rows)} cases; {bad[0]['key']}: {bad[0]['reason']}"
+    return (OK, f"{good} cases") if good else (ABSENT, str(rows[0]["reason"]))
+
+
+def agree(bench: Bench, step: Step) -> Outcome:
+    """The cold cases of a sweep step timed again by ``triton.testing.do_bench`` in a process of its own."""
+    if why := bench.no_kernels():
+        return Outcome(ABSENT, why)
+    file = f"{step.name}.jsonl"
+    done = bench.rows(file)
+    cases = [case for case in _chosen(run_folder(bench.folder, step.options["of"]), step) if case.mode == "cold"]
+    left = [case.to_dict() for case in cases if case.key not in done]
+    limit = min(step.options["timeout"], max(LEAST_SECONDS, bench.slice.left()))
+    if left and not bench.slice.starts(LEAST_SECONDS):
+        return Outcome(PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))
+    if left:
+        asked = bench.log(step.name).with_suffix(".cases.json")
+        asked.write_text(json.dumps(left), encoding="utf-8")
+        words = (str(asked), str(bench.folder / file), str(step.options["milliseconds"]))
+        # A line that a kill cut short would be glued to the next one.
+        with Appender(bench.folder / file):
+            pass
+        ended = run_process((sys.executable, "-m", "mglubench.campaign.do_bench", *words), limit, bench.log(step.name))
+        done = bench.rows(file)
+        if ended.code is None and limit < step.options["timeout"]:
+            return Outcome(PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))
+        if any(case.key not in done for case in cases):
+            return Outcome(FAILED, f"{len(done)} of {len(cases)} cases; {ended.said()}", (file,), len(done))
+    bad = [row for row in done.values() if row["status"] != OK]
+    reason = f"{len(bad)} of {len(done)} failed; {bad[0]['key']}: {bad[0]['reason']}" if bad else f"{len(done)} cases"
+    return Outcome(FAILED if bad else OK, reason, (file,), len(done))
+
+
+def _chosen(folder: Path, step: Step) -> list[Case]:
+    """The measured cases of a run that a step's options name; no list names all."""
+    modes, names = step.options.get("mode", []), step.options["variants"]
+    return [
+        case
+        for case in stored_cases(folder)
+        if (not modes or case.mode in modes) and (not names or case.variant in names)
+    ]

@@ -1,0 +1,286 @@
+"""The small tables of a campaign: its steps, targets, and the answers that take more than one cell of a sweep.
+
+All take derived frames (see :func:`mglubench.results.metrics.derive`) by the name of their sweep step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mglubench.campaign.definition import Goal, Targets
+from mglubench.cases.case import Setting
+from mglubench.report.table import Column, Table, number, ratio, text
+from mglubench.results.metrics import SETTING
+from mglubench.stats import bootstrap_medians, interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+Frames = Mapping[str, "pd.DataFrame"]
+
+MET, MISSED, UNKNOWN = "met", "missed", "not measured"
+BULK, PLAIN = "flash-mglu-bulk", "flash-mglu-mma"
+WHERE = ["h", "d", "dtype", "activation", "mode", "device", "seed"]
+WORDS = {
+    "share_of_ceiling": "share of the read ceiling",
+    "vs_glu": "x fastest GLU of the run",
+    "vs_naive": "x naive MGLU of the same nm",
+}
+
+
+def steps_table(states: Sequence[Row]) -> Table:
+    """Every step of a campaign: done, failed, absent or left, its seconds over all slices, and why."""
+    columns = (
+        Column("step", "step", text("step"), text=True),
+        Column("kind", "kind", text("kind"), text=True),
+        Column("state", "state", text("state"), text=True),
+        Column("seconds", "seconds", number("seconds", ",.1f")),
+        Column("reason", "reason", text("reason"), text=True),
+    )
+    rows = [{**row, "state": "done" if row["status"] == "ok" else row["status"]} for row in states]
+    counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "failed", "absent", "left")}
+    words = ", ".join(f"{count} {state}" for state, count in counts.items())
+    total = sum(float(row["seconds"]) for row in rows)
+    return Table("Steps", columns, rows, [f"{words}; {total:,.0f} s in all; absent: this machine lacks what it needs"])
+
+
+def targets_table(targets: Targets, frame: pd.DataFrame | None) -> Table:
+    """Every goal beside the best of the variants that count; a frame of a fake run, or none, measures nothing."""
+    columns = (
+        Column("figure", "figure", text("figure"), text=True),
+        Column("shape", "h x d", text("shape")),
+        Column("nm", "nm", text("nm")),
+        Column("least", "target", number("least", ".2f")),
+        Column("value", "reached", ratio("value")),
+        Column("variant", "variant", text("variant"), text=True),
+        Column("verdict", "verdict", text("verdict"), text=True),
+    )
+    fake = frame is not None and bool(frame.attrs.get("run", {}).get("fake"))
+    good = None if frame is None or fake else _judged(targets, frame)
+    rows = [_goal_row(goal, good) for goal in targets.goals]
+    counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in (MET, MISSED, UNKNOWN)}
+    words = ", ".join(word for word in (targets.mode, targets.dtype, f"batch {targets.batch}") if word)
+    notes = [
+        ", ".join(f"{count} {verdict}" for verdict, count in counts.items()),
+        f"from step {targets.step}: {words}; the best of {', '.join(targets.variants) or 'all MGLU variants'}",
+    ]
+    return Table("Targets", columns, rows, notes, best="met")
+
+
+def _judged(targets: Targets, frame: pd.DataFrame) -> pd.DataFrame:
+    good = frame[(frame["status"] == "ok") & (frame["layer"] == "mglu") & (frame["batch"] == targets.batch)]
+    for column, wanted in (("mode", targets.mode), ("dtype", targets.dtype)):
+        if wanted:
+            good = good[good[column] == wanted]
+    return good[good["variant"].isin(targets.variants)] if targets.variants else good
+
+
+def _goal_row(goal: Goal, good: pd.DataFrame | None) -> Row:
+    row: Row = {"figure": WORDS[goal.figure], "shape": f"{goal.h}x{goal.d}", "nm": goal.nm, "least": goal.least}
+    row |= {"value": None, "variant": "", "verdict": UNKNOWN, "met": False}
+    if good is None:
+        return row
+    cell = good[(good["h"] == goal.h) & (good["d"] == goal.d) & (good["nm"] == goal.nm)]
+    cell = cell[cell[goal.figure].notna()]
+    if cell.empty:
+        return row
+    best = cell.sort_values(goal.figure).iloc[-1]
+    value = float(best[goal.figure])
+    ends = {f"value_{end}": best.get(f"{goal.figure}_{end}") for end in ("low", "high")}
+    met = value >= goal.least
+    return {**row, "value": value, **ends, "variant": best["variant"], "verdict": MET if met else MISSED, "met": met}
+
+
+def batch_table(frames: Frames) -> Table | None:
+    """The batch size from which the best MGLU is no longer faster than the fastest GLU; ``None`` without batches."""
+    rows = [row for name, frame in frames.items() for row in _batch_rows(name, frame)]
+    columns = (
+        Column("run", "run", text("run"), text=True),
+        Column("where", "layer", text("where"), text=True),
+        Column("nm", "nm", text("nm")),
+        Column("first", "from batch", text("first")),
+        Column("at_first", "x GLU there", number("at_first", ".2f")),
+        Column("smallest", "smallest batch", text("smallest")),
+        Column("at_smallest", "x GLU there", number("at_smallest", ".2f")),
+        Column("largest", "largest batch", text("largest")),
+        Column("at_largest", "x GLU there", number("at_largest", ".2f")),
+    )
+    notes = ["from batch: the first measured batch at which the best MGLU is not faster than the fastest GLU"]
+    return Table("The batch from which the saving vanishes", columns, rows, notes) if rows else None
+
+
+def _batch_rows(name: str, frame: pd.DataFrame) -> list[Row]:
+    good = frame[(frame["status"] == "ok") & (frame["layer"] == "mglu") & frame["vs_glu"].notna()]
+    rows: list[Row] = []
+    for key, cell in good.groupby([*WHERE, "nm", "mask"], sort=False):
+        best = cell.groupby("batch")["vs_glu"].max().sort_index()
+        if len(best) < 2:
+            continue
+        where = dict(zip([*WHERE, "nm", "mask"], key, strict=True))
+        over = best[best <= 1.0]
+        row: Row = {"run": name, "where": _where(where), "nm": where["nm"]}
+        row |= {"first": int(over.index[0]) if len(over) else "none", "at_first": over.iloc[0] if len(over) else None}
+        row |= {"smallest": int(best.index[0]), "at_smallest": best.iloc[0]}
+        rows.append({**row, "largest": int(best.index[-1]), "at_largest": best.iloc[-1]})
+    return rows
+
+
+def _where(row: Mapping[Any, Any]) -> str:
+    return f"{row['h']}x{row['d']}, {row['dtype']}, {row['mode']} on {row['device']}"
+
+
+def bulk_summary(frames: Frames) -> Table | None:
+    """Bulk copies against plain loads, by run and nm over all settings; ``None`` if both were measured nowhere."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in (row for name, frame in frames.items() for row in _bulk_rows(name, frame)):
+        groups.setdefault(tuple(row[key] for key in ("run", "dtype", "mode", "nm")), []).append(row)
+    columns = (
+        Column("run", "run", text("run"), text=True),
+        Column("dtype", "dtype", text("dtype"), text=True),
+        Column("mode", "mode", text("mode"), text=True),
+        Column("nm", "nm", text("nm")),
+        Column("settings", "settings", text("settings")),
+        *(Column(verdict, verdict, text(verdict)) for verdict in ("faster", "same", "slower")),
+        Column("middle", "plain / bulk, median", number("middle", ".3f")),
+        Column("range", "range", text("range")),
+    )
+    rows = [_bulk_summary_row(key, group) for key, group in sorted(groups.items())]
+    notes = [f"plain: {PLAIN}; bulk: {BULK}; above 1 bulk copies are faster; same: the 95 % interval includes 1"]
+    return Table("Bulk copies against plain loads: all runs", columns, rows, notes) if rows else None
+
+
+def _bulk_summary_row(key: tuple[Any, ...], group: Sequence[Row]) -> Row:
+    gains = [row["gain"] for row in group]
+    row: Row = dict(zip(("run", "dtype", "mode", "nm"), key, strict=True)) | {"settings": len(group)}
+    row |= {verdict: sum(one["verdict"] == verdict for one in group) for verdict in ("faster", "same", "slower")}
+    return {**row, "middle": float(np.median(gains)), "range": f"{min(gains):.3f} to {max(gains):.3f}"}
+
+
+def bulk_table(frames: Frames) -> Table | None:
+    """Bulk copies against plain loads, cell by cell, wherever both kernels were measured; ``None`` if nowhere."""
+    rows = [row for name, frame in frames.items() for row in _bulk_rows(name, frame)]
+    columns = (
+        Column("run", "run", text("run"), text=True),
+        Column("setting", "setting", text("setting"), text=True),
+        Column("nm", "nm", text("nm")),
+        Column("plain_us", "plain us", number("plain_us", ",.2f")),
+        Column("bulk_us", "bulk us", number("bulk_us", ",.2f")),
+        Column("gain", "plain / bulk", ratio("gain")),
+        Column("verdict", "bulk is", text("verdict"), text=True),
+    )
+    notes = [f"plain: {PLAIN}; bulk: {BULK}; above 1 bulk copies are faster; same: the 95 % interval includes 1"]
+    return Table("Bulk copies against plain loads", columns, rows, notes) if rows else None
+
+
+def _bulk_rows(name: str, frame: pd.DataFrame) -> list[Row]:
+    rng = np.random.default_rng(0)
+    good = frame[(frame["status"] == "ok") & frame["variant"].isin((BULK, PLAIN))].sort_values("nm", kind="stable")
+    rows: list[Row] = []
+    for _, cell in good.groupby([*SETTING, "nm", "mask"], sort=False):
+        found = {str(row["variant"]): row for row in cell.to_dict("records")}
+        if len(found) < 2:
+            continue
+        plain, bulk = found[PLAIN], found[BULK]
+        draws = bootstrap_medians(plain["samples_ns"], rng) / bootstrap_medians(bulk["samples_ns"], rng)
+        low, high = interval(draws)
+        row = {"run": name, "setting": _title(plain), **{name: plain[name] for name in ("dtype", "mode", "nm")}}
+        row |= {"plain_us": plain["latency_us"], "bulk_us": bulk["latency_us"]}
+        row |= {"gain": plain["latency_us"] / bulk["latency_us"], "gain_low": low, "gain_high": high}
+        rows.append({**row, "verdict": "faster" if low > 1 else "slower" if high < 1 else "same"})
+    return rows
+
+
+def agree_table(frame: pd.DataFrame, clock: Mapping[str, Row]) -> Table:
+    """Our cold medians beside ``do_bench`` and, where the case was profiled, ncu's duration."""
+    columns = (
+        Column("variant", "variant", text("variant"), text=True),
+        Column("setting", "setting", text("setting"), text=True),
+        Column("nm", "nm", lambda row: str(row["nm"] or "")),
+        Column("latency_us", "here us", number("latency_us", ",.2f")),
+        Column("do_bench_us", "do_bench us", number("do_bench_us", ",.2f")),
+        Column("do_bench_ratio", "do_bench / here", number("do_bench_ratio", ".3f")),
+        Column("ncu_duration_us", "ncu us", number("ncu_duration_us", ",.2f")),
+        Column("ncu_ratio", "ncu / here", number("ncu_ratio", ".3f")),
+        Column("reason", "reason", text("reason"), text=True),
+    )
+    rows: list[Row] = []
+    for row in frame[(frame["status"] == "ok") & (frame["mode"] == "cold")].to_dict("records"):
+        other = clock.get(str(row["key"]), {})
+        us, ncu = other.get("do_bench_us"), row.get("ncu_duration_us")
+        if us is None and (ncu is None or ncu != ncu) and not other:
+            continue
+        shown = {name: row[name] for name in ("variant", "nm", "latency_us")}
+        shown |= {"setting": _title(row), "reason": other.get("reason", "")}
+        shown |= {"do_bench_us": us, "do_bench_ratio": us / row["latency_us"] if us else None}
+        rows.append({**shown, "ncu_duration_us": ncu, "ncu_ratio": ncu / row["latency_us"] if ncu else None})
+    notes = [
+        "do_bench: triton.testing.do_bench, which zeroes a buffer before each launch; events around the launch, median",
+        "ncu: sum of kernel durations under the profiler, caches flushed, clocks as they are; gaps between kernels are "
+        "not in it",
+        *_spread("do_bench", [row["do_bench_ratio"] for row in rows]),
+        *_spread("ncu", [row["ncu_ratio"] for row in rows]),
+    ]
+    return Table("Cold timings beside independent clocks", columns, rows, notes)
+
+
+def _title(row: Mapping[Any, Any]) -> str:
+    return Setting(*(row[name] for name in SETTING)).title()
+
+
+def _spread(name: str, ratios: Iterable[float | None]) -> list[str]:
+    known = [value for value in ratios if value is not None and value == value]
+    if not known:
+        return []
+    low, middle, high = np.quantile(known, [0.0, 0.5, 1.0])
+    return [f"{name} / here: median {middle:.3f}, from {low:.3f} to {high:.3f} over {len(known)} cases"]
+
+
+def aa_table(repeats: Sequence[Mapping[str, Sequence[float]]]) -> Table:
+    """How often identical code is called different: samples by case key, one mapping per repeat.
+
+    A pair of repeats is a false alarm if the 95 % bootstrap interval of their ratio of medians excludes 1.
+    """
+    columns = (
+        Column("case", "case", text("case"), text=True),
+        Column("repeats", "repeats", text("repeats")),
+        Column("next", "against the one before", _alarms("next", "next_of")),
+        Column("all", "all pairs", _alarms("all", "all_of")),
+        Column("rate", "rate, all pairs", number("rate", ".1%")),
+        Column("spread", "medians: max / min", number("spread", ".4f")),
+    )
+    rows = [_aa_row(key, [repeat[key] for repeat in repeats if key in repeat]) for key in _keys(repeats)]
+    notes = ["a false alarm: the 95 % bootstrap interval of the ratio of two medians excludes 1; 5 % would be nominal"]
+    return Table("A/A: false alarms between repeats of the same kernel in fresh sessions", columns, rows, notes)
+
+
+def _keys(repeats: Sequence[Mapping[str, Sequence[float]]]) -> list[str]:
+    return list(dict.fromkeys(key for repeat in repeats for key in repeat))
+
+
+def _alarms(count: str, of: str) -> Any:
+    return lambda row: f"{row[count]} of {row[of]}"
+
+
+def _aa_row(key: str, samples: Sequence[Sequence[float]]) -> Row:
+    rng = np.random.default_rng(0)
+    pairs = {(i, j): _excludes_1(samples[i], samples[j], rng) for j in range(len(samples)) for i in range(j)}
+    neighbours = [alarm for (i, j), alarm in pairs.items() if j == i + 1]
+    medians = [float(np.median(values)) for values in samples]
+    row: Row = {"case": key, "repeats": len(samples), "next": sum(neighbours), "next_of": len(neighbours)}
+    row |= {"all": sum(pairs.values()), "all_of": len(pairs)}
+    return {**row, "rate": row["all"] / len(pairs) if pairs else None, "spread": max(medians) / min(medians)}
+
+
+def _excludes_1(one: Sequence[float], other: Sequence[float], rng: np.random.Generator) -> bool:
+    low, high = interval(bootstrap_medians(one, rng) / bootstrap_medians(other, rng))
+    return not low <= 1 <= high
+
+
+def rows_table(title: str, rows: Iterable[Row], columns: Mapping[str, str]) -> Table:
+    """Plain rows under the named columns: what a step has written down, as it is."""
+    shown = tuple(Column(key, name, text(key), text=True) for key, name in columns.items())
+    return Table(title, shown, list(rows))

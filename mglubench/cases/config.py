@@ -1,0 +1,156 @@
+"""Sweep files: TOML in, :class:`SweepSpec` out; every complaint names file, line and key.
+
+A sweep file has the keys of the command line, with lists where the command line takes commas::
+
+    name = "paper"
+    shape = ["2048x8192", "4096x14336"]
+    nm = [1, 2, 4, 8]
+    mode = ["cold", "hot"]
+    target_noise = 0.01
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mglubench.cases.sweep_spec import MeasureSettings, SweepSpec, parse_int, parse_shape, zip_shapes
+from mglubench.cases.vocabulary import near
+from mglubench.errors import ConfigError, UsageError
+from mglubench.system.resources import data_folder
+
+INT_LISTS = ("h", "d", "nm", "batch")
+TEXT_LISTS = ("dtype", "activation", "mask", "mode", "variants", "device")
+MEASURE_KEYS = tuple(field.name for field in dataclasses.fields(MeasureSettings))
+INT_KEYS = ("seed", "min_samples", "max_samples")
+# Keys that are right or wrong only together.
+JUDGED_WITH = {
+    "h": ("d", "shape"),
+    "d": ("h", "shape"),
+    "min_samples": ("max_samples",),
+    "max_samples": ("min_samples",),
+}
+# Files of this name in the same folder are campaigns, not sweeps.
+CAMPAIGN = "campaign"
+KNOWN = ("name", "shape", "seed", "ceiling", *INT_LISTS, *TEXT_LISTS, *MEASURE_KEYS)
+
+
+def find_sweep(name: str) -> Path:
+    """A path, or the name of a sweep that ships with mglubench (``paper`` or ``sweeps/paper.toml``)."""
+    path = Path(name)
+    # A name that is too long for the file system is not there either.
+    with suppress(OSError):
+        if path.is_file():
+            return path
+    shipped = data_folder("sweeps")
+    candidate = shipped / f"{path.name.removesuffix('.toml')}.toml"
+    names = sorted(file.stem for file in shipped.glob("*.toml") if not file.stem.startswith(CAMPAIGN))
+    if candidate.stem in names and path.parent in (Path(), Path("sweeps")):
+        return candidate
+    raise UsageError(f"no sweep file {name!r}; shipped sweeps: {', '.join(names)}")
+
+
+def read_sweep(path: Path) -> dict[str, Any]:
+    """Read a sweep file into option values; only syntax and key names are checked here."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        end = f"at line {max(1, len(text.splitlines()))}, the end"
+        raise ConfigError(f"{path}: {_lowered(str(error)).replace('at end of document', end)}") from None
+    for key in values:
+        if key not in KNOWN:
+            raise ConfigError(f"{path}, line {_line_of(text, key)}: unknown key {key!r}; {near(key, KNOWN)}")
+    values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "sweep")
+    for key, value in values.items():
+        try:
+            build_spec({key: value} | {name: values[name] for name in JUDGED_WITH.get(key, ()) if name in values})
+        except UsageError as error:
+            raise ConfigError(f"{path}, line {_line_of(text, key)}: key {key!r}: {error}") from None
+    return values
+
+
+def build_spec(options: Mapping[str, Any]) -> SweepSpec:
+    """Turn option values (from a file, the command line, or both merged) into a checked :class:`SweepSpec`.
+
+    Lists may be lists, single values, or comma-separated text.
+
+    Raises:
+        UsageError: naming the option and the value.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    fields: dict[str, Any] = {}
+    for key in INT_LISTS:
+        if key in given:
+            fields[key] = tuple(parse_int(item, key) for item in as_list(given[key], key))
+    for key in TEXT_LISTS:
+        if key in given:
+            fields[key] = tuple(str(item) for item in as_list(given[key], key))
+    shapes = _shapes(given, fields.pop("h", None), fields.pop("d", None))
+    if shapes:
+        fields["shapes"] = shapes
+    if "name" in given:
+        fields["name"] = _name(given["name"])
+    if "ceiling" in given:
+        if not isinstance(given["ceiling"], bool):
+            raise UsageError(f"ceiling must be true or false, got {given['ceiling']!r}")
+        fields["ceiling"] = given["ceiling"]
+    if "seed" in given:
+        fields["seed"] = parse_int(given["seed"], "seed")
+    measure: dict[str, Any] = {key: _number(given[key], key) for key in MEASURE_KEYS if key in given}
+    return SweepSpec(**fields, measure=MeasureSettings(**measure))
+
+
+def as_list(value: Any, what: str) -> list[Any]:
+    """``"1,2"``, ``[1, 2]`` and ``1`` to a list; empty entries are an error."""
+    items = value if isinstance(value, list | tuple) else str(value).split(",")
+    cleaned = [item.strip() if isinstance(item, str) else item for item in items]
+    if not cleaned or any(item == "" for item in cleaned):
+        raise UsageError(f"{what} has an empty entry in {value!r}; write it like 1,2,4,8")
+    if any(isinstance(item, bool | dict | list) for item in cleaned):
+        raise UsageError(f"{what} must be a list of plain values, got {value!r}")
+    return cleaned
+
+
+def _shapes(given: Mapping[str, Any], h: Any, d: Any) -> tuple[tuple[int, int], ...]:
+    if "shape" in given:
+        if h or d:
+            raise UsageError("give either --shape, or --h and --d, not both")
+        return tuple(parse_shape(item) for item in as_list(given["shape"], "shape"))
+    if h or d:
+        return zip_shapes(h or (2048,), d or (8192,))
+    return ()
+
+
+def _number(value: Any, key: str) -> int | float:
+    if key in INT_KEYS:
+        return parse_int(value, key)
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"{key} must be a number, got {value!r}") from None
+
+
+def _name(value: Any) -> str:
+    name = str(value)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise UsageError(f"name {name!r} must be letters, digits, '.', '_' or '-', at most 64 long")
+    return name
+
+
+def _line_of(text: str, key: str) -> int:
+    pattern = re.compile(rf"\s*(\[+\s*)?[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
+
+
+def _lowered(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,124 @@
+"""``mglubench campaign``: every step of a campaign file, in slices, with one command."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mglubench.cli import options
+from mglubench.cli.output import console, print_json, print_tables
+from mglubench.cli.sweep_command import make_session
+from mglubench.errors import UsageError
+
+if TYPE_CHECKING:
+    from mglubench.campaign.definition import Campaign
+    from mglubench.campaign.step import OpenSession
+    from mglubench.executors.session import Session
+
+REPORTS_FOLDER = Path("reports")
+DESCRIBE_SECONDS = 300.0
+
+
+def campaign(
+    config: Annotated[str, typer.Argument(help="Campaign file, or the name of a shipped one (campaign).")],
+    out: Annotated[Path | None, typer.Option(help="Folder, new or of this campaign. (default: reports/GPU)")] = None,
+    slice_seconds: Annotated[float, typer.Option(min=1.0, help="Stop cleanly before so many seconds.")] = 540.0,
+    render: Annotated[
+        bool, typer.Option("--render", help="Only make tables and pictures of what is in --out; needs no device.")
+    ] = False,
+    as_json: options.Json = False,
+    executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",
+) -> int:
+    """Do the next slice of a campaign: build, verify, measure, profile, tune, render; call it again until it is done.
+
+    Exit code: 0 if all is done; 3 if slices remain; 1 if a step failed (the others are done); 2 for bad input.
+    """
+    from mglubench.campaign.definition import find_campaign, read_campaign
+    from mglubench.campaign.journal import describe, exit_code, open_journal, run_slice
+    from mglubench.campaign.step import Bench, Slice
+
+    plan = read_campaign(find_campaign(config))
+    if render:
+        return _render(plan, out, as_json=as_json)
+    time = Slice(slice_seconds)
+    opened = _opener(executor, plan)
+    with opened(Path(os.devnull), DESCRIBE_SECONDS) as session:
+        description = describe(session, plan)
+    folder = (out or _default_folder(description["devices"][plan.device])).absolute()
+    with open_journal(folder, plan, description) as journal, _own_notebooks(folder):
+        states = run_slice(Bench(folder, plan, description, time, opened, _say), journal)
+    code = exit_code(states)
+    _show(states, folder, code, as_json=as_json)
+    return code
+
+
+def _render(plan: Campaign, out: Path | None, *, as_json: bool) -> int:
+    from mglubench.campaign.journal import exit_code, render_what_is_there, state_of
+    from mglubench.campaign.step import OK
+
+    if out is None:
+        raise UsageError("--render needs --out, the folder of the campaign")
+    folder = out.absolute()
+    with _own_notebooks(folder):
+        outcome = render_what_is_there(folder, plan, _say)
+    states = state_of(folder, plan.steps)
+    _show(states, folder, exit_code(states), as_json=as_json)
+    if outcome.reason:
+        _say(outcome.reason)
+    return 0 if outcome.status == OK else 1
+
+
+def _opener(executor: str, plan: Campaign) -> OpenSession:
+    """Sessions of this executor; a fake one pretends to have the device that the campaign asks for."""
+
+    @contextmanager
+    def opened(log: Path, case_timeout: float) -> Iterator[Session]:
+        session = make_session(executor, log, case_timeout, cuda=plan.device.startswith("cuda"))
+        try:
+            yield session
+        finally:
+            session.close()
+
+    return opened
+
+
+@contextmanager
+def _own_notebooks(folder: Path) -> Iterator[None]:
+    """Keep tuned choices and ceilings in the campaign's folder, so that a slice on a new machine finds them.
+
+    A notebook that the environment places elsewhere stays there.
+    """
+    from mglubench.kernels import tuning
+    from mglubench.results import ceilings
+
+    books = [book for book in (ceilings.NOTEBOOK, tuning.NOTEBOOK) if book.variable not in os.environ]
+    os.environ.update({book.variable: str(folder / book.file) for book in books})
+    try:
+        yield
+    finally:
+        for book in books:
+            os.environ.pop(book.variable, None)
+
+
+def _default_folder(device: dict[str, Any]) -> Path:
+    return REPORTS_FOLDER / (re.sub(r"[^a-z0-9]+", "-", str(device["name"]).lower()).strip("-") or "campaign")
+
+
+def _say(line: str) -> None:
+    console(stderr=True).print(line, markup=False, soft_wrap=True)
+
+
+def _show(states: list[dict[str, Any]], folder: Path, code: int, *, as_json: bool) -> None:
+    from mglubench.campaign.target_tables import steps_table
+
+    if as_json:
+        print_json({"folder": str(folder), "exit_code": code, "steps": states})
+        return
+    print_tables([steps_table(states)], "rich")
+    _say(f"\nStored in {folder}" + ("; run the same command again for the next slice" if code == 3 else ""))

@@ -1,0 +1,46 @@
+"""``mglubench predict``: floors on a GPU that is not here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mglubench.cli import options
+from mglubench.cli.output import chosen_format, print_json, print_tables
+
+if TYPE_CHECKING:
+    from mglubench.hardware.gpus import GpuData
+
+
+def predict(
+    gpu: Annotated[str, typer.Option(help='Name, such as "RTX 5090", "H100 PCIe" or A100-SXM4-80GB.')],
+    h: Annotated[str | None, typer.Option(help="Hidden sizes, such as 2048,4096; pairs up with --d.")] = None,
+    d: Annotated[str | None, typer.Option(help="Intermediate sizes, such as 8192,14336.")] = None,
+    shape: Annotated[str | None, typer.Option(help="Pairs HxD, such as 2048x8192,4096x14336.")] = None,
+    nm: Annotated[str | None, typer.Option(help="Numbers of masks, 1 to 16. (default: 1,2,4,8)")] = None,
+    batch: Annotated[str | None, typer.Option(help="Tokens. (default: 1)")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16. (default: float16)")] = None,
+    datasheet: Annotated[bool, typer.Option("--datasheet", help="Ignore ceilings measured on such a GPU.")] = False,
+    as_json: options.Json = False,
+    as_markdown: options.Markdown = False,
+) -> None:
+    """Estimate, without measuring: the least time per case on a GPU, and the largest possible speed-ups."""
+    from mglubench.cases.config import build_spec
+    from mglubench.hardware.gpus import gpu_named
+    from mglubench.report.predict import predict_tables
+    from mglubench.report.render import to_plain
+    from mglubench.results.ceilings import as_measured
+
+    form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
+
+    def find(name: str) -> GpuData:
+        return gpu_named(name) if datasheet else as_measured(gpu_named(name))
+
+    data = find(gpu)
+    spec = build_spec({"h": h, "d": d, "shape": shape, "nm": nm, "batch": batch, "dtype": dtype, "name": "predict"})
+    tables = predict_tables(spec, data, find)
+    if form == "json":
+        print_json({"gpu": data.to_dict(), "estimate": True, "tables": [to_plain(table) for table in tables]})
+    else:
+        print_tables(tables, form)

@@ -1,0 +1,137 @@
+"""``mglubench profile`` and ``mglubench import``: counters and timelines beside the times of a run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mglubench.cli import options
+from mglubench.cli.output import chosen_format, console, print_json, print_tables, progress_bar
+from mglubench.cli.sweep_command import SPEC_OPTIONS, fresh_folder, open_session, read_spec, sweep
+from mglubench.errors import UsageError
+
+if TYPE_CHECKING:
+    from mglubench.cases.case import Case
+    from mglubench.results.store import RunStore
+
+Row = dict[str, Any]
+
+
+def with_sweep_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command that takes ``**given`` the options of ``mglubench sweep`` that say what to measure."""
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    offered = inspect.signature(sweep, eval_str=True).parameters
+    shared = [offered[name] for name in (*SPEC_OPTIONS, "config")]
+    merged = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *shared)]
+    command.__dict__["__signature__"] = inspect.Signature(merged, return_annotation=int)
+    return command
+
+
+@with_sweep_options
+def profile(
+    run: Annotated[Path | None, typer.Argument(help="Run folder whose measured cases are profiled.")] = None,
+    tool: Annotated[str, typer.Option(help="ncu (bytes and throughputs) or nsys (timeline).")] = "ncu",
+    out: Annotated[Path | None, typer.Option(help="Run folder, new or of the same sweep.")] = None,
+    as_json: options.Json = False,
+    as_markdown: options.Markdown = False,
+    executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",
+    **given: Any,
+) -> int:
+    """Run cases under a profiler and keep what it says beside their times, which stay as they are.
+
+    Exit code: 0; 1 if a case could not be profiled (its row says why); 2 for bad input.
+    """
+    from mglubench.cases.vocabulary import one_of
+    from mglubench.runner.profile import TOOLS, exit_code
+
+    one_of(tool, TOOLS, "tool")
+    form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if run is not None and (wanted or out):
+        raise UsageError("give either a run folder or the options of a sweep, not both")
+    config = wanted.pop("config", None)
+    folder, rows = _stored(run, tool, executor) if run else _planned(wanted, config, out, tool, executor)
+    _show(rows, tool, form, folder)
+    return exit_code(rows)
+
+
+def import_report(
+    report: Annotated[Path, typer.Argument(help="What ncu or nsys saved: .ncu-rep, .csv or .sqlite.")],
+    run: Annotated[Path, typer.Option(help="Run folder whose cases it belongs to.")],
+    launches: Annotated[
+        int | None, typer.Option(min=1, help="Launches of each case in the report. (default: 1)")
+    ] = None,
+    as_json: options.Json = False,
+    as_markdown: options.Markdown = False,
+) -> int:
+    """Join a report that was taken by hand to a run, by case key; needs no GPU, and neither ncu nor nsys."""
+    from mglubench.results.store import RunStore
+    from mglubench.runner.profile import exit_code, import_profile
+
+    form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
+    with RunStore.resume(run) as store:
+        rows = import_profile(store, report, launches=launches)
+    _show(rows, rows[0]["tool"], form, run)
+    return exit_code(rows)
+
+
+def _planned(wanted: Row, config: str | None, out: Path | None, tool: str, executor: str) -> tuple[Path, list[Row]]:
+    """Profile the cases of a sweep, into its run folder or a new one."""
+    from mglubench.results.store import HEADER
+    from mglubench.runner.plan import make_plan
+    from mglubench.runner.run import open_store
+
+    spec = read_spec(wanted, config)
+    with open_session(executor, spec) as (session, _):
+        plan = make_plan(spec, session)
+    folder = out or fresh_folder(plan.spec.name)
+    there = (folder / HEADER).exists()
+    with open_store(folder, plan, resume=there) as store:
+        return folder, _profile(store, plan.cases, tool, plan.description["devices"], spec.measure.case_timeout)
+
+
+def _stored(run: Path, tool: str, executor: str) -> tuple[Path, list[Row]]:
+    """Profile the measured cases of a run, on the device that it was made on."""
+    from mglubench.cases.sweep_spec import SweepSpec
+    from mglubench.results.store import RunStore, read_header
+    from mglubench.runner.profile import same_devices, stored_cases
+
+    cases = stored_cases(run)
+    header = read_header(run)
+    devices = header["environment"]["devices"]
+    spec = SweepSpec.from_dict(header["sweep"])
+    with open_session(executor, spec) as (session, _):
+        same_devices(devices, session.describe(tuple(devices))["devices"])
+    with RunStore.resume(run) as store:
+        return run, _profile(store, cases, tool, devices, spec.measure.case_timeout)
+
+
+def _profile(
+    store: RunStore, cases: Sequence[Case], tool: str, devices: dict[str, Any], case_timeout: float
+) -> list[Row]:
+    from mglubench.runner.profile import capability_of, make_profiler, profile_cases
+
+    profiler = make_profiler(tool, capability_of(devices))
+    with progress_bar(len(cases), tool) as (progress, task):
+
+        def observe(group: Sequence[Case]) -> None:
+            progress.update(task, description=f"{tool} {group[0].setting.title()}", advance=len(group))
+
+        return profile_cases(store, cases, tool, profiler, case_timeout=case_timeout, observe=observe)
+
+
+def _show(rows: Sequence[Row], tool: str, form: str, folder: Path) -> None:
+    from mglubench.report.counter_rows import counters_table
+
+    if form == "json":
+        print_json({"run": str(folder), "tool": tool, "rows": list(rows)})
+        return
+    print_tables([counters_table(rows, tool)], form)
+    good = sum(row["status"] == "ok" for row in rows)
+    with suppress(BrokenPipeError):
+        console(stderr=True).print(f"\n{good} of {len(rows)} cases profiled. Stored in {folder}", markup=False)

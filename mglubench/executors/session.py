@@ -1,0 +1,112 @@
+"""The session protocol: prepare a case, take samples of it, finish it.
+
+A session is a place where cases run. The caller drives it in small steps, so it can interleave variants, and so that a
+step that dies or hangs names the case that it was working on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from mglubench.cases.case import Case
+
+OK = "ok"
+# Outcomes that are somebody's defect; absence and lack of memory are not.
+DEFECTS = ("wrong", "error", "crash", "timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A case that is ready to be sampled, its output checked once.
+
+    Attributes:
+        check: errors against float64 on the first fresh inputs. ledger: declared bytes and FLOPs.
+        timer: how samples are taken, in words. seconds: inputs, packing, compilation, warm-up and check together.
+    """
+
+    check: dict[str, Any]
+    ledger: dict[str, int]
+    timer: str
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Samples taken in one go.
+
+    Attributes:
+        samples: latencies in nanoseconds. discarded: samples dropped because the clock was too low.
+        telemetry: GPU readings before and after. seconds: wall time in the session, eviction included.
+    """
+
+    samples: list[float]
+    discarded: int
+    telemetry: list[dict[str, Any]]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A case that has been checked again after its timed loop and released."""
+
+    check: dict[str, Any]
+    seconds: float
+
+
+class Session(Protocol):
+    """Where cases run. Every method may raise :class:`~mglubench.errors.CaseError`, which concerns that case alone."""
+
+    def describe(self, devices: tuple[str, ...]) -> dict[str, Any]:
+        """Device records, memory, and why which variant is unavailable."""
+        ...
+
+    def prepare(self, case: Case) -> Prepared:
+        """Allocate, compile, check once, warm up."""
+        ...
+
+    def sample(self, case: Case, seconds: float, most: int) -> Block:
+        """Take samples of a prepared case."""
+        ...
+
+    def finish(self, case: Case) -> Finished:
+        """Check again on other inputs and release."""
+        ...
+
+    def abandon(self, case: Case) -> None:
+        """Release without a check; never fails."""
+        ...
+
+    def close(self) -> None:
+        """End the session; never fails."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """All that is known of one case: what a stored row holds.
+
+    Attributes:
+        status: ``ok``, ``wrong``, ``unavailable``, ``unsupported``, ``error``, ``oom``, ``timeout``, ``crash``,
+            ``unstable``. reason: one line, empty if ok.
+        samples: latencies in whole nanoseconds, all that were taken and not discarded; empty unless ok.
+        stop: which stopping rule ended the sampling.
+        overhead: seconds by purpose: ``prepare``, ``sampling`` (eviction included), ``check``, ``isolation``.
+    """
+
+    case: Case
+    status: str
+    reason: str = ""
+    samples: list[int] = field(default_factory=list)
+    stop: str = ""
+    timer: str = ""
+    discarded: int = 0
+    ledger: dict[str, int] = field(default_factory=dict)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    telemetry: dict[str, Any] = field(default_factory=dict)
+    overhead: dict[str, float] = field(default_factory=dict)
+    interleaved: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"key": self.case.key, **asdict(self)}

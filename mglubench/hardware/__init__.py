@@ -1,0 +1,1 @@
+"""What machine this is: GPU data, devices, telemetry, the environment's record, what is missing."""

@@ -1,0 +1,221 @@
+"""What this machine has and lacks: one finding per thing that mglubench can use, with how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mglubench.hardware.environment import available_memory, cpu_record, package_version
+from mglubench.hardware.telemetry import GpuTelemetry, nvml
+
+GOOD, ABSENT, BAD = "ok", "absent", "broken"
+NCU_PLACES = ("/usr/local/cuda/bin", "/opt/nvidia/nsight-compute/*", "/usr/local/NVIDIA-Nsight-Compute*")
+NVIDIA_PARAMS = Path("/proc/driver/nvidia/params")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing.
+
+    Attributes:
+        status: ``ok``, ``absent`` (something optional is not here) or ``broken`` (needed, or here but unusable).
+        needed: whether the main job cannot run without it. advice: what to do, empty if nothing.
+    """
+
+    what: str
+    status: str
+    detail: str
+    advice: str = ""
+    needed: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def examine() -> list[Finding]:
+    """All findings, in reading order."""
+    return [
+        _python(),
+        _cpu(),
+        _torch(),
+        _numba(),
+        *_packages(),
+        _compiler(),
+        _driver(),
+        *_gpus(),
+        _cuda_in_torch(),
+        _nvcc(),
+        _ncu(),
+        _nsys(),
+        _ncu_permission(),
+    ]
+
+
+def can_run(findings: list[Finding]) -> bool:
+    """Whether the main job can run: nothing that it needs is missing."""
+    return not any(finding.needed and finding.status != GOOD for finding in findings)
+
+
+def find_ncu() -> str | None:
+    """Path of Nsight Compute's command line: MGLUBENCH_NCU, on PATH, or in the usual places."""
+    found = os.environ.get("MGLUBENCH_NCU") or shutil.which("ncu")
+    if found:
+        return found
+    for pattern in NCU_PLACES:
+        root = Path(pattern.partition("*")[0]).parent
+        for folder in sorted(root.glob(Path(pattern).name), reverse=True) if root.is_dir() else []:
+            if (folder / "ncu").is_file():
+                return str(folder / "ncu")
+    return None
+
+
+def _python() -> Finding:
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Finding(
+        "python", GOOD if good else BAD, sys.version.split()[0], "" if good else "use Python 3.11 to 3.13", True
+    )
+
+
+def _cpu() -> Finding:
+    cpu = cpu_record()
+    cache = f", {cpu['cache_bytes'] / 2**20:.0f} MiB cache" if cpu["cache_bytes"] else ""
+    detail = f"{cpu['model']}, {cpu['cores']} cores{cache}, {available_memory() / 1e9:.1f} GB memory free"
+    return Finding("cpu", GOOD, detail, needed=True)
+
+
+def _torch() -> Finding:
+    try:
+        import torch
+    except Exception as error:
+        return Finding("torch", BAD, f"cannot be imported: {error}", "pip install -c constraints.txt torch", True)
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
+    return Finding("torch", GOOD, f"{torch.__version__}, {build}", needed=True)
+
+
+def _numba() -> Finding:
+    try:
+        import numba
+    except Exception as error:
+        return Finding("numba", BAD, f"cannot be imported: {error}", "pip install -c constraints.txt numba", True)
+    return Finding("numba", GOOD, f"{numba.__version__}, {numba.get_num_threads()} threads", needed=True)
+
+
+def _packages() -> list[Finding]:
+    wanted = {
+        "numba-cuda": "pip install numba-cuda[cu13]",
+        "triton": "pip install mglubench[triton]",
+        "pyarrow": "pip install mglubench[reports] (Parquet export)",
+        "matplotlib": "pip install mglubench[reports] (plots)",
+        "nvidia-ml-py": "pip install nvidia-ml-py",
+        "nvtx": "pip install nvtx",
+        "ncu-report": "pip install mglubench[profile] (reads .ncu-rep files)",
+    }
+    findings = []
+    for name, advice in wanted.items():
+        found = package_version(name)
+        findings.append(Finding(name, GOOD, found) if found else Finding(name, ABSENT, "not installed", advice))
+    return findings
+
+
+def _compiler() -> Finding:
+    name = os.environ.get("CXX", "g++")
+    found = shutil.which(name) or shutil.which("clang++")
+    if found:
+        return Finding("c++ compiler", GOOD, found)
+    return Finding("c++ compiler", ABSENT, f"{name} is not on PATH", "install g++: torch.compile needs it on a CPU")
+
+
+def _driver() -> Finding:
+    pynvml = nvml()
+    if pynvml is None:
+        return Finding("nvidia driver", ABSENT, "NVML does not answer", "install NVIDIA's driver to measure on a GPU")
+    return Finding("nvidia driver", GOOD, str(pynvml.nvmlSystemGetDriverVersion()))
+
+
+def _gpus() -> list[Finding]:
+    pynvml = nvml()
+    count = int(pynvml.nvmlDeviceGetCount()) if pynvml else 0
+    findings = []
+    for index in range(count):
+        telemetry = GpuTelemetry(index)
+        record, now = telemetry.record(), telemetry.read()
+        memory = f"{record.get('memory_bytes', 0) / 2**30:.0f} GiB"
+        clocks = f"SM {now.get('sm_mhz')} of {record.get('sm_mhz_max')} MHz, {now.get('celsius')} C"
+        limits = ", ".join(now.get("throttle") or []) or "no throttling"
+        mig = "; MIG is on: counters of a slice are limited" if record.get("mig") else ""
+        findings.append(Finding(f"gpu {index}", GOOD, f"{record.get('name')}, {memory}, {clocks}, {limits}{mig}"))
+    return findings
+
+
+def _cuda_in_torch() -> Finding:
+    try:
+        import torch
+
+        here = torch.cuda.is_available()
+    except Exception as error:
+        return Finding("cuda", ABSENT, f"torch cannot say: {error}", "mend torch first")
+    if here:
+        return Finding("cuda", GOOD, f"{torch.cuda.device_count()} device(s), {torch.cuda.get_device_name(0)}")
+    if not torch.version.cuda:
+        return Finding("cuda", ABSENT, "this torch is a CPU build", "on a GPU machine install torch's CUDA build")
+    return Finding("cuda", ABSENT, "torch has CUDA but sees no device", "check the driver and CUDA_VISIBLE_DEVICES")
+
+
+def _nvcc() -> Finding:
+    home = os.environ.get("CUDA_HOME", "")
+    found = (
+        shutil.which("nvcc") or (shutil.which("nvcc", path=str(Path(home) / "bin")) if home else None) or _pypi_nvcc()
+    )
+    if found is None:
+        return Finding("nvcc", ABSENT, "not on PATH, in CUDA_HOME or from PyPI", "pip install mglubench[cu13]")
+    lines = _output(found, "--version").splitlines()
+    return Finding("nvcc", GOOD, f"{found} ({lines[-1] if lines else 'no version'})")
+
+
+def _pypi_nvcc() -> str | None:
+    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.pathfinder") is None:
+        return None
+    from cuda import pathfinder
+
+    finder = getattr(pathfinder, "find_nvidia_binary_utility", None)
+    return finder("nvcc") if finder else None
+
+
+def _ncu() -> Finding:
+    found = find_ncu()
+    if found is None:
+        return Finding("ncu", ABSENT, "Nsight Compute was not found", "install nsight-compute to count HBM bytes")
+    lines = _output(found, "--version").splitlines()
+    return Finding("ncu", GOOD, f"{found} ({lines[-1] if lines else 'no version'})")
+
+
+def _nsys() -> Finding:
+    found = os.environ.get("MGLUBENCH_NSYS") or shutil.which("nsys")
+    if found is None:
+        return Finding("nsys", ABSENT, "Nsight Systems was not found", "install nsight-systems to see timelines")
+    lines = _output(found, "--version").splitlines()
+    return Finding("nsys", GOOD, f"{found} ({lines[-1] if lines else 'no version'})")
+
+
+def _ncu_permission() -> Finding:
+    if not NVIDIA_PARAMS.exists():
+        return Finding("gpu counters", ABSENT, "no NVIDIA kernel module is loaded")
+    admin_only = "RmProfilingAdminOnly: 1" in NVIDIA_PARAMS.read_text(errors="replace")
+    if admin_only and os.geteuid() != 0:
+        advice = "run as root, or load the module with NVreg_RestrictProfilingToAdminUsers=0 (ERR_NVGPUCTRPERM)"
+        return Finding("gpu counters", ABSENT, "only an administrator may read them", advice)
+    return Finding("gpu counters", GOOD, "may be read")
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

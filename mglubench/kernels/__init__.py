@@ -1,0 +1,1 @@
+"""Everything that builds, chooses, loads and launches a kernel: tensors in, launch out."""

@@ -1,0 +1,308 @@
+"""The one definition of a problem: inputs from a seed, and what the answer is in float64.
+
+W has standard deviation 1/sqrt(h), x has 1, so projections have about 1 whatever the shape. Inputs are drawn on the
+host with numpy, rounded to the case's dtype, and moved to its device; the reference uses the rounded values. Mask i of
+a problem does not depend on nm: a sweep over nm shares weights, masks and partial references.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mglubench.cases.case import Case
+from mglubench.cases.vocabulary import LayerKind
+
+if TYPE_CHECKING:
+    import torch
+
+FRESH_SETS = 2
+# Weights per float64 block of the reference: 8 MiB, which stays in a core's caches.
+_REFERENCE_BLOCK = 1 << 20
+# Numbers drawn by one generator.
+_DRAWN_BLOCK = 1 << 22
+Float64 = npt.NDArray[np.float64]
+
+
+class DenseInputs:
+    """Weights and x of one shape, batch, dtype and seed, on the host, with their float64 products; made when asked for.
+
+    ``x(k)`` for k = 0 and 1 are independent draws: correctness is checked on one before the timed loop and on the other
+    after it.
+    """
+
+    def __init__(self, case: Case) -> None:
+        import torch
+
+        self.h, self.d, self.batch, self.seed = case.h, case.d, case.batch, case.seed
+        self.dtype: torch.dtype = getattr(torch, case.dtype)
+
+    @cached_property
+    def weight(self) -> torch.Tensor:
+        """W, [d, h]; the gate matrix Wg of a GLU."""
+        return self._normal(0, (self.d, self.h), 1 / math.sqrt(self.h))
+
+    @cached_property
+    def weight_value(self) -> torch.Tensor:
+        """Wv of a GLU, [d, h]."""
+        return self._normal(1, (self.d, self.h), 1 / math.sqrt(self.h))
+
+    @cached_property
+    def _x(self) -> torch.Tensor:
+        return self._normal(2, (FRESH_SETS, self.batch, self.h), 1.0)
+
+    def x(self, fresh: int) -> torch.Tensor:
+        """The fresh-th independent x, [batch, h]."""
+        return self._x[fresh]
+
+    def tokens(self, fresh: int) -> slice:
+        """Columns of a projection that belong to the fresh-th x."""
+        return slice(fresh * self.batch, (fresh + 1) * self.batch)
+
+    @cached_property
+    def row_sums(self) -> Float64:
+        """sum_k W[:, k] in float64, [d]."""
+        return np.concatenate([block.sum(dim=1).numpy() for _, block in self._blocks(self.weight)])
+
+    @cached_property
+    def total(self) -> Float64:
+        """W x^T in float64, [d, FRESH_SETS * batch]."""
+        return self._project(self.weight)
+
+    @cached_property
+    def value_total(self) -> Float64:
+        """Wv x^T in float64, [d, FRESH_SETS * batch]."""
+        return self._project(self.weight_value)
+
+    def halves(self, mask: npt.NDArray[np.bool_]) -> tuple[Float64, Float64]:
+        """Gate (mask * W) x^T and value ((1 - mask) * W) x^T in float64, [d, FRESH_SETS * batch] each.
+
+        The complement is taken of the weights, where it is exact, not of the sums: each half is a product of its own.
+        """
+        import torch
+
+        x = self._columns()
+        gate, value = np.empty((self.d, x.shape[1])), np.empty((self.d, x.shape[1]))
+        scratch = self._scratch()
+        for rows, block in self._blocks(self.weight):
+            kept = torch.mul(block, torch.from_numpy(mask[rows]), out=scratch[: len(block)])
+            gate[rows] = (kept @ x).numpy()
+            value[rows] = (block.sub_(kept) @ x).numpy()
+        return gate, value
+
+    def _project(self, weight: torch.Tensor) -> Float64:
+        x = self._columns()
+        out = np.empty((self.d, x.shape[1]))
+        for rows, block in self._blocks(weight):
+            out[rows] = (block @ x).numpy()
+        return out
+
+    def _columns(self) -> torch.Tensor:
+        """Both x in float64, [h, FRESH_SETS * batch]."""
+        return self._x.reshape(-1, self.h).double().T.contiguous()
+
+    def _blocks(self, weight: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Rows of a matrix and what they hold in float64, a block at a time, all in the same memory.
+
+        Fresh memory for every block would cost more than the arithmetic: its pages have to be mapped first.
+        """
+        scratch = self._scratch()
+        for start in range(0, self.d, len(scratch)):
+            rows = slice(start, start + len(scratch))
+            part = weight[rows]
+            yield rows, scratch[: len(part)].copy_(part)
+
+    def _scratch(self) -> torch.Tensor:
+        """Room for one block in float64."""
+        import torch
+
+        return torch.empty((min(self.d, max(1, _REFERENCE_BLOCK // self.h)), self.h), dtype=torch.float64)
+
+    def generator(self, stream: int, block: int = 0) -> np.random.Generator:
+        """An independent generator per use of the seed, and per block of what is drawn for that use."""
+        entropy = [self.seed, self.h, self.d, stream, block]
+        return np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy)))
+
+    def _normal(self, stream: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
+        """Normal numbers in the case's dtype; blocks are drawn side by side, whatever the number of cores the same."""
+        import torch
+
+        out = torch.empty(math.prod(shape), dtype=self.dtype)
+
+        def draw(block: int) -> None:
+            part = out[block * _DRAWN_BLOCK : (block + 1) * _DRAWN_BLOCK]
+            values = self.generator(stream, block).standard_normal(len(part), dtype=np.float32)
+            values *= np.float32(scale)
+            part.copy_(torch.from_numpy(values))
+
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            list(pool.map(draw, range(-(-len(out) // _DRAWN_BLOCK))))
+        return out.reshape(shape)
+
+
+class InputSet:
+    """Dense inputs with the masks of one distribution: what all cases of one setting and mask distribution share.
+
+    Masks and float64 projections are made when first asked for and kept.
+
+    Args:
+        dense: weights and x to share with other mask distributions; made afresh if left out.
+    """
+
+    def __init__(self, case: Case, dense: DenseInputs | None = None) -> None:
+        self.dense = dense or DenseInputs(case)
+        self.activation = case.activation
+        self.mask_name = case.mask
+        self._masks: list[npt.NDArray[np.bool_]] = []
+        self._halves: list[tuple[Float64, Float64]] = []
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """dtype of W, x and y."""
+        return self.dense.dtype
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """W, [d, h]; the gate matrix Wg of a GLU."""
+        return self.dense.weight
+
+    @property
+    def weight_value(self) -> torch.Tensor:
+        """Wv of a GLU, [d, h]."""
+        return self.dense.weight_value
+
+    def x(self, fresh: int) -> torch.Tensor:
+        """The fresh-th independent x, [batch, h]."""
+        return self.dense.x(fresh)
+
+    def masks(self, nm: int) -> npt.NDArray[np.bool_]:
+        """Boolean masks [nm, d, h]; True sends an element to the gate."""
+        return np.stack([self.mask(i) for i in range(nm)])
+
+    def mask(self, i: int) -> npt.NDArray[np.bool_]:
+        """Mask i, [d, h]."""
+        while len(self._masks) <= i:
+            self._masks.append(self._draw_mask(len(self._masks)))
+        return self._masks[i]
+
+    def reference(self, layer: LayerKind, nm: int, fresh: int) -> Float64:
+        """y in float64, [batch, d], for the fresh-th x."""
+        dense, tokens = self.dense, self.dense.tokens(fresh)
+        if layer == "read":
+            return np.broadcast_to(dense.row_sums, (dense.batch, dense.d))
+        if layer == "product":
+            return dense.total[:, tokens].T
+        if layer == "lu":
+            return activate(dense.total[:, tokens], self.activation).T
+        if layer == "glu":
+            return (activate(dense.total[:, tokens], self.activation) * dense.value_total[:, tokens]).T
+        y = np.zeros((dense.d, dense.batch))
+        for i in range(nm):
+            gate, value = self._gate_and_value(i)
+            y += activate(gate[:, tokens], self.activation) * value[:, tokens]
+        return y.T
+
+    def scale(self, nm: int, fresh: int) -> float:
+        """Size that an error is held against where the reference is exactly zero (all-ones or all-zeros masks)."""
+        return float(max(nm, 1) * np.linalg.norm(self.dense.total[:, self.dense.tokens(fresh)] ** 2))
+
+    def _gate_and_value(self, i: int) -> tuple[Float64, Float64]:
+        while len(self._halves) <= i:
+            self._halves.append(self.dense.halves(self.mask(len(self._halves))))
+        return self._halves[i]
+
+    def _draw_mask(self, i: int) -> npt.NDArray[np.bool_]:
+        shape = (self.dense.d, self.dense.h)
+        if self.mask_name in ("ones", "zeros"):
+            return np.full(shape, self.mask_name == "ones")
+        ratio = float(self.mask_name.partition(":")[2])
+        generator = self.dense.generator(16 + i)
+        if ratio == 0.5:
+            count = math.prod(shape)
+            raw = np.frombuffer(generator.bytes(-(-count // 8)), np.uint8)
+            return np.unpackbits(raw, count=count).view(np.bool_).reshape(shape)
+        return generator.random(shape, dtype=np.float32) < ratio
+
+
+def dense_key(case: Case) -> tuple[Any, ...]:
+    """Cases with equal keys share one :class:`DenseInputs`."""
+    return case.h, case.d, case.batch, case.dtype, case.seed
+
+
+def input_key(case: Case) -> tuple[Any, ...]:
+    """Cases with equal keys share one :class:`InputSet`."""
+    return *dense_key(case), case.activation, case.mask if case.nm else "none"
+
+
+@dataclass
+class Problem:
+    """What a variant gets to prepare from: a case, device buffers, and the shared inputs.
+
+    Attributes:
+        weight: W, [d, h], row-major as ``nn.Linear`` stores it, on the case's device. A GLU's gate matrix.
+        x: [batch, h]; read by the launch; its content is replaced between launches, its address is not.
+        y: [batch, d]; written by the launch; poisoned with NaN before every check.
+    """
+
+    case: Case
+    inputs: InputSet
+    weight: torch.Tensor
+    x: torch.Tensor
+    y: torch.Tensor
+
+    @classmethod
+    def make(cls, case: Case, inputs: InputSet) -> Problem:
+        """Move the inputs to the case's device."""
+        import torch
+
+        weight = inputs.weight.to(case.device)
+        x = torch.empty((case.batch, case.h), dtype=inputs.dtype, device=case.device)
+        y = torch.empty((case.batch, case.d), dtype=inputs.dtype, device=case.device)
+        problem = cls(case, inputs, weight, x, y)
+        problem.load(0)
+        return problem
+
+    def replica(self) -> Problem:
+        """The same problem over buffers of its own, for modes that rotate buffers."""
+        return Problem(self.case, self.inputs, self.weight.clone(), self.x.clone(), self.y.clone())
+
+    @property
+    def weight_value(self) -> torch.Tensor:
+        """Wv of a GLU, [d, h], on the case's device."""
+        return self.inputs.weight_value.to(self.case.device)
+
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """Boolean masks [nm, d, h] on the host, for packing."""
+        return self.inputs.masks(self.case.nm)
+
+    def mask_tensor(self, i: int) -> torch.Tensor:
+        """Mask i as a boolean tensor [d, h] on the case's device."""
+        import torch
+
+        return torch.from_numpy(self.inputs.mask(i)).to(self.case.device)
+
+    def load(self, fresh: int) -> None:
+        """Copy the fresh-th x into place and poison y."""
+        self.x.copy_(self.inputs.x(fresh))
+        self.y.fill_(float("nan"))
+
+
+def activate(values: Float64, activation: str) -> Float64:
+    """The activation in float64; gelu is the exact (erf) form, as in ``torch.nn.functional.gelu``."""
+    import torch
+
+    function = getattr(torch.nn.functional, activation)
+    return np.asarray(function(torch.from_numpy(np.ascontiguousarray(values))).numpy(), dtype=np.float64)
+
+
+def host_bytes(case: Case) -> int:
+    """Host memory that the shared inputs take: weights (drawn in fp32), byte masks, references."""
+    return case.elements * (2 * (4 + case.itemsize) + case.nm) + 32 * case.d * case.batch * (case.nm + 2)

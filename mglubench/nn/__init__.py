@@ -1,0 +1,1 @@
+"""The layer for people who train and serve it."""

@@ -1,0 +1,1 @@
+"""Nsight Compute and Nsight Systems around the same cases."""

@@ -1,0 +1,90 @@
+"""Nsight Compute: the command that counts each case's bytes, and its report as a CSV.
+
+``--clock-control none``: mglubench never changes the clocks of a card. ``--cache-control all`` flushes the caches
+before every kernel, as ``cold`` and ``graph`` cases want it; ``hot`` cases run with ``none``, or their counters would
+be those of a cold case. A variant of several kernels therefore pays DRAM reads for what its first kernel left in L2.
+
+The filter names the phase range, ``mglubench@timed/``: a push/pop range needs the trailing slash, and a case key would
+need its own slashes escaped. Which case a kernel belongs to is read from the report, where its ranges are listed.
+Source: Nsight Compute CLI, "NVTX Filtering", "Profile Import", "Console Output".
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mglubench.cases.case import Case
+from mglubench.hardware.counter_names import DOMAIN, TIMED, metric_names
+from mglubench.profilers.profiler import Attempt, Failure, attempt_of, run_process, target_command, write_work
+
+QUERY_SECONDS = 120.0
+IMPORT_SECONDS = 600.0
+_BASE_NAME = re.compile(r"^([a-z0-9]+__\w+)", re.MULTILINE)
+
+
+class Ncu:
+    """Counts with Nsight Compute.
+
+    Args:
+        program: its path. capability: of the device, such as ``"9.0"``; ``None`` if it is not known.
+    """
+
+    name = "ncu"
+
+    def __init__(self, program: str, capability: str | None) -> None:
+        self._program = program
+        self.metrics = metric_names(capability, self._known_metrics())
+
+    def run(self, cases: Sequence[Case], stem: Path, timeout: float) -> Attempt:
+        """Profile cases of one setting: ``STEM.ncu-rep`` and, read back from it, ``STEM.csv``, which is the report."""
+        work, outcomes = write_work(cases, stem, launches=1)
+        report, log, said = (stem.with_suffix(end) for end in (".ncu-rep", ".ncu.log", ".log"))
+        command = self.command(cases, work, report, log)
+        try:
+            code = run_process(command, said, timeout)
+        except OSError as error:
+            return Attempt(None, failure=Failure("unavailable", f"cannot start {self._program}: {error}", True))
+        attempt = attempt_of(self.name, code, (said, log), outcomes, report, timeout)
+        if attempt.report is None:
+            return attempt
+        return Attempt(self._export(report), attempt.outcomes, attempt.begun, attempt.failure)
+
+    def command(self, cases: Sequence[Case], work: Path, report: Path, log: Path) -> list[str]:
+        """The full command line."""
+        options = {
+            "--clock-control": "none",
+            "--cache-control": self.facts(cases)["cache_control"],
+            "--nvtx-include": f"{DOMAIN}@{TIMED}/",
+            "--metrics": ",".join(self.metrics),
+            "--target-processes": "application-only",
+            "--log-file": str(log),
+            "--export": str(report),
+        }
+        given = [word for option in options.items() for word in option]
+        return [self._program, "--nvtx", "--force-overwrite", *given, *target_command(work)]
+
+    def facts(self, cases: Sequence[Case]) -> dict[str, Any]:
+        """Cache control, clock control and launches."""
+        hot = cases[0].mode == "hot"
+        return {"cache_control": "none" if hot else "all", "clock_control": "none", "launches": 1}
+
+    def _export(self, report: Path) -> Path:
+        """The report as CSV; an empty one if ncu cannot read its own report, which the reader will complain about."""
+        path = report.with_suffix(".csv")
+        command = [self._program, "--import", str(report), "--csv", "--page", "raw", "--print-units", "base"]
+        path.unlink(missing_ok=True)
+        run_process(command, path, IMPORT_SECONDS)
+        return path
+
+    def _known_metrics(self) -> list[str]:
+        """Base names that this ncu lists for the devices here; none if it cannot be asked."""
+        try:
+            command = [self._program, "--query-metrics"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=QUERY_SECONDS)
+        except (OSError, subprocess.SubprocessError):
+            return []
+        return _BASE_NAME.findall(done.stdout)

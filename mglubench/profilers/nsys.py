@@ -1,0 +1,69 @@
+"""Nsight Systems: a timeline of each case with its ranges, and its SQLite export.
+
+Each case is launched several times in a row inside its range, so that the gaps between launches can be seen. Source:
+Nsight Systems User Guide, "CLI profile command", "CLI export command".
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mglubench.cases.case import Case
+from mglubench.profilers.profiler import Attempt, Failure, attempt_of, run_process, target_command, write_work
+
+LAUNCHES = 20
+EXPORT_SECONDS = 600.0
+PLACES = ("/usr/local/cuda/bin", "/opt/nvidia/nsight-systems/*/bin", "/opt/nvidia/nsight-systems/*/target-linux-*")
+
+
+class Nsys:
+    """Records timelines with Nsight Systems."""
+
+    name = "nsys"
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def run(self, cases: Sequence[Case], stem: Path, timeout: float) -> Attempt:
+        """Profile cases of one setting: ``STEM.nsys-rep`` and, exported from it, ``STEM.sqlite``, the report."""
+        work, outcomes = write_work(cases, stem, LAUNCHES)
+        recorded, report, log = (stem.with_suffix(end) for end in (".nsys-rep", ".sqlite", ".log"))
+        try:
+            code = run_process(self.command(work, recorded), log, timeout)
+            if recorded.is_file():
+                run_process(self.export_command(recorded, report), log, EXPORT_SECONDS)
+        except OSError as error:
+            return Attempt(None, failure=Failure("unavailable", f"cannot start {self._program}: {error}", True))
+        return attempt_of(self.name, code, (log,), outcomes, report, timeout)
+
+    def command(self, work: Path, recorded: Path) -> list[str]:
+        """The command line that records: CUDA and NVTX alone, no sampling of the CPU."""
+        options = ["--trace=cuda,nvtx", "--sample=none", "--cpuctxsw=none", "--force-overwrite=true"]
+        return [self._program, "profile", *options, f"--output={recorded}", *target_command(work)]
+
+    def export_command(self, recorded: Path, report: Path) -> list[str]:
+        """The command line that exports."""
+        return [
+            *(self._program, "export", "--type=sqlite", "--force-overwrite=true"),
+            f"--output={report}",
+            str(recorded),
+        ]
+
+    def facts(self, cases: Sequence[Case]) -> dict[str, Any]:
+        """Launches in each case's range."""
+        return {"launches": LAUNCHES}
+
+
+def find_nsys() -> str | None:
+    """Path of Nsight Systems' command line, on PATH or in the usual places."""
+    found = shutil.which("nsys")
+    if found:
+        return found
+    for pattern in PLACES:
+        for folder in sorted(Path("/").glob(pattern.lstrip("/")), reverse=True):
+            if (folder / "nsys").is_file():
+                return str(folder / "nsys")
+    return None

@@ -1,0 +1,215 @@
+"""Cases through a profiler: start it, wait, and tell from its log, its exit code and the cases' outcomes what happened.
+
+A profiler is started once per group of cases that share a setting: starting Python, torch and the profiler takes
+seconds, and a group's cases share their inputs. The price is that a crash takes the group's report along, so the target
+writes down which case it works on; the crash is charged to that case alone and the rest is started again without it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mglubench.cases.case import Case
+from mglubench.errors import UsageError
+
+START_SECONDS = 120.0
+TARGET = "mglubench.profilers.target"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a profiler gave nothing.
+
+    Attributes:
+        status: one word for the row. reason: one line, with what to do. everyone: the machine's fault, not a case's.
+    """
+
+    status: str
+    reason: str
+    everyone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a profiler over some cases.
+
+    Attributes:
+        report: what it saved, if it did. outcomes: status and reason of every case that came to its end.
+        begun: the case that was being worked on when the process ended, if any. failure: what the log or the exit
+            code tells, if it tells of a failure.
+    """
+
+    report: Path | None
+    outcomes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    begun: str | None = None
+    failure: Failure | None = None
+
+
+class Profiler(Protocol):
+    """A tool that runs cases and leaves a report."""
+
+    name: str
+
+    def run(self, cases: Sequence[Case], stem: Path, timeout: float) -> Attempt:
+        """Profile cases of one setting in one process; files are named after ``stem``."""
+        ...
+
+    def facts(self, cases: Sequence[Case]) -> dict[str, Any]:
+        """How these cases are profiled; kept in their rows."""
+        ...
+
+
+# What the tools say, from their documentation and from reports of their users; the first match wins.
+_SAYINGS: tuple[tuple[str, str, str, bool], ...] = (
+    (
+        r"ERR_NVGPUCTRPERM|permission to access NVIDIA GPU Performance Counters",
+        "permission",
+        "reading GPU counters is not permitted (ERR_NVGPUCTRPERM): run as root, load the nvidia module with "
+        "NVreg_RestrictProfilingToAdminUsers=0, or start the container with --cap-add SYS_ADMIN",
+        True,
+    ),
+    (
+        r"driver resource was unavailable|concurrently collecting profiling data|Already under profiling",
+        "busy",
+        "another tool holds the GPU's counters, often DCGM: stop it (dcgmi profile --pause) and profile again",
+        True,
+    ),
+    (
+        r"another profiler|other profiler|already (being )?(profiled|attached)|multiple profilers",
+        "busy",
+        "another profiler is attached: end it (nsys, ncu, CUPTI, a debugger) and profile again",
+        True,
+    ),
+    (
+        r"\bMIG\b|Multi-Instance",
+        "mig",
+        "this GPU is split by MIG and withholds counters of shared units: profile on a whole GPU",
+        True,
+    ),
+    (
+        r"not supported (on|by) (this|the) (device|GPU|chip)|unsupported (device|GPU|chip)|Profiling is not supported",
+        "unsupported",
+        "this version of the profiler does not know this GPU: install a newer one",
+        True,
+    ),
+)
+_UNKNOWN_METRIC = re.compile(r"Failed to find metric (?:regex:\^)?([\w.]+)")
+_ERROR_CODE = re.compile(r"application returned an error code \((-?\d+)\)")
+
+
+def find_tool(name: str, found: str | None) -> str | None:
+    """Path of a profiler: ``MGLUBENCH_NCU`` or ``MGLUBENCH_NSYS`` if set, else what was found.
+
+    Raises:
+        UsageError: the variable names no program.
+    """
+    variable = f"MGLUBENCH_{name.upper()}"
+    override = os.environ.get(variable)
+    if not override:
+        return found
+    program = shutil.which(override)
+    if program is None:
+        raise UsageError(f"{variable}={override} is no program that can be run; unset it, or give the path of {name}")
+    return program
+
+
+def write_work(cases: Sequence[Case], stem: Path, launches: int) -> tuple[Path, Path]:
+    """The cases' file for the target, and the (empty) file of their outcomes."""
+    outcomes, work = stem.with_suffix(".outcomes.jsonl"), stem.with_suffix(".cases.json")
+    outcomes.write_text("")
+    document = {"cases": [case.to_dict() for case in cases], "launches": launches, "outcomes": str(outcomes)}
+    work.write_text(json.dumps(document, indent=1))
+    return work, outcomes
+
+
+def target_command(work: Path) -> list[str]:
+    """What the profiler starts."""
+    return [sys.executable, "-m", TARGET, str(work)]
+
+
+def run_process(command: Sequence[str], log: Path, timeout: float) -> int | None:
+    """Run a profiler with its output in ``log``; its exit code, or ``None`` if it took too long and was killed.
+
+    Raises:
+        OSError: it could not be started.
+    """
+    environment = {**os.environ, "LC_ALL": "C"}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        # The profiler's own children (its target) must not outlive it, whatever ended the wait.
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def read_outcomes(path: Path) -> tuple[dict[str, tuple[str, str]], str | None]:
+    """Status and reason by key of the cases that ended, and the key of the one that only began."""
+    ended: dict[str, tuple[str, str]] = {}
+    begun: str | None = None
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        with suppress(ValueError, KeyError, TypeError):
+            entry = json.loads(line)
+            if entry["status"] == "begun":
+                begun = entry["key"]
+            else:
+                ended[entry["key"]] = (entry["status"], entry["reason"])
+                begun = None
+    return ended, begun
+
+
+def failure_in(tool: str, log: str, code: int | None, timeout: float) -> Failure | None:
+    """What a profiler's log and exit code tell; a permission error can come with exit code 0."""
+    for pattern, status, reason, everyone in _SAYINGS:
+        if re.search(pattern, log, re.IGNORECASE):
+            return Failure(status, reason, everyone)
+    if unknown := _UNKNOWN_METRIC.search(log):
+        reason = f"{tool} knows no metric {unknown[1].strip('.')} on this GPU: update Nsight Compute"
+        return Failure("unknown-metric", reason, True)
+    if code is None:
+        return Failure("timeout", f"{tool} took longer than {timeout:g} s and was killed; raise --case-timeout")
+    if died := _ERROR_CODE.search(log):
+        return Failure("crash", f"the profiled process died (error code {died[1]}): {last_line(log)}")
+    if code:
+        said = last_line(log)
+        return Failure("crash", f"{tool} ended with exit code {code}" + (f": {said}" if said else ""))
+    return None
+
+
+def last_line(log: str) -> str:
+    """The last error that a log tells of, else its last line that is no progress report of ncu, shortened."""
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("==PROF==")]
+    errors = [line for line in lines if "ERROR" in line or "Error" in line]
+    return (errors or lines or [""])[-1][:300]
+
+
+def attempt_of(
+    tool: str, code: int | None, logs: Sequence[Path], outcomes: Path, report: Path, timeout: float
+) -> Attempt:
+    """Put together what one run left behind."""
+    log = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in logs if path.exists())
+    ended, begun = read_outcomes(outcomes)
+    saved = report if report.is_file() and report.stat().st_size else None
+    return Attempt(saved, ended, begun, failure_in(tool, log, code, timeout))

@@ -1,0 +1,96 @@
+"""The memory table of a setting whose cases were counted: formula and measured bytes side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mglubench.cases.case import Setting
+from mglubench.report.table import Column, Formatter, Table, missing, number, text
+
+Row = Mapping[str, Any]
+FORMULA_MARK = " f"
+
+
+def or_formula(measured: str, formula: str, pattern: str) -> Formatter:
+    """The measured value, else the formula's with a mark."""
+
+    def show(row: Row) -> str:
+        if not missing(row.get(measured)):
+            return format(row[measured], pattern)
+        return "-" if missing(row.get(formula)) else format(row[formula], pattern) + FORMULA_MARK
+
+    return show
+
+
+LEDGER = (
+    Column("variant", "variant", text("variant"), text=True),
+    Column("nm", "nm", lambda row: str(row["nm"] or "")),
+    Column("bytes_total", "formula MB", number("bytes_total", ",.2f", 1e-6)),
+    Column("dram_bytes", "DRAM MB", number("dram_bytes", ",.2f", 1e-6)),
+    Column("dram_over_formula", "DRAM/formula", number("dram_over_formula", ".3f")),
+    Column("dram_bits_per_element", "bits/weight", or_formula("dram_bits_per_element", "bits_per_element", ".1f")),
+    Column("dram_saved_vs_glu", "saved vs GLU", or_formula("dram_saved_vs_glu", "memory_vs_glu", "+.1%")),
+    Column("dram_bytes_written", "DRAM written MB", number("dram_bytes_written", ",.3f", 1e-6)),
+    Column("l2_bytes_written", "L2 written MB", number("l2_bytes_written", ",.3f", 1e-6)),
+    Column("formula_over_l2", "formula/L2", number("formula_over_l2", ".1f")),
+    Column("dram_gb_per_s", "GB/s", number("dram_gb_per_s", ",.1f")),
+    Column("share_of_peak", "of peak", number("share_of_peak", ".0%")),
+    Column("verdict", "verdict", text("verdict"), text=True),
+)
+_VALUES = (
+    *("variant", "nm", "mask", "status", "bytes_total", "bits_per_element", "memory_vs_glu", "counters_reason"),
+    *("dram_bytes", "dram_bytes_read", "dram_bytes_written", "l2_bytes_read", "l2_bytes_written", "formula_over_l2"),
+    *("dram_over_formula", "dram_bits_per_element", "dram_saved_vs_glu", "dram_gb_per_s", "peak_gb_per_s"),
+)
+
+
+def counted(rows: Sequence[Row]) -> bool:
+    """Whether any of these cases has measured bytes."""
+    return any(not missing(row.get("dram_bytes")) for row in rows)
+
+
+def ledger_table(setting: Setting, rows: Sequence[Row]) -> Table:
+    """One line per case, in the given order; the least measured bytes of a valid MGLU case are marked best."""
+    valid = [r["dram_bytes"] for r in rows if r["layer"] == "mglu" and not missing(r["dram_bytes"]) and _valid(r)]
+    least = min(valid, default=None)
+    shown = [
+        {
+            **{name: row.get(name) for name in _VALUES},
+            "share_of_peak": None if missing(row["dram_gb_per_s"]) else row["dram_gb_per_s"] / row["peak_gb_per_s"],
+            "verdict": _verdict(row),
+            "best": row["layer"] == "mglu" and row["dram_bytes"] == least and _valid(row),
+        }
+        for row in rows
+    ]
+    return Table(f"Memory: {setting.title()}", LEDGER, shown, _notes(setting, rows), best="best")
+
+
+def _valid(row: Row) -> bool:
+    return not row.get("above_peak")
+
+
+def _verdict(row: Row) -> str:
+    if not _valid(row):
+        return "INVALID: above the peak"
+    return f"no counters: {row['counters_reason']}" if missing(row["dram_bytes"]) else ""
+
+
+def _notes(setting: Setting, rows: Sequence[Row]) -> list[str]:
+    flushed = "warm, as hot cases are" if setting.mode == "hot" else "flushed before every kernel"
+    notes = [
+        f"DRAM: bytes read and written by one run, counted by ncu with caches {flushed}; formula: every operand once",
+        "DRAM writes undercount (dirty lines stay in L2): bytes written to L2 stand beside them",
+    ]
+    both = [row for row in rows if not missing(row.get("dram_saved_vs_glu"))]
+    base = next((row["fastest_glu"] for row in rows if not missing(row.get("fastest_glu"))), None)
+    if both:
+        notes.append(f"saved vs GLU: measured bytes of the row and of {base}")
+    if len(both) < len(rows):
+        notes.append("f: from the formula, because the row or the fastest GLU has no counters")
+    peak = next((row["peak_gb_per_s"] for row in rows if not missing(row.get("peak_gb_per_s"))), None)
+    if peak is not None:
+        notes.append(
+            f"GB/s: DRAM bytes over the median latency; peak: {peak:,.0f} GB/s; more than 5 % above is invalid"
+        )
+    return notes

@@ -1,0 +1,63 @@
+"""The cases that come before a sweep's own: what the device can give, to hold everything else against.
+
+========== ================= ====================================================================================
+ceiling    variant           case
+========== ================= ====================================================================================
+memory     stream-read*      a cold read of a buffer far larger than the caches
+L2         stream-read*      a hot read of a buffer of half the L2 cache, on GPUs that say how large it is
+arithmetic matrix-product    a large product in every dtype of the sweep, on GPUs in float32 as well
+========== ================= ====================================================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from mglubench.cases.case import Case
+from mglubench.cases.sweep_spec import SweepSpec
+from mglubench.cases.vocabulary import device_kind
+from mglubench.hardware.devices import l2_bytes
+from mglubench.layer.problem import host_bytes
+from mglubench.variants.registry import get_variant
+
+READS = ("stream-read", "stream-read-cuda")
+PRODUCT = "matrix-product"
+READ_COLUMNS = 4096
+# Far more than a GPU's L2, and four times what a CPU's last-level cache usually is; cold mode evicts it as well.
+READ_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}
+# h, d and tokens: enough to fill every multiprocessor of a GPU for a tenth of a millisecond, two cores for as many
+# milliseconds as a clock resolves well.
+PRODUCT_SIZE = {"cpu": (2048, 2048, 512), "cuda": (4096, 4096, 4096)}
+
+
+def ceiling_cases(spec: SweepSpec, description: dict[str, Any]) -> list[Case]:
+    """The ceilings of every device of a resolved sweep that its memory has room for and that can run there."""
+    return [case for device in spec.device for case in _of_device(spec, device, description)]
+
+
+def _of_device(spec: SweepSpec, device: str, description: dict[str, Any]) -> Iterator[Case]:
+    absent = description["unavailable"][device_kind(device)]
+    free = description["memory"][device]["available"]
+    for case in (*_reads(spec, device, description["devices"][device]), *_products(spec, device)):
+        able = case.variant not in absent and not get_variant(case.variant).unsupported(case)
+        if able and host_bytes(case) < free // 2:
+            yield case
+
+
+def _reads(spec: SweepSpec, device: str, record: dict[str, Any]) -> Iterator[Case]:
+    base = Case("", READ_COLUMNS, 1, dtype=spec.dtype[0], device=device, seed=spec.seed)
+    row = READ_COLUMNS * base.itemsize
+    for name in READS:
+        yield dataclasses.replace(base, variant=name, d=READ_BYTES[device_kind(device)] // row)
+    if half := int(l2_bytes(record) or 0) // 2:
+        for name in READS:
+            yield dataclasses.replace(base, variant=name, d=max(1, half // row), mode="hot")
+
+
+def _products(spec: SweepSpec, device: str) -> Iterator[Case]:
+    kind = device_kind(device)
+    h, d, batch = PRODUCT_SIZE[kind]
+    for dtype in dict.fromkeys((*spec.dtype, *(("float32",) if kind == "cuda" else ()))):
+        yield Case(PRODUCT, h, d, batch=batch, dtype=dtype, device=device, seed=spec.seed)

@@ -1,1 +1,0 @@
-"""What is measured: cases, sweeps, the problem and its reference, declared bytes, mask layouts."""

@@ -1,0 +1,1 @@
+"""Files, lines, processes: what has nothing to do with kernels."""

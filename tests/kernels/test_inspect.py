@@ -1,0 +1,180 @@
+"""Reading compiled kernels: a recorded listing, occupancy by hand, and gates on what nvcc makes of the real kernels.
+
+The recorded kernel multiplies one 16-byte vector per lane and pass, and waits on a flag in a loop nested in the pass::
+
+    for (int i = threadIdx.x; i < n; i += 32) {
+        uint4 v = w[i];
+        while (flag[i] == 0) {}
+        sum += __half2float(x[i]) * __uint_as_float(v.x ^ v.y ^ v.z ^ v.w);
+    }
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mglubench.errors import UsageError
+from mglubench.hardware.cuda_toolchain import cannot_build, find_tool
+from mglubench.kernels.cuda_build import build_all
+from mglubench.kernels.cuda_heuristics import dynamic_shared_bytes
+from mglubench.kernels.occupancy import occupancy
+from mglubench.kernels.sass import Work, loops_of, parse, short_name
+from mglubench.kernels.tuning import Choice
+from mglubench.report import inspect_sass
+from mglubench.report.inspect_sass import Subject
+from mglubench.system.resources import data_folder
+from mglubench.variants.cuda_kernels import KERNELS
+
+HERE = Path(__file__).resolve().parent
+SASS = (HERE / "recorded" / "row_dots.sass").read_text()
+NAME = "_ZN4demo8row_dotsILi1ELb1EEEvPK5uint4PK6__halfPViPfi"
+RESOURCES = f" Function {NAME}:\n  REG:14 STACK:8 SHARED:1280 LOCAL:0 CONSTANT[0]:564 TEXTURE:0 SURFACE:0 SAMPLER:0\n"
+cannot_inspect = cannot_build() or (None if find_tool("cuobjdump") else "no cuobjdump")
+needs_tools = pytest.mark.skipif(cannot_inspect is not None, reason=str(cannot_inspect))
+
+
+def test_a_listing_becomes_a_kernel_with_its_resources() -> None:
+    (kernel,) = parse(SASS, RESOURCES)
+    assert (kernel.name, kernel.title) == (NAME, "row_dots<1,1>")
+    assert (kernel.registers, kernel.stack, kernel.shared) == (14, 8, 1280)
+    assert kernel.instructions[0].opcode == "LDC"
+    assert kernel.instructions[-1].opcode == "BRA"
+    assert kernel.count("LDG") == 3
+    assert kernel.count("STL", "LDL") == 0
+
+
+def test_the_main_loop_leaves_nested_loops_out() -> None:
+    (kernel,) = parse(SASS, RESOURCES)
+    assert sorted(loop.instructions for loop in loops_of(kernel.instructions)) == [4, 20]
+    work = Work("LDG.E.128", 256)
+    loop = kernel.main_loop(work)
+    assert loop is not None
+    assert (loop.instructions, loop.elements(work)) == (20, 256)
+    assert loop.count("LDG", "128") == 1
+    assert loop.count("LDG", "U16") == 1
+    assert loop.count("LDG", "STRONG") == 0
+    assert kernel.main_loop(Work("HMMA", 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("mangled", "expected"),
+    [
+        ("_ZN4mglu14flash_mglu_mmaILi1ELb1EEEvNS_6ParamsE", "flash_mglu_mma<1,1>"),
+        ("_ZN4mglu21flash_mglu_paper_sumsILb0EEEvNS_6ParamsE", "flash_mglu_paper_sums<0>"),
+        ("_ZN4mglu11stream_readENS_6ParamsE", "stream_read"),
+        ("plain_c_name", "plain_c_name"),
+    ],
+)
+def test_mangled_names_are_made_readable(mangled: str, expected: str) -> None:
+    assert short_name(mangled) == expected
+
+
+@pytest.mark.parametrize(
+    ("arch", "threads", "registers", "shared", "blocks", "limit"),
+    [
+        # 128 registers: 65536 / (128 * 32) = 16 warps, 4 blocks of 4.
+        ("sm_90a", 128, 128, 18 * 1024, 4, "registers"),
+        # 102 KB and the reserve: two fit 228 KB, one of 100 KB and the reserve does not fit 100 KB twice.
+        ("sm_90a", 128, 128, 104552, 2, "shared memory"),
+        ("sm_90a", 1024, 32, 0, 2, "registers"),
+        ("sm_80", 32, 16, 0, 32, "blocks"),
+        ("sm_120a", 256, 32, 0, 6, "warps"),
+    ],
+)
+def test_occupancy_by_hand(arch: str, threads: int, registers: int, shared: int, blocks: int, limit: str) -> None:
+    room = occupancy(arch, threads, registers, shared)
+    assert (room.blocks, room.limited_by) == (blocks, limit)
+    assert room.warps == blocks * threads // 32
+
+
+def test_subjects_are_what_exists() -> None:
+    items = inspect_sass.subjects([], ["sm_90a"], [1, 8], ["float16", "float32"])
+    assert Subject("flash-mglu-mma", "sm_90a", 8, "float16") in items
+    assert Subject("swiglu-fused", "sm_90a", 0, "float16") in items
+    assert not [item for item in items if item.dtype == "float32" and item.variant.startswith("flash-mglu-mma")]
+    with pytest.raises(UsageError, match="has no kernel to inspect"):
+        inspect_sass.subjects(["swiglu"], ["sm_90a"], [1], ["float16"])
+
+
+EMULATION = HERE.parent / "kernels_cuda" / "emu"
+
+
+@pytest.mark.skipif(shutil.which("g++") is None or not EMULATION.is_dir(), reason="no g++ on PATH")
+@pytest.mark.parametrize("nm", [1, 4, 8, 16])
+@pytest.mark.parametrize("kernel", ["flash_mglu_mma", "flash_mglu_bulk", "swiglu_fused"])
+def test_shared_memory_is_what_the_source_computes(kernel: str, nm: int, tmp_path: Path) -> None:
+    choice = Choice.of(RING=2, SEGMENT=128) if kernel == "flash_mglu_bulk" else Choice()
+    for tried in (Choice(), choice):
+        wanted = dynamic_shared_bytes(kernel, nm, tried)
+        actual = "kSharedBytes" if kernel == "flash_mglu_bulk" else "reduction_bytes<mglu::kSums>()"
+        source = tmp_path / "check.cpp"
+        check = f'static_assert(mglu::{actual} == {wanted}, "bytes");'
+        source.write_text(f'#include "cuda_emu.h"\n#include "{kernel}.cu"\n{check}\n')
+        macros = [f"-D{name}={value}" for name, value in (("MGLU_NM", nm), *tried.macros)]
+        folders = [f"-I{data_folder('kernels_cuda')}", f"-I{EMULATION}"]
+        command = ["g++", "-std=c++17", "-fsyntax-only", "-DCUDA_EMU", "-w", *macros, *folders, str(source)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[:1500]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """Rows of every CUDA kernel at nm = 8 in fp16 for sm_90a, by variant."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MGLUBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    kernels = [kind() for kind in KERNELS]
+    targets = [kernel.target("sm_90a", 8, "float16", Choice()) for kernel in kernels]
+    assert not [error for _, error in build_all(targets, workers=2) if error]
+    items = [Subject(kernel.name, "sm_90a", 8 if kernel.layer == "mglu" else 0, "float16") for kernel in kernels]
+    yield {item.variant: inspect_sass.examine(item) for item in items}
+    patch.undo()
+
+
+@needs_tools
+@pytest.mark.parametrize("variant", [kind.name for kind in KERNELS])
+def test_no_kernel_spills(compiled: dict[str, list[dict[str, Any]]], variant: str) -> None:
+    for row in compiled[variant]:
+        assert row["status"] == "ok", row.get("reason")
+        assert row["local_bytes"] == 0, row["kernel"]
+        assert row["spill_instructions"] == 0, row["kernel"]
+
+
+@needs_tools
+@pytest.mark.parametrize("variant", [kind.name for kind in KERNELS])
+def test_the_entry_kernel_and_its_main_loop_are_found(compiled: dict[str, list[dict[str, Any]]], variant: str) -> None:
+    first, *others = compiled[variant]
+    assert first["entry"], [row["kernel"] for row in compiled[variant]]
+    assert not any(row["entry"] for row in others)
+    assert first["instructions_per_element"] > 0
+    assert first["loop_elements"] % 32 == 0
+    assert first["occupancy"] > 0
+
+
+@needs_tools
+@pytest.mark.parametrize(
+    ("variant", "most"), [("flash-mglu-mma", 0.40), ("flash-mglu-bulk", 0.50), ("swiglu-fused", 0.06)]
+)
+def test_instructions_per_weight_element(compiled: dict[str, list[dict[str, Any]]], variant: str, most: float) -> None:
+    assert compiled[variant][0]["instructions_per_element"] <= most
+
+
+@needs_tools
+@pytest.mark.parametrize("variant", ["flash-mglu-mma", "flash-mglu-packed", "swiglu-fused", "stream-read-cuda"])
+def test_weights_are_loaded_16_bytes_at_a_time(compiled: dict[str, list[dict[str, Any]]], variant: str) -> None:
+    row = compiled[variant][0]
+    assert row["loads_16"] * 256 >= row["loop_elements"]
+    assert row["loads_8"] == 0
+
+
+@needs_tools
+def test_every_element_of_the_bulk_ring_is_read_16_bytes_at_a_time(
+    compiled: dict[str, list[dict[str, Any]]],
+) -> None:
+    row = compiled["flash-mglu-bulk"][0]
+    assert row["shared_loads_16"] * 256 >= row["loop_elements"]

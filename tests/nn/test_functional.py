@@ -1,0 +1,154 @@
+"""``flash_mglu`` as a user calls it, against float64; what torch asks of a custom operator; refusals in one line."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from mglubench.cases.case import Case
+from mglubench.errors import UsageError
+from mglubench.layer.problem import InputSet
+from mglubench.layer.tolerance import TOLERANCES
+from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def example(nm: int = 2, dtype: str = "float32", h: int = 37, d: int = 10, batch: int = 3) -> tuple[InputSet, Case]:
+    case = Case("mglu-numba-cpu", h, d, nm, batch, dtype, "silu", "bernoulli:0.5")
+    return InputSet(case), case
+
+
+def packed_example(inputs: InputSet, case: Case) -> PackedWeight:
+    return pack_weight(inputs.weight, torch.from_numpy(inputs.masks(case.nm)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("nm", "h", "d", "batch"), [(1, 1, 1, 1), (3, 37, 10, 5), (8, 64, 33, 2), (16, 100, 7, 20)])
+def test_agrees_with_float64(nm: int, h: int, d: int, batch: int, dtype: str) -> None:
+    inputs, case = example(nm, dtype, h, d, batch)
+    y = flash_mglu(inputs.x(0), packed_example(inputs, case))
+    expected = inputs.reference("mglu", nm, 0)
+    assert y.dtype == inputs.dtype
+    error = np.linalg.norm(y.double().numpy() - expected) / (np.linalg.norm(expected) or inputs.scale(nm, 0))
+    assert error <= TOLERANCES[dtype].relative
+
+
+@pytest.mark.parametrize("activation", ["silu", "gelu", "relu"])
+def test_activations_are_those_of_torch(activation: str) -> None:
+    inputs, case = example()
+    masks = torch.from_numpy(inputs.masks(case.nm))
+    function = getattr(torch.nn.functional, activation)
+    x, weight = inputs.x(0).double(), inputs.weight.double()
+    expected = sum(function(x @ (mask * weight).T) * (x @ (~mask * weight).T) for mask in masks)
+    y = flash_mglu(inputs.x(0), packed_example(inputs, case), activation)
+    torch.testing.assert_close(y.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_weight_that_needs_no_padding_is_shared_with_its_owner_unless_misaligned() -> None:
+    inputs, case = example(h=64)
+    assert packed_example(inputs, case).weight.data_ptr() == inputs.weight.data_ptr()
+    shifted = torch.empty(case.d * case.h + 1)[1:].view(case.d, case.h).copy_(inputs.weight)
+    packed = pack_weight(shifted, torch.from_numpy(inputs.masks(case.nm)))
+    assert packed.weight.data_ptr() % 16 == 0
+    torch.testing.assert_close(flash_mglu(inputs.x(0), packed), flash_mglu(inputs.x(0), packed_example(inputs, case)))
+    padded, _ = example(h=37)
+    assert packed_example(padded, case).weight.data_ptr() != padded.weight.data_ptr()
+
+
+def test_leading_dimensions_are_kept_and_x_may_be_strided() -> None:
+    inputs, case = example(batch=6)
+    packed, x = packed_example(inputs, case), inputs.x(0)
+    flat = flash_mglu(x, packed)
+    torch.testing.assert_close(flash_mglu(x.reshape(2, 3, -1), packed), flat.reshape(2, 3, -1))
+    torch.testing.assert_close(flash_mglu(x[0], packed), flat[0])
+    torch.testing.assert_close(flash_mglu(x[::2], packed), flat[::2])
+    assert flash_mglu(x[:0], packed).shape == (0, case.d)
+
+
+def test_a_parameter_can_be_packed() -> None:
+    linear = torch.nn.Linear(24, 5, bias=False)
+    packed = pack_weight(linear.weight, torch.ones(1, 5, 24, dtype=torch.bool))
+    assert torch.equal(flash_mglu(torch.randn(2, 24), packed), torch.zeros(2, 5))
+    assert packed.d == 5
+
+
+def test_masks_take_nm_bits_per_padded_element() -> None:
+    inputs, case = example(nm=3, h=48, d=8)
+    packed = packed_example(inputs, case)
+    assert packed.masks.numel() * 8 == 3 * 48 * 8
+
+
+@pytest.mark.parametrize("nm", [1, 4])
+def test_is_a_well_behaved_operator(nm: int) -> None:
+    inputs, case = example(nm)
+    packed = packed_example(inputs, case)
+    arguments = (inputs.x(0), packed.weight, packed.masks, nm, "silu")
+    torch.library.opcheck(torch.ops.mglubench.flash_mglu.default, arguments)
+
+
+def test_compiles_without_a_graph_break() -> None:
+    inputs, case = example(batch=4)
+    packed = packed_example(inputs, case)
+
+    def layer(x: torch.Tensor) -> torch.Tensor:
+        return flash_mglu(x * 2, packed) + 1
+
+    backend = "inductor" if shutil.which("g++") else "aot_eager"
+    compiled = torch.compile(layer, fullgraph=True, backend=backend)
+    torch.testing.assert_close(compiled(inputs.x(0)), layer(inputs.x(0)))
+    as_argument = torch.compile(flash_mglu, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(as_argument(inputs.x(0), packed), flash_mglu(inputs.x(0), packed))
+
+
+def test_exports_as_one_operator() -> None:
+    inputs, case = example(batch=4)
+
+    class Layer(torch.nn.Module):
+        packed = packed_example(inputs, case)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return flash_mglu(x, self.packed)
+
+    exported = torch.export.export(Layer(), (inputs.x(0),))
+    assert [str(node.target) for node in exported.graph.nodes].count("mglubench.flash_mglu.default") == 1
+
+
+def test_unfit_values_are_refused_in_one_line() -> None:
+    inputs, case = example()
+    masks, weight = torch.from_numpy(inputs.masks(case.nm)), inputs.weight
+    packed = pack_weight(weight, masks)
+    refusals = {
+        "x must be": lambda: flash_mglu(torch.randn(2, 5), packed),
+        "x is torch.float16": lambda: flash_mglu(torch.randn(2, 37).half(), packed),
+        "unknown activation": lambda: flash_mglu(inputs.x(0), packed, "tanh"),
+        "masks [nm, d, h]": lambda: pack_weight(weight, masks[:, :3]),
+        "dtype float64": lambda: pack_weight(weight.double(), masks),
+        "nm must be 1 to 16": lambda: pack_weight(weight, masks.repeat(9, 1, 1)),
+        "only 0 and 1": lambda: pack_weight(weight, masks.to(torch.uint8) * 2),
+        "no kernel for device": lambda: pack_weight(weight.to("meta"), masks),
+    }
+    for text, call in refusals.items():
+        with pytest.raises(UsageError) as refused:
+            call()
+        assert text in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("nm", "h", "d", "batch"), [(1, 64, 16, 1), (3, 1000, 33, 5), (8, 2048, 512, 20)])
+def test_agrees_with_float64_on_the_gpu(nm: int, h: int, d: int, batch: int, dtype: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU can be used here")
+    inputs, case = example(nm, dtype, h, d, batch)
+    packed = pack_weight(inputs.weight.cuda(), torch.from_numpy(inputs.masks(case.nm)))
+    y = flash_mglu(inputs.x(0).cuda(), packed)
+    compiled = torch.compile(lambda x: flash_mglu(x, packed), fullgraph=True)(inputs.x(0).cuda())
+    expected = inputs.reference("mglu", nm, 0)
+    for result in (y, compiled):
+        error = np.linalg.norm(result.cpu().double().numpy() - expected) / np.linalg.norm(expected)
+        assert error <= TOLERANCES[dtype].relative
