@@ -2,8 +2,9 @@
 
 The worker (``python -m mglubench.executors.worker``) is reused while it is healthy. When it dies or must be killed,
 the case that it was working on fails with a reason, and the next request starts a new worker; cases that were prepared
-in the old one are prepared again when their turn comes. Requests and replies are JSON lines over two pipes; the worker's
-output goes to a log file, of which a crash report quotes the end.
+in the old one are prepared again when their turn comes. Requests and replies are JSON lines over two pipes; what the
+worker prints
+goes to a log file, of which a crash report quotes the end.
 """
 
 from __future__ import annotations
