@@ -33,6 +33,8 @@ BUILT_IN = (
     "numba_cpu:SwiGLUNumbaCPU",
     "cuda_kernels:SwiGLUFused",
     "torch_eager:MGLUNaive",
+    "torch_eager:MGLUNaiveFloat",
+    "torch_eager:MGLUNaiveComplement",
     "torch_eager:MGLUPremasked",
     "torch_compiled:MGLUCompiled",
     "numba_cpu:MGLUNumbaCPU",

@@ -86,10 +86,10 @@ class SwiGLUMerged(Variant):
 
 
 class MGLUNaive(Variant):
-    """The paper's Algorithm 2 (arXiv 2506.23225): masked copies of W are made at every call."""
+    """The paper's Algorithm 2 (arXiv 2506.23225) with boolean masks: masked copies of W are made at every call."""
 
     name = "mglu-naive"
-    summary = "the paper's Algorithm 2: weight * mask made at every call, 2 nm linear layers"
+    summary = "Algorithm 2 with boolean masks: weight * mask made at every call, 2 nm linear layers"
     layer = "mglu"
 
     def declare(self, case: Case) -> Ledger:
@@ -117,6 +117,87 @@ class MGLUNaive(Variant):
             y.copy_(total)
 
         return launch
+
+
+class MGLUNaiveFloat(Variant):
+    """The paper's Algorithm 2 (arXiv 2506.23225) as printed: floating-point masks, 1 - M made each time."""
+
+    name = "mglu-naive-float"
+    summary = "Algorithm 2 as printed: masks in the weight's dtype, W * M and W * (1 - M) made at every call"
+    layer = "mglu"
+
+    def declare(self, case: Case) -> Ledger:
+        """2 nm times: read W and a mask, write the masked copy, read it; nm complements are written as well."""
+        matrix = case.elements * case.itemsize
+        ledger = declare("mglu", case, mask_bytes=4 * case.nm * matrix, scratch=2 * case.nm * 2 * matrix)
+        return Ledger(2 * case.nm * matrix, ledger.masks, ledger.x, ledger.y, ledger.flops, ledger.scratch)
+
+    def resident_bytes(self, case: Case) -> int:
+        """W, nm masks, one complement, two masked copies."""
+        return case.elements * case.itemsize * (case.nm + 4)
+
+    def prepare(self, problem: Problem) -> Launch:
+        """Masks take as many bytes as W."""
+        from torch.nn.functional import linear
+
+        act, weight, x, y = activation_of(problem.case), problem.weight, problem.x, problem.y
+        masks = [problem.mask_tensor(i).to(weight.dtype) for i in range(problem.case.nm)]
+
+        def launch() -> None:
+            total = act(linear(x, weight * masks[0])) * linear(x, weight * (1 - masks[0]))
+            for mask in masks[1:]:
+                total += act(linear(x, weight * mask)) * linear(x, weight * (1 - mask))
+            y.copy_(total)
+
+        return launch
+
+
+class MGLUNaiveComplement(Variant):
+    """The least that plain torch needs: one masked copy per mask, the value is what the gate leaves of x W.
+
+    Masks are kept in the form whose product with W is quicker: booleans on CUDA, where a byte less is read, W's dtype
+    on a CPU, where torch does not vectorise the product of floats and booleans (1.5 times as long).
+    """
+
+    name = "mglu-naive-complement"
+    summary = "one masked copy of W per mask made at every call, value = x W - gate: nm + 1 linear layers"
+    layer = "mglu"
+
+    def declare(self, case: Case) -> Ledger:
+        """W once for x W; nm times: read W and a mask, write the masked copy, read it."""
+        matrix = case.elements * case.itemsize
+        masks = case.nm * case.elements * self._mask_bytes(case)
+        ledger = declare("mglu", case, mask_bytes=masks, scratch=case.nm * 2 * matrix)
+        return Ledger((case.nm + 1) * matrix, ledger.masks, ledger.x, ledger.y, ledger.flops, ledger.scratch)
+
+    def resident_bytes(self, case: Case) -> int:
+        """W, nm masks, one masked copy."""
+        return case.elements * (2 * case.itemsize + case.nm * self._mask_bytes(case))
+
+    def prepare(self, problem: Problem) -> Launch:
+        """The product x W is shared by all masks."""
+        from torch.nn.functional import linear
+
+        case, weight, x, y = problem.case, problem.weight, problem.x, problem.y
+        act = activation_of(case)
+        masks = [problem.mask_tensor(i) for i in range(case.nm)]
+        if case.device_kind == "cpu":
+            masks = [mask.to(weight.dtype) for mask in masks]
+
+        def launch() -> None:
+            both = linear(x, weight)
+            gate = linear(x, weight * masks[0])
+            total = act(gate) * (both - gate)
+            for mask in masks[1:]:
+                gate = linear(x, weight * mask)
+                total += act(gate) * (both - gate)
+            y.copy_(total)
+
+        return launch
+
+    @staticmethod
+    def _mask_bytes(case: Case) -> int:
+        return case.itemsize if case.device_kind == "cpu" else 1
 
 
 class MGLUPremasked(Variant):

@@ -16,7 +16,8 @@ from mglubench.measure.check import compare
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_case, slow_layer
 
-EAGER = ("lu", "swiglu", "swiglu-merged", "mglu-naive", "mglu-premasked", "stream-read", "matrix-product")
+NAIVE = ("mglu-naive", "mglu-naive-float", "mglu-naive-complement")
+EAGER = ("lu", "swiglu", "swiglu-merged", *NAIVE, "mglu-premasked", "stream-read", "matrix-product")
 SHAPES = ((1, 1), (7, 5), (1000, 1), (7, 3001), (1000, 3001))
 
 
@@ -64,7 +65,7 @@ def test_activations_agree_with_float64(name, activation):
 
 
 @pytest.mark.parametrize("mask", ["ones", "zeros", "bernoulli:0.1"])
-@pytest.mark.parametrize("name", ["mglu-naive", "mglu-premasked"])
+@pytest.mark.parametrize("name", [*NAIVE, "mglu-premasked"])
 def test_masks_without_a_half_leave_nothing(name, mask):
     problem, launch = prepare(name, h=40, d=9, mask=mask)
     launch()
@@ -127,7 +128,15 @@ def test_compiled_layers_agree_with_float64_and_follow_x(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "matrices", "scratch"), [("lu", 1, 0), ("swiglu", 2, 0), ("mglu-premasked", 6, 0), ("mglu-naive", 6, 12)]
+    ("name", "matrices", "scratch"),
+    [
+        ("lu", 1, 0),
+        ("swiglu", 2, 0),
+        ("mglu-premasked", 6, 0),
+        ("mglu-naive", 6, 12),
+        ("mglu-naive-float", 6, 12),
+        ("mglu-naive-complement", 4, 6),
+    ],
 )
 def test_declared_bytes_count_what_the_layer_materialises(name, matrices, scratch):
     case = make_case(variant=name, nm=3)
@@ -135,6 +144,32 @@ def test_declared_bytes_count_what_the_layer_materialises(name, matrices, scratc
     ledger = get_variant(name).declare(case)
     assert (ledger.weights, ledger.scratch) == (matrices * matrix, scratch * matrix)
     assert get_variant(name).resident_bytes(case) >= matrix
+
+
+# Bytes per weight and mask, and per weight once: the table in which the paper's naive times are looked for.
+@pytest.mark.parametrize(
+    ("name", "device", "dtype", "per_mask", "once"),
+    [
+        ("mglu-naive", "cuda", "float16", 16, 0),
+        ("mglu-naive-float", "cuda", "float16", 20, 0),
+        ("mglu-naive-complement", "cuda", "float16", 7, 2),
+        ("mglu-naive-complement", "cpu", "float32", 16, 4),
+    ],
+)
+def test_naive_layers_declare_every_pass_over_a_matrix(name, device, dtype, per_mask, once):
+    for nm in (1, 4):
+        case = make_case(variant=name, nm=nm, device=device, dtype=dtype)
+        ledger = get_variant(name).declare(case)
+        assert ledger.total - ledger.x - ledger.y == (nm * per_mask + once) * case.elements
+
+
+@pytest.mark.parametrize("name", NAIVE)
+def test_naive_layers_keep_what_they_hold_at_once(name):
+    """W and the masks that they keep are in what the memory check is told, with the copies of one product."""
+    case = make_case(variant=name, nm=3, dtype="float32")
+    mask = 1 if name == "mglu-naive" else 4
+    copies = {"mglu-naive": 2 * 4 + 1, "mglu-naive-float": 3 * 4, "mglu-naive-complement": 4}[name]
+    assert get_variant(name).resident_bytes(case) == case.elements * (4 + 3 * mask + copies)
 
 
 def test_a_compiler_that_is_not_there_is_named(monkeypatch, tmp_path):
