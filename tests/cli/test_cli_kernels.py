@@ -27,7 +27,7 @@ case "$1" in
 *) printf ' Function %s:\\n  REG:14 STACK:0 SHARED:0 LOCAL:0 CONSTANT[0]:564\\n' "{name}";;
 esac
 """
-RECORDED = Path(__file__).resolve().parent.parent / "variants" / "recorded" / "row_dots.sass"
+RECORDED = Path(__file__).resolve().parent.parent / "kernels" / "recorded" / "row_dots.sass"
 NAME = "_ZN4demo8row_dotsILi1ELb1EEEvPK5uint4PK6__halfPViPfi"
 
 

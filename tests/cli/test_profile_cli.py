@@ -15,7 +15,7 @@ from mglubench.runner import profile as profile_module
 from tests.conftest import make_header, make_row
 from tests.profilers.stub_nsys import write as write_timeline
 
-STUBS = Path(__file__).resolve().parent.parent / "executors"
+STUBS = Path(__file__).resolve().parent.parent / "profilers"
 FIXTURES = STUBS.parent / "fixtures"
 SWEEP = ("--executor", "fake", "--h", "64", "--d", "96", "--nm", "1,2", "--variants", "swiglu,mglu-naive")
 FAKE = ("--executor", "fake")

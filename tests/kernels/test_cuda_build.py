@@ -131,7 +131,7 @@ def test_what_failed_once_fails_again_without_a_compilation(sources: Path, tmp_p
 def test_two_processes_may_build_the_same_at_once(sources: Path, tmp_path: Path) -> None:
     install_compiler(tmp_path, together=2)
     program = (
-        "import sys; from pathlib import Path; from mglubench.variants import cuda_build; "
+        "import sys; from pathlib import Path; from mglubench.kernels import cuda_build; "
         f"cuda_build.data_folder = lambda name: Path({str(sources)!r}); "
         "print(cuda_build.build(cuda_build.Target('kernel', 2, 'float16', 'sm_90a')))"
     )

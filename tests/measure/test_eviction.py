@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mglubench.hardware import environment
+from mglubench.hardware.environment import MIB
 from mglubench.measure import eviction
-from mglubench.measure.eviction import MIB, CpuEvictor, walk_size
+from mglubench.measure.eviction import CpuEvictor, walk_size
 
 
 @pytest.mark.parametrize(
@@ -41,10 +43,10 @@ def test_the_largest_cache_is_the_last_level(tmp_path, monkeypatch):
         (tmp_path / f"index{index}").mkdir()
         (tmp_path / f"index{index}" / "size").write_text(size + "\n")
     (tmp_path / "index9").mkdir()
-    monkeypatch.setattr(eviction, "Path", lambda _: tmp_path)
-    assert eviction.last_level_cache() == 36 * MIB
+    monkeypatch.setattr(environment, "Path", lambda _: tmp_path)
+    assert environment.last_level_cache() == 36 * MIB
 
 
 def test_a_machine_that_reports_no_cache_is_unknown(tmp_path, monkeypatch):
-    monkeypatch.setattr(eviction, "Path", lambda _: tmp_path)
-    assert eviction.last_level_cache() is None
+    monkeypatch.setattr(environment, "Path", lambda _: tmp_path)
+    assert environment.last_level_cache() is None

@@ -12,11 +12,11 @@ import pytest
 import mglubench
 from mglubench.errors import StoreError, UnavailableError, UsageError
 from mglubench.hardware.counter_names import Kernel, by_key
-from mglubench.results import store as store_module
 from mglubench.results.counters import FRAME_COLUMNS, failed_row, joined_row, latest, read_profile
 from mglubench.results.read_ncu import parse_csv, read_csv, read_report
 from mglubench.results.read_nsys import read_sqlite
 from mglubench.results.store import RunStore, read_counters, read_rows
+from mglubench.system import lines
 from tests.conftest import make_case, make_header, make_row
 from tests.profilers.stub_nsys import write as write_timeline
 from tests.results.ncu_rep import Launch, report
@@ -301,7 +301,7 @@ def test_counters_are_synced_and_leave_the_rows_alone(run, monkeypatch):
     before = (run / "rows.jsonl").read_bytes()
     synced = []
     with RunStore.resume(run) as store:
-        monkeypatch.setattr(store_module.os, "fsync", synced.append)
+        monkeypatch.setattr(lines.os, "fsync", synced.append)
         store.append_counters(row(KEYS[0], 1.0))
     assert len(synced) == 1
     assert (run / "rows.jsonl").read_bytes() == before
@@ -335,7 +335,7 @@ def test_a_full_disk_leaves_no_half_row_of_counters(run, monkeypatch):
         def fail(fd):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(store_module.os, "fsync", fail)
+        monkeypatch.setattr(lines.os, "fsync", fail)
         with pytest.raises(StoreError, match=r"counters.jsonl: No space left"):
             store.append_counters(row(KEYS[1], 1.0))
         monkeypatch.undo()

@@ -14,6 +14,7 @@ import pytest
 from mglubench.errors import StoreError, UsageError
 from mglubench.results import store as store_module
 from mglubench.results.store import RunStore, list_runs, read_header, read_rows
+from mglubench.system import lines
 from tests.conftest import make_header, make_row
 
 ROWS = [make_row("mglu", [100.0, 101.0], nm=nm) for nm in (1, 2, 3)]
@@ -43,7 +44,7 @@ def test_each_row_is_on_disk_when_append_returns(tmp_path):
 def test_a_row_is_synced_before_append_returns(tmp_path, monkeypatch):
     synced = []
     with RunStore.create(tmp_path / "run", make_header()) as store:
-        monkeypatch.setattr(store_module.os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
+        monkeypatch.setattr(lines.os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
         store.append(ROWS[0])
         assert synced == [(tmp_path / "run" / "rows.jsonl").stat().st_size]
 
@@ -187,7 +188,7 @@ def test_a_full_disk_in_the_middle_of_a_row_keeps_the_rows_before_it(run, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with RunStore.resume(run) as store:
-        monkeypatch.setattr(store_module.os, "write", filling)
+        monkeypatch.setattr(lines.os, "write", filling)
         with pytest.raises(StoreError, match=r"No space left on device; all finished rows are kept.*--resume"):
             store.append(make_row("mglu", [1.0], nm=4))
         monkeypatch.undo()
@@ -198,7 +199,7 @@ def test_a_full_disk_in_the_middle_of_a_row_keeps_the_rows_before_it(run, monkey
 
 def test_a_short_write_is_continued(run, monkeypatch):
     original = os.write
-    monkeypatch.setattr(store_module.os, "write", lambda fd, data: original(fd, bytes(data)[:7]))
+    monkeypatch.setattr(lines.os, "write", lambda fd, data: original(fd, bytes(data)[:7]))
     with RunStore.resume(run) as store:
         store.append(make_row("mglu", [1.0], nm=4))
     assert len(keys(run)) == 4
@@ -209,7 +210,7 @@ def test_a_failed_sync_is_no_row(run, monkeypatch):
         raise OSError(errno.EIO, "Input/output error")
 
     with RunStore.resume(run) as store:
-        monkeypatch.setattr(store_module.os, "fsync", fail)
+        monkeypatch.setattr(lines.os, "fsync", fail)
         with pytest.raises(StoreError, match=r"Input/output error"):
             store.append(make_row("mglu", [1.0], nm=4))
     assert list(read_rows(run)) == ROWS
@@ -219,7 +220,7 @@ def test_a_full_disk_at_the_header_leaves_no_half_header(tmp_path, monkeypatch):
     def fail(fd):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store_module.os, "fsync", fail)
+    monkeypatch.setattr(lines.os, "fsync", fail)
     with pytest.raises(UsageError, match=r"No space left"):
         RunStore.create(tmp_path / "run", make_header())
     assert {path.name for path in (tmp_path / "run").iterdir()} <= {".lock"}
