@@ -2,36 +2,66 @@
 
 The public surface of the package:
 
-* :func:`load` reads a stored run into a pandas DataFrame;
-* :func:`flash_mglu` and :func:`pack_weight` are the layer as a torch operator;
-* :class:`Variant`, :class:`Problem` and :class:`Case` are what a third-party variant is made of;
+* :func:`load` reads a stored run into a pandas DataFrame, :func:`derive` adds speed-ups and shares to it;
+* :func:`flash_mglu`, :func:`pack_weight` and :class:`PackedWeight` are the layer as a torch operator;
+* :class:`Variant`, :class:`Problem`, :class:`Case`, :class:`Ledger` and :func:`declare` are what a third-party variant
+  is made of; it says what is missing or failed by :class:`UnavailableError` and :class:`MglubenchError`;
 * :func:`pack` and :func:`unpack` convert masks to the bit layouts that the kernels read.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+from mglubench.former_paths import FormerPaths
 
 if TYPE_CHECKING:
     from mglubench.cases.case import Case
+    from mglubench.errors import MglubenchError, UnavailableError
+    from mglubench.layer.declared import Ledger, declare
     from mglubench.layer.masks import pack, unpack
     from mglubench.layer.problem import Problem
-    from mglubench.nn.functional import flash_mglu, pack_weight
+    from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
     from mglubench.results.frame import load
+    from mglubench.results.metrics import derive
     from mglubench.variants.base import Variant
 
-__all__ = ["Case", "Problem", "Variant", "flash_mglu", "load", "pack", "pack_weight", "unpack"]
+__all__ = [
+    "Case",
+    "Ledger",
+    "MglubenchError",
+    "PackedWeight",
+    "Problem",
+    "UnavailableError",
+    "Variant",
+    "declare",
+    "derive",
+    "flash_mglu",
+    "load",
+    "pack",
+    "pack_weight",
+    "unpack",
+]
 
 _HOMES = {
     "Case": "mglubench.cases.case",
+    "Ledger": "mglubench.layer.declared",
+    "MglubenchError": "mglubench.errors",
+    "PackedWeight": "mglubench.nn.functional",
     "Problem": "mglubench.layer.problem",
+    "UnavailableError": "mglubench.errors",
     "Variant": "mglubench.variants.base",
+    "declare": "mglubench.layer.declared",
+    "derive": "mglubench.results.metrics",
     "flash_mglu": "mglubench.nn.functional",
     "load": "mglubench.results.frame",
     "pack": "mglubench.layer.masks",
     "pack_weight": "mglubench.nn.functional",
     "unpack": "mglubench.layer.masks",
 }
+
+sys.meta_path.append(FormerPaths())
 
 
 def __getattr__(name: str) -> Any:

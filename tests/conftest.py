@@ -55,7 +55,12 @@ class Plugin:
     @property
     def env(self) -> dict[str, str]:
         """Environment of a process that sees the package."""
-        return {**os.environ, "PYTHONPATH": str(self.folder)}
+        return {**os.environ, "PYTHONPATH": self.search_path}
+
+    @property
+    def search_path(self) -> str:
+        """It first, then what this process was told to search, so that a package under test stays the one in use."""
+        return os.pathsep.join(filter(None, (str(self.folder), os.environ.get("PYTHONPATH"))))
 
 
 def run_command(*args: str, cwd: Path, env: dict[str, str] | None = None, timeout: float = 240) -> Result:

@@ -16,7 +16,22 @@ import mglubench
 from mglubench import errors
 from tests.conftest import ROOT
 
-SURFACE = ["Case", "Problem", "Variant", "flash_mglu", "load", "pack", "pack_weight", "unpack"]
+SURFACE = [
+    "Case",
+    "Ledger",
+    "MglubenchError",
+    "PackedWeight",
+    "Problem",
+    "UnavailableError",
+    "Variant",
+    "declare",
+    "derive",
+    "flash_mglu",
+    "load",
+    "pack",
+    "pack_weight",
+    "unpack",
+]
 
 
 def test_the_public_surface_is_exactly_this():
@@ -25,6 +40,15 @@ def test_the_public_surface_is_exactly_this():
         assert inspect.getdoc(getattr(mglubench, name)), name
     with pytest.raises(AttributeError, match=r"has no attribute 'nothing'"):
         _ = mglubench.nothing
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import mglubench, sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "mglubench" in loaded
+    assert not loaded & {"numba", "numpy", "pandas", "pydantic", "rich", "torch", "typer"}
 
 
 def test_a_floor_imports_only_from_the_floors_below():

@@ -101,7 +101,7 @@ class Bench:
         record: Row = self.description["devices"][self.campaign.device]
         return record
 
-    def no_kernels(self) -> str:
+    def why_no_kernels(self) -> str:
         """Why nothing can be launched on a GPU here; empty if it can."""
         if self.fake:
             return "the fake executor runs no kernel"

@@ -57,7 +57,7 @@ def doctor(bench: Bench, step: Step) -> Outcome:
 
 def build(bench: Bench, step: Step) -> Outcome:
     """Compile the CUDA kernels for the card, one compiler per core; what is in the cache is not compiled again."""
-    if why := bench.no_kernels():
+    if why := bench.why_no_kernels():
         return Outcome(ABSENT, why)
     arch = architecture_of(*map(int, str(bench.device["capability"]).split(".")))
     options = step.options
@@ -80,7 +80,7 @@ def build(bench: Bench, step: Step) -> Outcome:
 
 def tune(bench: Bench, step: Step) -> Outcome:
     """Search launch choices, one process per cell; the table is what MGLUBENCH_TUNING names."""
-    if why := bench.no_kernels():
+    if why := bench.why_no_kernels():
         return Outcome(ABSENT, why)
     options, file = step.options, f"{step.name}.jsonl"
     jobs = _tune_jobs(options, bench.campaign.device)
@@ -147,7 +147,7 @@ def find_sanitizer() -> str:
 
 def sanitize(bench: Bench, step: Step) -> Outcome:
     """``mglubench verify`` of every CUDA variant under every tool of compute-sanitizer, several at once; no times."""
-    if why := bench.no_kernels():
+    if why := bench.why_no_kernels():
         return Outcome(ABSENT, why)
     program, file = find_sanitizer(), f"{step.name}.jsonl"
     arch = architecture_of(*map(int, str(bench.device["capability"]).split(".")))

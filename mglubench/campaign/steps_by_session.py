@@ -171,7 +171,7 @@ def _profile_verdict(folder: Path, cases: Sequence[Case]) -> tuple[str, str]:
 
 def agree(bench: Bench, step: Step) -> Outcome:
     """The cold cases of a sweep step timed again by ``triton.testing.do_bench`` in a process of its own."""
-    if why := bench.no_kernels():
+    if why := bench.why_no_kernels():
         return Outcome(ABSENT, why)
     file = f"{step.name}.jsonl"
     done = bench.rows(file)

@@ -149,7 +149,7 @@ def _tune_one(case: Case, seconds: float) -> dict[str, Any]:
     from mglubench.variants.cuda_kernels import job_of
 
     variant, gpu = tunable(case.variant), gpu_of(case.device)
-    if reason := variant.unavailable("cuda") or variant.unsupported(case):
+    if reason := variant.why_unavailable("cuda") or variant.why_unsupported(case):
         raise UsageError(f"{case.variant}: {reason}")
     choices = candidates(job_of(variant, case), gpu)
     targets = list(dict.fromkeys(variant.target(gpu.arch, case.nm, case.dtype, choice) for choice in choices))

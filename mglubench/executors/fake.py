@@ -62,7 +62,7 @@ class FakeSession:
         variant = get_variant(case.variant)
         if case.variant in self._faults:
             raise CaseError(self._faults[case.variant], f"planted fault in {case.variant}")
-        if reason := variant.unsupported(case):
+        if reason := variant.why_unsupported(case):
             raise CaseError("unsupported", reason)
         if case.device_kind not in variant.devices:
             raise CaseError("unavailable", f"runs on {' and '.join(variant.devices)} only")

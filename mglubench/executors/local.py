@@ -62,7 +62,9 @@ class LocalSession:
             "devices": {device: device_record(device) for device in resolved},
             "memory": {device: memory_of(device) for device in resolved},
             "unavailable": {
-                kind: {name: reason for name, variant in variants().items() if (reason := variant.unavailable(kind))}
+                kind: {
+                    name: reason for name, variant in variants().items() if (reason := variant.why_unavailable(kind))
+                }
                 for kind in kinds
             },
         }
@@ -148,9 +150,9 @@ class LocalSession:
         if case.device_kind == "cpu" and case.mode not in CPU_MODES:
             raise CaseError("unavailable", f"mode {case.mode} needs CUDA; on a CPU use cold or hot")
         require_device(case.device)
-        if reason := variant.unavailable(case.device_kind):
+        if reason := variant.why_unavailable(case.device_kind):
             raise CaseError("unavailable", reason)
-        if reason := variant.unsupported(case):
+        if reason := variant.why_unsupported(case):
             raise CaseError("unsupported", reason)
         for place, needed in memory_needed(variant, case).items():
             if needed > memory_of(place)["available"]:
@@ -184,7 +186,7 @@ class LocalSession:
         nm = problem.case.nm
         y = problem.y.to("cpu", torch.float64).numpy()
         check = compare(y, problem.inputs.reference(variant.layer, nm, fresh), problem.inputs.scale(nm, fresh))
-        if failure := check.failure(TOLERANCES[problem.case.dtype]):
+        if failure := check.why_wrong(TOLERANCES[problem.case.dtype]):
             raise CaseError("wrong", f"{failure} ({'before' if fresh == 0 else 'after'} the timed loop)")
         return check
 

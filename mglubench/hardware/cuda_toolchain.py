@@ -32,19 +32,19 @@ def require_tool(name: str) -> Path:
     """As :func:`find_tool`; raises :class:`UnavailableError` with what to install."""
     found = find_tool(name)
     if found is None:
-        raise UnavailableError(f"{missing(name)}; install it with `pip install mglubench[cu13]`")
+        raise UnavailableError(f"{why_missing(name)}; install it with `pip install mglubench[cu13]`")
     return found
 
 
-def missing(name: str) -> str:
+def why_missing(name: str) -> str:
     """The sentence that says where a tool was looked for."""
     return f"{name} is not on PATH, not in CUDA_HOME and not among the installed packages"
 
 
-def cannot_build() -> str | None:
+def why_cannot_build() -> str | None:
     """Why nothing can be compiled here, in one line; ``None`` if it can."""
     if find_tool("nvcc") is None:
-        return missing("nvcc")
+        return why_missing("nvcc")
     if "NVCC_CCBIN" not in os.environ and shutil.which("g++") is None:
         return "nvcc needs a host compiler and g++ is not on PATH"
     return None

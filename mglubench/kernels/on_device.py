@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _packed: WeakKeyDictionary[InputSet, tuple[tuple[str, int], torch.Tensor]] = WeakKeyDictionary()
 
 
-def no_gpu(oldest: int = 0) -> str | None:
+def why_no_gpu(oldest: int = 0) -> str | None:
     """Why no GPU of compute capability ``oldest / 10`` can be used; ``None`` if the first one here can."""
     import torch
 

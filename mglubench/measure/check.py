@@ -25,7 +25,7 @@ class Check:
     worst: float
     unwritten: int
 
-    def failure(self, tolerance: Tolerance) -> str | None:
+    def why_wrong(self, tolerance: Tolerance) -> str | None:
         """Why the output is wrong, in one line; ``None`` if it is right."""
         if self.unwritten:
             return f"{self.unwritten} output elements are NaN or were never written"

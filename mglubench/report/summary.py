@@ -64,8 +64,8 @@ def variants_table(kind: str) -> Table:
             "dtypes": ", ".join(variant.dtypes),
             "nm_max": variant.nm_max if variant.layer == "mglu" else 0,
             "batch_max": variant.batch_max,
-            "here": variant.unavailable(kind) or "yes",
-            "available": variant.unavailable(kind) is None,
+            "here": variant.why_unavailable(kind) or "yes",
+            "available": variant.why_unavailable(kind) is None,
             "summary": variant.summary,
         }
         for variant in variants().values()

@@ -41,7 +41,7 @@ def _of_device(spec: SweepSpec, device: str, description: dict[str, Any]) -> Ite
     absent = description["unavailable"][device_kind(device)]
     free = description["memory"][device]["available"]
     for case in (*_reads(spec, device, description["devices"][device]), *_products(spec, device)):
-        able = case.variant not in absent and not get_variant(case.variant).unsupported(case)
+        able = case.variant not in absent and not get_variant(case.variant).why_unsupported(case)
         if able and host_bytes(case) < free // 2:
             yield case
 

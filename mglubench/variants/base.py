@@ -7,6 +7,7 @@ a subclass, or an instance, under the entry-point group ``mglubench.variants``.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
@@ -17,6 +18,9 @@ from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.problem import Problem
 
 Launch = Callable[[], None]
+
+# Method by its name of before: variants written for that name still run, and are heard.
+_FORMER = {"why_unavailable": "unavailable", "why_unsupported": "unsupported"}
 
 
 class Variant(ABC):
@@ -42,13 +46,26 @@ class Variant(ABC):
     batch_max: ClassVar[int] = 1024
     default: ClassVar[bool] = True
 
-    def unavailable(self, device: str) -> str | None:
+    def __init_subclass__(cls, **keywords: object) -> None:
+        """Keep both names of a method one method in every class, so that ``super()`` by either name goes one way."""
+        super().__init_subclass__(**keywords)
+        for name, former in _FORMER.items():
+            owner = next(base for base in cls.__mro__ if name in vars(base) or former in vars(base))
+            written = vars(owner)
+            if name not in written:
+                setattr(cls, name, written[former])
+                words = f"{owner.__qualname__}.{former} is named {name} now"
+                warnings.warn(words, DeprecationWarning, stacklevel=2)
+            elif former not in written:
+                setattr(cls, former, written[name])
+
+    def why_unavailable(self, device: str) -> str | None:
         """Why this variant cannot run here on a device of this kind; ``None`` if it can."""
         if device not in self.devices:
             return f"runs on {' and '.join(self.devices)} only"
         return None
 
-    def unsupported(self, case: Case) -> str | None:
+    def why_unsupported(self, case: Case) -> str | None:
         """Why this variant cannot compute this case anywhere; ``None`` if it can."""
         if case.dtype not in self.dtypes:
             return f"dtype {case.dtype} is not among {', '.join(self.dtypes)}"
@@ -57,6 +74,9 @@ class Variant(ABC):
         if case.batch > self.batch_max:
             return f"batch={case.batch} is above {self.batch_max}"
         return None
+
+    unavailable = why_unavailable
+    unsupported = why_unsupported
 
     def declare(self, case: Case) -> Ledger:
         """Bytes and FLOPs of one run; override where the variant moves more than its layer needs."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from mglubench.cases.case import Case
-from mglubench.hardware.cuda_toolchain import cannot_build
+from mglubench.hardware.cuda_toolchain import why_cannot_build
 from mglubench.kernels.cuda_build import Target, build
 from mglubench.kernels.cuda_heuristics import WARPS, Gpu, choose, dynamic_shared_bytes
 from mglubench.kernels.cuda_library import ACTIVATION_CODES, BoundKernel, MgluArgs, load
 from mglubench.kernels.inspection import Block, Inspectable
-from mglubench.kernels.on_device import gpu_of, masks_on_device, no_gpu, pad_columns
+from mglubench.kernels.on_device import gpu_of, masks_on_device, pad_columns, why_no_gpu
 from mglubench.kernels.sass import Work
 from mglubench.kernels.tuning import Choice, Job
 from mglubench.layer.declared import Ledger, declare
@@ -49,15 +49,15 @@ class CudaKernel(Variant, Inspectable):
     def __init__(self) -> None:
         self._workspace: dict[Case, int] = {}
 
-    def unavailable(self, device: str) -> str | None:
+    def why_unavailable(self, device: str) -> str | None:
         """Needs a GPU, and nvcc with a host compiler."""
-        return super().unavailable(device) or no_gpu(self.oldest) or cannot_build()
+        return super().why_unavailable(device) or why_no_gpu(self.oldest) or why_cannot_build()
 
-    def unsupported(self, case: Case) -> str | None:
+    def why_unsupported(self, case: Case) -> str | None:
         """Libraries exist for nm 1 to 8 and 16."""
         if 8 < case.nm < 16:
             return f"nm={case.nm} is not among 1 to 8 and 16"
-        return super().unsupported(case)
+        return super().why_unsupported(case)
 
     def declare(self, case: Case) -> Ledger:
         """Padding and repeated passes included; a launch that splits k adds its partial sums once it is prepared."""

@@ -14,7 +14,7 @@ from mglubench.cases.case import Case
 from mglubench.errors import UnavailableError
 from mglubench.kernels import numba_cuda_kernels as kernels
 from mglubench.kernels.numba_cuda_ir import cuda_module, cuda_primitives
-from mglubench.kernels.on_device import masks_on_device, no_gpu, pad_columns
+from mglubench.kernels.on_device import masks_on_device, pad_columns, why_no_gpu
 from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.masks import get_layout, round_up
 from mglubench.layer.problem import Problem
@@ -37,9 +37,9 @@ class _NumbaCuda(Variant):
     layout: ClassVar[str] = "bytes"
     column_multiple: ClassVar[int] = 1
 
-    def unavailable(self, device: str) -> str | None:
+    def why_unavailable(self, device: str) -> str | None:
         """Needs a GPU that Numba can drive."""
-        reason = super().unavailable(device) or no_gpu()
+        reason = super().why_unavailable(device) or why_no_gpu()
         if reason:
             return reason
         return (

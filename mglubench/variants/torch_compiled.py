@@ -33,12 +33,12 @@ class _Compiled(Variant):
     def __init__(self) -> None:
         self._last: tuple[Case, Callable[..., torch.Tensor]] | None = None
 
-    def unavailable(self, device: str) -> str | None:
+    def why_unavailable(self, device: str) -> str | None:
         """The CPU back end of torch.compile needs a C++ compiler."""
         compiler = os.environ.get("CXX", "g++")
         if device == "cpu" and not (shutil.which(compiler) or shutil.which("clang++")):
             return f"torch.compile needs a C++ compiler and {compiler} is not on PATH; install g++"
-        return super().unavailable(device)
+        return super().why_unavailable(device)
 
     def _launch(self, layer: Callable[..., torch.Tensor], problem: Problem, *weights: torch.Tensor) -> Launch:
         """The launch of ``layer(x, *weights)``; it compiles at the first call, which is the correctness check."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.errors import UnavailableError
-from mglubench.kernels.on_device import masks_on_device, no_gpu, pad_columns
+from mglubench.kernels.on_device import masks_on_device, pad_columns, why_no_gpu
 from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.masks import get_layout, round_up
 from mglubench.layer.problem import Problem
@@ -27,9 +27,9 @@ class FlashMGLUTriton(Variant):
     backend = "triton"
     devices = ("cuda",)
 
-    def unavailable(self, device: str) -> str | None:
+    def why_unavailable(self, device: str) -> str | None:
         """Needs a GPU and the triton package."""
-        reason = super().unavailable(device) or no_gpu(80)
+        reason = super().why_unavailable(device) or why_no_gpu(80)
         if reason or importlib.util.find_spec("triton") is not None:
             return reason
         return "triton is not installed; pip install mglubench[triton]"

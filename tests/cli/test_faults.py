@@ -22,7 +22,7 @@ SOURCE = """
     class Saboteur(LinearUnit):
         name = "saboteur"
 
-        def unsupported(self, case):
+        def why_unsupported(self, case):
             mark = Path(os.environ["SABOTAGE_MARK"])
             if case.d == 16 and not mark.exists():
                 mark.write_text(str(os.getpid()))
@@ -153,7 +153,7 @@ def test_a_second_sweep_into_the_same_folder_is_refused(tmp_path):
         class Waits(LinearUnit):
             name = "waits"
 
-            def unsupported(self, case):
+            def why_unsupported(self, case):
                 print("waiting", flush=True)
                 os.read(0, 1)
                 return None

@@ -112,7 +112,7 @@ def case_of(name):
 def session(tmp_path, monkeypatch):
     classes = {name: "".join(part.capitalize() for part in name.split("-")) for name in NAMES}
     plugin = make_plugin(tmp_path / "site", SOURCE, classes)
-    monkeypatch.setenv("PYTHONPATH", str(plugin.folder))
+    monkeypatch.setenv("PYTHONPATH", plugin.search_path)
     session = PatientSession(tmp_path / "worker.log", case_timeout=120.0)
     yield session
     session.close()

@@ -166,7 +166,10 @@ def test_without_a_compiler_the_reason_says_how_to_get_one(monkeypatch: pytest.M
     monkeypatch.delenv("CUDA_HOME", raising=False)
     monkeypatch.delenv("CUDA_PATH", raising=False)
     monkeypatch.setattr(cuda_toolchain, "_in_packages", lambda name: None)
-    assert cuda_toolchain.cannot_build() == "nvcc is not on PATH, not in CUDA_HOME and not among the installed packages"
+    assert (
+        cuda_toolchain.why_cannot_build()
+        == "nvcc is not on PATH, not in CUDA_HOME and not among the installed packages"
+    )
     with pytest.raises(UnavailableError, match=r"pip install mglubench\[cu13\]"):
         build(Target("stream_read", 0, "float16", "sm_80"))
     (tmp_path / "home" / "bin").mkdir(parents=True)
@@ -175,7 +178,7 @@ def test_without_a_compiler_the_reason_says_how_to_get_one(monkeypatch: pytest.M
     tool.chmod(0o755)
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "home"))
     assert cuda_toolchain.find_tool("nvcc") == tool
-    assert cuda_toolchain.cannot_build() == "nvcc needs a host compiler and g++ is not on PATH"
+    assert cuda_toolchain.why_cannot_build() == "nvcc needs a host compiler and g++ is not on PATH"
 
 
 def test_architecture_names() -> None:
@@ -199,7 +202,7 @@ def test_first_error_skips_warnings_and_falls_back_to_the_last_line() -> None:
     assert first_error("") == "nvcc failed without a message"
 
 
-@pytest.mark.skipif(cuda_toolchain.cannot_build() is not None, reason=str(cuda_toolchain.cannot_build()))
+@pytest.mark.skipif(cuda_toolchain.why_cannot_build() is not None, reason=str(cuda_toolchain.why_cannot_build()))
 @pytest.mark.parametrize("packaged", [False, True])
 def test_a_real_compiler_makes_a_loadable_library(
     packaged: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

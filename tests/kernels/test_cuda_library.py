@@ -12,7 +12,7 @@ import pytest
 
 from mglubench.cases.case import Case
 from mglubench.errors import BuildError, MglubenchError, UnavailableError
-from mglubench.hardware.cuda_toolchain import cannot_build
+from mglubench.hardware.cuda_toolchain import why_cannot_build
 from mglubench.kernels import cuda_library
 from mglubench.kernels.cuda_build import Target, build
 from mglubench.kernels.cuda_library import ABI_VERSION, ACTIVATION_CODES, STATUS, KernelLibrary, MgluArgs, load
@@ -23,7 +23,7 @@ from mglubench.variants.cuda_kernels import KERNELS, CudaKernel
 SOURCES = data_folder("kernels_cuda")
 HEADER = (SOURCES / "launch_abi.h").read_text()
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on PATH")
-needs_nvcc = pytest.mark.skipif(cannot_build() is not None, reason=str(cannot_build()))
+needs_nvcc = pytest.mark.skipif(why_cannot_build() is not None, reason=str(why_cannot_build()))
 
 STAND_IN = """
 #include "launch_abi.h"
@@ -144,16 +144,16 @@ def test_what_a_kernel_cannot_take_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     import torch
 
     variant = KERNELS[2]()
-    assert variant.unsupported(Case("flash-mglu-mma", 8, 8, 9, 1, "float16")) == "nm=9 is not among 1 to 8 and 16"
-    assert "dtype float32" in str(variant.unsupported(Case("flash-mglu-mma", 8, 8, 1, 1, "float32")))
-    assert "batch=17" in str(variant.unsupported(Case("flash-mglu-mma", 8, 8, 1, 17, "float16")))
-    assert variant.unavailable("cpu") == "runs on cuda only"
+    assert variant.why_unsupported(Case("flash-mglu-mma", 8, 8, 9, 1, "float16")) == "nm=9 is not among 1 to 8 and 16"
+    assert "dtype float32" in str(variant.why_unsupported(Case("flash-mglu-mma", 8, 8, 1, 1, "float32")))
+    assert "batch=17" in str(variant.why_unsupported(Case("flash-mglu-mma", 8, 8, 1, 17, "float16")))
+    assert variant.why_unavailable("cpu") == "runs on cuda only"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert variant.unavailable("cuda") == "no CUDA GPU can be used here"
+    assert variant.why_unavailable("cuda") == "no CUDA GPU can be used here"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 6))
     bulk = KERNELS[3]()
-    assert bulk.unavailable("cuda") == "needs compute capability 9.0 or newer, this GPU has 8.6"
+    assert bulk.why_unavailable("cuda") == "needs compute capability 9.0 or newer, this GPU has 8.6"
 
 
 @pytest.mark.gpu
@@ -164,7 +164,7 @@ def test_variant_agrees_with_float64_on_the_gpu(kind: type[CudaKernel], dtype: s
 
     if not torch.cuda.is_available():
         pytest.skip("no CUDA GPU can be used here")
-    if reason := kind().unavailable("cuda"):
+    if reason := kind().why_unavailable("cuda"):
         pytest.skip(reason)
     from mglubench.executors.local import LocalSession
 

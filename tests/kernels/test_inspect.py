@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from mglubench.errors import UsageError
-from mglubench.hardware.cuda_toolchain import cannot_build, find_tool
+from mglubench.hardware.cuda_toolchain import find_tool, why_cannot_build
 from mglubench.kernels.cuda_build import build_all
 from mglubench.kernels.cuda_heuristics import dynamic_shared_bytes
 from mglubench.kernels.occupancy import occupancy
@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 SASS = (HERE / "recorded" / "row_dots.sass").read_text()
 NAME = "_ZN4demo8row_dotsILi1ELb1EEEvPK5uint4PK6__halfPViPfi"
 RESOURCES = f" Function {NAME}:\n  REG:14 STACK:8 SHARED:1280 LOCAL:0 CONSTANT[0]:564 TEXTURE:0 SURFACE:0 SAMPLER:0\n"
-cannot_inspect = cannot_build() or (None if find_tool("cuobjdump") else "no cuobjdump")
+cannot_inspect = why_cannot_build() or (None if find_tool("cuobjdump") else "no cuobjdump")
 needs_tools = pytest.mark.skipif(cannot_inspect is not None, reason=str(cannot_inspect))
 
 

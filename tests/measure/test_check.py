@@ -22,11 +22,11 @@ def reference():
 def test_equal_outputs_have_no_error(reference):
     check = compare(reference.copy(), reference, 1.0)
     assert (check.relative, check.worst, check.unwritten) == (0, 0, 0)
-    assert check.failure(FP32) is None
+    assert check.why_wrong(FP32) is None
 
 
 def test_rounding_passes(reference):
-    assert compare(reference * (1 + 1e-6), reference, 1.0).failure(FP32) is None
+    assert compare(reference * (1 + 1e-6), reference, 1.0).why_wrong(FP32) is None
 
 
 @pytest.mark.parametrize("dtype", sorted(TOLERANCES))
@@ -34,7 +34,7 @@ def test_rounding_passes(reference):
 def test_one_wrong_element_among_14336_is_caught(reference, dtype, where):
     y = reference.copy()
     y[0, where] += 1.0
-    assert compare(y, reference, 1.0).failure(TOLERANCES[dtype])
+    assert compare(y, reference, 1.0).why_wrong(TOLERANCES[dtype])
 
 
 def test_relative_error_is_the_ratio_of_norms():
@@ -49,40 +49,40 @@ def test_unwritten_elements_are_counted_and_never_pass(reference, count):
     y[0, :count] = NAN
     check = compare(y, reference, 1.0)
     assert check.unwritten == count
-    assert f"{count} output elements are NaN" in check.failure(FP32)
+    assert f"{count} output elements are NaN" in check.why_wrong(FP32)
 
 
 def test_a_nan_that_belongs_there_passes_and_a_number_in_its_place_does_not(reference):
     reference[0, 5] = NAN
-    assert compare(reference.copy(), reference, 1.0).failure(FP32) is None
+    assert compare(reference.copy(), reference, 1.0).why_wrong(FP32) is None
     y = reference.copy()
     y[0, 5] = 0.0
-    assert compare(y, reference, 1.0).failure(FP32)
+    assert compare(y, reference, 1.0).why_wrong(FP32)
 
 
 def test_infinities_must_agree_in_sign(reference):
     reference[0, :2] = INF, -INF
-    assert compare(reference.copy(), reference, 1.0).failure(FP32) is None
+    assert compare(reference.copy(), reference, 1.0).why_wrong(FP32) is None
     for wrong in ((INF, INF), (1.0, -INF), (NAN, -INF)):
         y = reference.copy()
         y[0, :2] = wrong
-        assert compare(y, reference, 1.0).failure(FP32)
+        assert compare(y, reference, 1.0).why_wrong(FP32)
 
 
 def test_an_infinity_where_a_number_belongs_fails(reference):
     y = reference.copy()
     y[0, 9] = INF
     check = compare(y, reference, 1.0)
-    assert check.failure(FP32)
+    assert check.why_wrong(FP32)
     json.dumps(check.to_dict(), allow_nan=False)
 
 
 def test_a_zero_reference_is_held_against_the_scale():
     zeros = np.zeros((2, 50))
-    assert compare(zeros + 1e-8, zeros, 1.0).failure(FP32) is None
-    assert compare(zeros + 1.0, zeros, 1.0).failure(FP32)
-    assert compare(zeros, zeros, 0.0).failure(FP32) is None
-    assert compare(zeros + 1.0, zeros, 0.0).failure(FP32)
+    assert compare(zeros + 1e-8, zeros, 1.0).why_wrong(FP32) is None
+    assert compare(zeros + 1.0, zeros, 1.0).why_wrong(FP32)
+    assert compare(zeros, zeros, 0.0).why_wrong(FP32) is None
+    assert compare(zeros + 1.0, zeros, 0.0).why_wrong(FP32)
     assert compare(zeros + NAN, zeros, 0.0).unwritten == 100
 
 

@@ -32,7 +32,7 @@ def expected(problem):
 def assert_right(problem):
     y = problem.y.double().numpy()
     check = compare(y, expected(problem), problem.inputs.scale(problem.case.nm, 0))
-    assert check.failure(TOLERANCES[problem.case.dtype]) is None
+    assert check.why_wrong(TOLERANCES[problem.case.dtype]) is None
 
 
 @pytest.mark.parametrize("nm", range(1, 17))

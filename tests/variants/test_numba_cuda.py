@@ -153,9 +153,9 @@ def test_variant_says_why_it_cannot_run_here(name: str) -> None:
     import torch
 
     variant = get_variant(name)
-    assert variant.unavailable("cpu") == "runs on cuda only"
+    assert variant.why_unavailable("cpu") == "runs on cuda only"
     if not torch.cuda.is_available():
-        assert variant.unavailable("cuda") == "no CUDA GPU can be used here"
+        assert variant.why_unavailable("cuda") == "no CUDA GPU can be used here"
 
 
 def test_declared_bytes_hold_padding_and_one_pass_per_token() -> None:

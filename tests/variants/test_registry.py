@@ -69,11 +69,11 @@ def test_an_unknown_variant_gets_near_matches():
 
 def test_a_variant_refuses_what_it_cannot_compute():
     variant = get_variant("lu")
-    assert variant.unsupported(make_case(nm=0, batch=5000)) == "batch=5000 is above 1024"
-    assert variant.unsupported(make_case(nm=17)) == "nm=17 is above 16"
-    assert "dtype float8" in variant.unsupported(make_case(dtype="float8"))
-    assert variant.unsupported(make_case()) is None
-    assert get_variant("mglu-numba-cpu").unavailable("cuda") == "runs on cpu only"
+    assert variant.why_unsupported(make_case(nm=0, batch=5000)) == "batch=5000 is above 1024"
+    assert variant.why_unsupported(make_case(nm=17)) == "nm=17 is above 16"
+    assert "dtype float8" in variant.why_unsupported(make_case(dtype="float8"))
+    assert variant.why_unsupported(make_case()) is None
+    assert get_variant("mglu-numba-cpu").why_unavailable("cuda") == "runs on cpu only"
 
 
 def test_an_installed_package_adds_classes_and_instances(tmp_path):

@@ -43,7 +43,7 @@ def expected(problem, x=None, weight=None):
 def assert_right(problem, reference):
     y = problem.y.double().numpy()
     check = compare(y, reference, problem.inputs.scale(problem.case.nm, 0))
-    assert check.failure(TOLERANCES[problem.case.dtype]) is None
+    assert check.why_wrong(TOLERANCES[problem.case.dtype]) is None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -118,7 +118,7 @@ def test_a_bad_token_spoils_itself_alone(name, bad):
 
 @pytest.mark.parametrize("name", ["swiglu-compiled", "mglu-compiled"])
 def test_compiled_layers_agree_with_float64_and_follow_x(name):
-    if reason := get_variant(name).unavailable("cpu"):
+    if reason := get_variant(name).why_unavailable("cpu"):
         pytest.skip(reason)
     problem, launch = prepare(name, h=41, d=13, batch=2)
     for fresh in (0, 1):
@@ -175,7 +175,7 @@ def test_naive_layers_keep_what_they_hold_at_once(name):
 def test_a_compiler_that_is_not_there_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CXX", "nocxx")
-    assert "nocxx is not on PATH" in get_variant("swiglu-compiled").unavailable("cpu")
+    assert "nocxx is not on PATH" in get_variant("swiglu-compiled").why_unavailable("cpu")
 
 
 def test_replicas_of_a_case_are_compiled_once():

@@ -90,9 +90,9 @@ def test_variant_says_why_it_cannot_run_here() -> None:
     import torch
 
     variant = get_variant("flash-mglu-triton")
-    assert variant.unavailable("cpu") == "runs on cuda only"
+    assert variant.why_unavailable("cpu") == "runs on cuda only"
     if not torch.cuda.is_available():
-        assert variant.unavailable("cuda") == "no CUDA GPU can be used here"
+        assert variant.why_unavailable("cuda") == "no CUDA GPU can be used here"
 
 
 def test_declared_bytes_hold_the_padding() -> None:
