@@ -2,6 +2,7 @@
 
 The public surface of the package:
 
+* :func:`sweep` measures, as the ``mglubench sweep`` command does, and returns the run that it stored;
 * :func:`load` reads a stored run into a pandas DataFrame, :func:`derive` adds speed-ups and shares to it;
 * :func:`flash_mglu`, :func:`pack_weight` and :class:`PackedWeight` are the layer as a torch operator;
 * :class:`Variant`, :class:`Problem`, :class:`Case`, :class:`Ledger` and :func:`declare` are what a third-party variant
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
     from mglubench.results.frame import load
     from mglubench.results.metrics import derive
+    from mglubench.runner.sweep import sweep
     from mglubench.variants.base import Variant
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "load",
     "pack",
     "pack_weight",
+    "sweep",
     "unpack",
 ]
 
@@ -58,6 +61,7 @@ _HOMES = {
     "load": "mglubench.results.frame",
     "pack": "mglubench.layer.masks",
     "pack_weight": "mglubench.nn.functional",
+    "sweep": "mglubench.runner.sweep",
     "unpack": "mglubench.layer.masks",
 }
 

@@ -33,7 +33,7 @@ os.environ["MGLUBENCH_CEILINGS"] = str(Path(_NOTEBOOKS.name) / "ceilings.json")
 os.environ["MGLUBENCH_TUNING"] = str(Path(_NOTEBOOKS.name) / "tuning.json")
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMAND = (sys.executable, "-c", "from mglubench.cli import main; main()")
+COMMAND = (sys.executable, "-m", "mglubench")
 TINY = ("--h", "64", "--d", "96", "--nm", "1,3")
 
 

@@ -30,6 +30,7 @@ SURFACE = [
     "load",
     "pack",
     "pack_weight",
+    "sweep",
     "unpack",
 ]
 

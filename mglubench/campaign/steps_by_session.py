@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from mglubench.campaign.definition import Step
 from mglubench.campaign.step import ABSENT, FAILED, LEAST_SECONDS, OK, PART, Appender, Bench, Outcome, run_process
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
-from mglubench.executors.session import DEFECTS
-from mglubench.results.ceilings import remember
+from mglubench.executors.open import Opened
+from mglubench.executors.session import DEFECTS, Measurement
 from mglubench.results.store import HEADER, RunStore, read_counters, read_header, read_rows
-from mglubench.runner.plan import make_plan
+from mglubench.runner.plan import Plan
 from mglubench.runner.profile import (
     HARMLESS,
     capability_of,
@@ -27,7 +27,8 @@ from mglubench.runner.profile import (
     same_devices,
     stored_cases,
 )
-from mglubench.runner.run import open_store, run_plan
+from mglubench.runner.progress import Progress
+from mglubench.runner.sweep import Swept, run_sweep
 from mglubench.runner.verify import verify as check
 from mglubench.runner.verify import verify_plan
 
@@ -74,48 +75,55 @@ def sweep(bench: Bench, step: Step) -> Outcome:
     """Measure a sweep into its run folder; whole groups, as many as the slice has time for."""
     assert step.sweep is not None
     folder = run_folder(bench.folder, step.name)
-    left = _measure(bench, step.sweep, folder, bench.log(step.name))
-    if why := remember(folder):
-        bench.say(f"  {why}")
-    counts = Counter(str(row["status"]) for row in read_rows(folder))
-    artefacts = (bench.relative(folder),)
-    if left:
-        return Outcome(PART, f"{counts.total()} of {counts.total() + left} cases", artefacts, counts.total())
-    return Outcome(*_sweep_verdict(folder, counts), artefacts, counts.total())
+    swept = _measure(bench, step.sweep, folder, bench.log(step.name))
+    if swept.note:
+        bench.say(f"  {swept.note}")
+    artefacts, done = (bench.relative(folder),), swept.counts.total()
+    if swept.left:
+        return Outcome(PART, f"{done} of {swept.cases} cases", artefacts, done)
+    return Outcome(*_sweep_verdict(swept), artefacts, done)
 
 
-def _measure(bench: Bench, spec: SweepSpec, folder: Path, log: Path) -> int:
-    """Measure what a run folder does not have yet, in a fresh session; returns how many cases are left."""
-    with bench.open_session(log, spec.measure.case_timeout) as session:
-        plan = make_plan(spec, session)
-        with open_store(folder, plan, resume=(folder / HEADER).exists()) as store:
-            there = sum(1 for _ in read_rows(folder))
-            start, measured = time.perf_counter(), 0
+def _measure(bench: Bench, spec: SweepSpec, folder: Path, log: Path) -> Swept:
+    """Measure what a run folder does not have yet, in a fresh session, as far as the slice has time."""
+    pace = _Pace(spec.measure.max_seconds + SWEEP_EXTRA_SECONDS)
 
-            def until(group: Sequence[Case]) -> bool:
-                return not bench.slice.starts(len(group) * seconds_per_case())
+    @contextmanager
+    def opened(case_timeout: float) -> Iterator[Opened]:
+        with bench.open_session(log, case_timeout) as session:
+            yield Opened(session)
 
-            def seconds_per_case() -> float:
-                guess = spec.measure.max_seconds + SWEEP_EXTRA_SECONDS
-                return (time.perf_counter() - start) / measured if measured else guess
+    def until(group: Sequence[Case]) -> bool:
+        return not bench.slice.starts(len(group) * pace.seconds_per_case())
 
-            def finished(_: Any) -> None:
-                nonlocal measured
-                measured += 1
-
-            run_plan(plan, store, session, finished=finished, until=until)
-            return len(plan.cases) - there - measured
+    return run_sweep(spec, opened, folder, resume=(folder / HEADER).exists(), progress=pace, until=until)
 
 
-def _sweep_verdict(folder: Path, counts: Counter[str]) -> tuple[str, str]:
+class _Pace(Progress):
+    """What a case has taken so far in this slice, in seconds; a guess before the first."""
+
+    def __init__(self, guess: float) -> None:
+        self._guess, self._measured = guess, 0
+        self._start = time.perf_counter()
+
+    def planned(self, plan: Plan, folder: Path, done: int) -> None:
+        self._start = time.perf_counter()
+
+    def finished(self, measurement: Measurement) -> None:
+        self._measured += 1
+
+    def seconds_per_case(self) -> float:
+        return (time.perf_counter() - self._start) / self._measured if self._measured else self._guess
+
+
+def _sweep_verdict(swept: Swept) -> tuple[str, str]:
     """``failed`` where ``mglubench sweep`` would exit with code 1."""
-    bad = [row for row in read_rows(folder) if row["status"] in DEFECTS]
-    if bad:
-        words = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-        return FAILED, f"{words}; {bad[0]['key']}: {bad[0]['reason']}"
-    if not counts[OK]:
-        return FAILED, "no case was measured: " + next((str(row["reason"]) for row in read_rows(folder)), "no case")
-    return OK, ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    if swept.good:
+        return OK, swept.words()
+    rows = list(read_rows(swept.folder))
+    if bad := [row for row in rows if row["status"] in DEFECTS]:
+        return FAILED, f"{swept.words()}; {bad[0]['key']}: {bad[0]['reason']}"
+    return FAILED, "no case was measured: " + next((str(row["reason"]) for row in rows), "no case")
 
 
 def aa(bench: Bench, step: Step) -> Outcome:
@@ -129,7 +137,7 @@ def aa(bench: Bench, step: Step) -> Outcome:
         cases = read_header(folder)["cases"] if (folder / HEADER).exists() else None
         if cases is not None and sum(1 for _ in read_rows(folder)) == cases:
             continue
-        if not bench.slice.fits(LEAST_SECONDS) or _measure(bench, step.sweep, folder, bench.log(step.name)):
+        if not bench.slice.fits(LEAST_SECONDS) or _measure(bench, step.sweep, folder, bench.log(step.name)).left:
             return Outcome(PART, f"{number} of {len(names)} repeats", artefacts, number)
     bad = [row for name in names for row in read_rows(run_folder(bench.folder, name)) if row["status"] != OK]
     reason = f"{len(bad)} cases were not measured; {bad[0]['key']}: {bad[0]['reason']}" if bad else ""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.cases.sweep_spec import MeasureSettings, SweepSpec, parse_int, parse_shape, zip_shapes
-from mglubench.cases.vocabulary import near
+from mglubench.cases.vocabulary import near, one_of
 from mglubench.errors import ConfigError, UsageError
 from mglubench.system.resources import data_folder
 
@@ -106,6 +106,25 @@ def build_spec(options: Mapping[str, Any]) -> SweepSpec:
         fields["seed"] = parse_int(given["seed"], "seed")
     measure: dict[str, Any] = {key: _number(given[key], key) for key in MEASURE_KEYS if key in given}
     return SweepSpec(**fields, measure=MeasureSettings(**measure))
+
+
+def merged_spec(given: Mapping[str, Any], config: str | None) -> SweepSpec:
+    """A sweep file's values (``config``: a path, or a shipped file's name), overridden by those given.
+
+    Raises:
+        UsageError: an unknown option, a value that cannot be. ConfigError: the same in the file.
+    """
+    wanted = {key: value for key, value in given.items() if value is not None}
+    for key in wanted:
+        one_of(key, KNOWN, "option")
+    values: dict[str, Any] = {}
+    if config is not None:
+        values = read_sweep(find_sweep(config))
+        if "shape" in wanted:
+            values = {key: value for key, value in values.items() if key not in ("h", "d")}
+        if "h" in wanted or "d" in wanted:
+            values.pop("shape", None)
+    return build_spec({**values, **wanted})
 
 
 def as_list(value: Any, what: str) -> list[Any]:

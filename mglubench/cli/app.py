@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mglubench.cli import campaign_command as campaign
-from mglubench.cli import kernel_commands as kernels
-from mglubench.cli import predict_command as predict
-from mglubench.cli import profile_command as profile
-from mglubench.cli import roofline_command as roofline
-from mglubench.cli import run_commands as runs
-from mglubench.cli import sweep_command as sweep
-from mglubench.cli import tool_commands as tools
+from mglubench.cli.campaign_command import campaign
+from mglubench.cli.doctor_command import doctor
+from mglubench.cli.import_command import import_report
+from mglubench.cli.kernel_commands import build, inspect, tune
+from mglubench.cli.plot_command import plot
+from mglubench.cli.predict_command import predict
+from mglubench.cli.profile_command import profile
+from mglubench.cli.report_command import report
+from mglubench.cli.roofline_command import roofline
+from mglubench.cli.runs_command import runs
+from mglubench.cli.sweep_command import sweep
+from mglubench.cli.variants_command import variants
+from mglubench.cli.verify_command import verify
 from mglubench.errors import MglubenchError
 
 EXIT_USAGE = 2
@@ -30,21 +36,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("sweep")(sweep.sweep)
-app.command("report")(runs.report)
-app.command("plot")(runs.plot)
-app.command("roofline")(roofline.roofline)
-app.command("predict")(predict.predict)
-app.command("runs")(runs.runs)
-app.command("profile")(profile.profile)
-app.command("import")(profile.import_report)
-app.command("variants")(tools.variants)
-app.command("verify")(tools.verify)
-app.command("doctor")(tools.doctor)
-app.command("build")(kernels.build)
-app.command("inspect")(kernels.inspect)
-app.command("tune")(kernels.tune)
-app.command("campaign")(campaign.campaign)
+# In the order of the help.
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "sweep": sweep,
+    "report": report,
+    "plot": plot,
+    "roofline": roofline,
+    "predict": predict,
+    "runs": runs,
+    "profile": profile,
+    "import": import_report,
+    "variants": variants,
+    "verify": verify,
+    "doctor": doctor,
+    "build": build,
+    "inspect": inspect,
+    "tune": tune,
+    "campaign": campaign,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 
 
 def _version(wanted: bool) -> None:

@@ -13,7 +13,6 @@ import typer
 
 from mglubench.cli import options
 from mglubench.cli.output import console, print_json, print_tables
-from mglubench.cli.sweep_command import make_session
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +25,9 @@ DESCRIBE_SECONDS = 300.0
 
 
 def campaign(
-    config: Annotated[str, typer.Argument(help="Campaign file, or the name of a shipped one (campaign).")],
+    config: Annotated[
+        str, typer.Argument(help="Campaign file, or the name of a shipped one.", show_default=True)
+    ] = "campaign",
     out: Annotated[Path | None, typer.Option(help="Folder, new or of this campaign. (default: reports/GPU)")] = None,
     slice_seconds: Annotated[float, typer.Option(min=1.0, help="Stop cleanly before so many seconds.")] = 540.0,
     render: Annotated[
@@ -76,6 +77,8 @@ def _render(plan: Campaign, out: Path | None, *, as_json: bool) -> int:
 
 def _opener(executor: str, plan: Campaign) -> OpenSession:
     """Sessions of this executor; a fake one pretends to have the device that the campaign asks for."""
+
+    from mglubench.executors.open import make_session
 
     @contextmanager
     def opened(log: Path, case_timeout: float) -> Iterator[Session]:

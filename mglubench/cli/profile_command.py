@@ -1,9 +1,8 @@
-"""``mglubench profile`` and ``mglubench import``: counters and timelines beside the times of a run."""
+"""``mglubench profile``: counters and timelines beside the times of a run."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,8 @@ import typer
 
 from mglubench.cli import options
 from mglubench.cli.output import chosen_format, console, print_json, print_tables, progress_bar
-from mglubench.cli.sweep_command import SPEC_OPTIONS, fresh_folder, open_session, read_spec, sweep
+from mglubench.cli.sweep_command import sweep
+from mglubench.cli.sweep_options import with_options_of
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,17 +22,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def with_sweep_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command that takes ``**given`` the options of ``mglubench sweep`` that say what to measure."""
-    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    offered = inspect.signature(sweep, eval_str=True).parameters
-    shared = [offered[name] for name in (*SPEC_OPTIONS, "config")]
-    merged = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *shared)]
-    command.__dict__["__signature__"] = inspect.Signature(merged, return_annotation=int)
-    return command
-
-
-@with_sweep_options
+@with_options_of(sweep)
 def profile(
     run: Annotated[Path | None, typer.Argument(help="Run folder whose measured cases are profiled.")] = None,
     tool: Annotated[str, typer.Option(help="ncu (bytes and throughputs) or nsys (timeline).")] = "ncu",
@@ -56,39 +46,22 @@ def profile(
         raise UsageError("give either a run folder or the options of a sweep, not both")
     config = wanted.pop("config", None)
     folder, rows = _stored(run, tool, executor) if run else _planned(wanted, config, out, tool, executor)
-    _show(rows, tool, form, folder)
-    return exit_code(rows)
-
-
-def import_report(
-    report: Annotated[Path, typer.Argument(help="What ncu or nsys saved: .ncu-rep, .csv or .sqlite.")],
-    run: Annotated[Path, typer.Option(help="Run folder whose cases it belongs to.")],
-    launches: Annotated[
-        int | None, typer.Option(min=1, help="Launches of each case in the report. (default: 1)")
-    ] = None,
-    as_json: options.Json = False,
-    as_markdown: options.Markdown = False,
-) -> int:
-    """Join a report that was taken by hand to a run, by case key; needs no GPU, and neither ncu nor nsys."""
-    from mglubench.results.store import RunStore
-    from mglubench.runner.profile import exit_code, import_profile
-
-    form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
-    with RunStore.resume(run) as store:
-        rows = import_profile(store, report, launches=launches)
-    _show(rows, rows[0]["tool"], form, run)
+    show_counters(rows, tool, form, folder)
     return exit_code(rows)
 
 
 def _planned(wanted: Row, config: str | None, out: Path | None, tool: str, executor: str) -> tuple[Path, list[Row]]:
     """Profile the cases of a sweep, into its run folder or a new one."""
+    from mglubench.cases.config import merged_spec
+    from mglubench.executors.open import open_session
     from mglubench.results.store import HEADER
     from mglubench.runner.plan import make_plan
     from mglubench.runner.run import open_store
+    from mglubench.runner.sweep import fresh_folder
 
-    spec = read_spec(wanted, config)
-    with open_session(executor, spec) as (session, _):
-        plan = make_plan(spec, session)
+    spec = merged_spec(wanted, config)
+    with open_session(executor, spec.measure.case_timeout) as opened:
+        plan = make_plan(spec, opened.session)
     folder = out or fresh_folder(plan.spec.name)
     there = (folder / HEADER).exists()
     with open_store(folder, plan, resume=there) as store:
@@ -98,6 +71,7 @@ def _planned(wanted: Row, config: str | None, out: Path | None, tool: str, execu
 def _stored(run: Path, tool: str, executor: str) -> tuple[Path, list[Row]]:
     """Profile the measured cases of a run, on the device that it was made on."""
     from mglubench.cases.sweep_spec import SweepSpec
+    from mglubench.executors.open import open_session
     from mglubench.results.store import RunStore, read_header
     from mglubench.runner.profile import same_devices, stored_cases
 
@@ -105,8 +79,8 @@ def _stored(run: Path, tool: str, executor: str) -> tuple[Path, list[Row]]:
     header = read_header(run)
     devices = header["environment"]["devices"]
     spec = SweepSpec.from_dict(header["sweep"])
-    with open_session(executor, spec) as (session, _):
-        same_devices(devices, session.describe(tuple(devices))["devices"])
+    with open_session(executor, spec.measure.case_timeout) as opened:
+        same_devices(devices, opened.session.describe(tuple(devices))["devices"])
     with RunStore.resume(run) as store:
         return run, _profile(store, cases, tool, devices, spec.measure.case_timeout)
 
@@ -125,7 +99,8 @@ def _profile(
         return profile_cases(store, cases, tool, profiler, case_timeout=case_timeout, observe=observe)
 
 
-def _show(rows: Sequence[Row], tool: str, form: str, folder: Path) -> None:
+def show_counters(rows: Sequence[Row], tool: str, form: str, folder: Path) -> None:
+    """Print what a profiler said of each case."""
     from mglubench.report.counter_rows import counters_table
 
     if form == "json":

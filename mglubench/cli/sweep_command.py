@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,14 +12,18 @@ import typer
 
 from mglubench.cli import options
 from mglubench.cli.output import chosen_format, console, print_json, progress_bar
-from mglubench.cli.run_commands import RUNS_FOLDER, show_run
-from mglubench.errors import UsageError
-from mglubench.executors.session import DEFECTS
+from mglubench.cli.report_command import show_run
+from mglubench.cli.sweep_options import SPEC_OPTIONS
+from mglubench.runner.progress import Progress
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Screen
+
+    from mglubench.cases.case import Case
     from mglubench.cases.sweep_spec import SweepSpec
-    from mglubench.executors.session import Session
+    from mglubench.executors.session import Measurement
     from mglubench.runner.plan import Plan
+    from mglubench.runner.sweep import Swept
 
 
 def sweep(
@@ -68,116 +67,50 @@ def sweep(
     """
     given = {k: v for k, v in locals().items() if k in SPEC_OPTIONS and v is not None}
     form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
-    spec = read_spec(given, config)
-    if resume and out is None:
-        raise UsageError("--resume needs --out, the folder of the run to continue; `mglubench runs` lists them")
-    with open_session(executor, spec) as (session, keep_log):
-        from mglubench.runner.plan import make_plan
+    from mglubench.cases.config import merged_spec
+    from mglubench.executors.open import open_session
+    from mglubench.runner.sweep import run_sweep
 
-        plan = make_plan(spec, session)
-        if dry_run:
-            return _dry_run(plan, form)
-        folder = out or fresh_folder(plan.spec.name)
-        counts = _measure(plan, folder, session, resume=resume)
-        keep_log(folder)
-        _remember_ceilings(folder)
-    show_run(folder, form, footer=_footer(counts, folder))
-    return 1 if any(counts[status] for status in DEFECTS) or not counts["ok"] else 0
+    spec = merged_spec(given, config)
+    if dry_run:
+        return _dry_run(spec, executor, form)
+    with _bar() as bar:
+        swept = run_sweep(spec, lambda seconds: open_session(executor, seconds), out, resume=resume, progress=bar)
+    if swept.note:
+        console(stderr=True).print(swept.note, markup=False, soft_wrap=True)
+    show_run(swept.folder, form, footer=_footer(swept))
+    return 0 if swept.good else 1
 
 
-SPEC_OPTIONS = (
-    *("h", "d", "shape", "nm", "batch", "dtype", "activation", "mask", "mode", "variants", "device", "seed", "name"),
-    *("target_noise", "min_samples", "max_samples", "max_seconds", "case_timeout", "ceiling"),
-)
+class _Bar(Progress):
+    """A sweep's events as a progress bar, which is there once the cases are known."""
 
+    def __init__(self, screen: Screen, task: Any) -> None:
+        self._screen, self._task = screen, task
 
-def read_spec(given: dict[str, Any], config: str | None) -> SweepSpec:
-    """The sweep file's values, overridden by the command line's."""
-    from mglubench.cases.config import build_spec, find_sweep, read_sweep
+    def planned(self, plan: Plan, folder: Path, done: int) -> None:
+        self._screen.update(self._task, total=len(plan.cases), completed=done, description=plan.spec.name, visible=True)
 
-    values: dict[str, Any] = {}
-    if config is not None:
-        values = read_sweep(find_sweep(config))
-        if "shape" in given:
-            values = {k: v for k, v in values.items() if k not in ("h", "d")}
-        if "h" in given or "d" in given:
-            values.pop("shape", None)
-    return build_spec({**values, **given})
+    def phase(self, name: str, case: Case) -> None:
+        self._screen.update(self._task, description=f"{name} {case.key}")
+
+    def finished(self, measurement: Measurement) -> None:
+        self._screen.advance(self._task)
 
 
 @contextmanager
-def open_session(executor: str, spec: SweepSpec) -> Iterator[tuple[Session, Any]]:
-    """The session that ``executor`` names, and a function that keeps the workers' log in a folder."""
-    with tempfile.TemporaryDirectory(prefix="mglubench-") as scratch:
-        log = Path(scratch) / "worker.log"
-        session = make_session(executor, log, spec.measure.case_timeout)
-
-        def keep_log(folder: Path) -> None:
-            session.close()
-            if log.exists() and log.stat().st_size:
-                with log.open("rb") as source, (folder / "worker.log").open("ab") as target:
-                    shutil.copyfileobj(source, target)
-
-        try:
-            yield session, keep_log
-        finally:
-            session.close()
+def _bar() -> Iterator[_Bar]:
+    with progress_bar(0, "sweep") as (screen, task):
+        screen.update(task, visible=False)
+        yield _Bar(screen, task)
 
 
-def make_session(executor: str, log: Path, case_timeout: float, *, cuda: bool = False) -> Session:
-    """A session by name; ``fake`` takes its faults from MGLUBENCH_FAKE_FAULTS (``variant=status,...``).
+def _dry_run(spec: SweepSpec, executor: str, form: str) -> int:
+    from mglubench.executors.open import open_session
+    from mglubench.runner.plan import make_plan
 
-    Args:
-        cuda: whether a fake session pretends that there is a GPU; MGLUBENCH_FAKE_CUDA makes it so too.
-    """
-    from mglubench.cases.vocabulary import one_of
-
-    one_of(executor, ("child", "local", "fake"), "executor")
-    if executor == "child":
-        from mglubench.executors.child import ChildSession
-
-        return ChildSession(log, case_timeout)
-    if executor == "local":
-        from mglubench.executors.local import LocalSession
-
-        return LocalSession()
-    from mglubench.executors.fake import FakeSession
-
-    faults = [pair.partition("=") for pair in os.environ.get("MGLUBENCH_FAKE_FAULTS", "").split(",") if pair]
-    cuda = cuda or "MGLUBENCH_FAKE_CUDA" in os.environ
-    return FakeSession({name: status for name, _, status in faults}, cuda=cuda)
-
-
-def _measure(plan: Plan, folder: Path, session: Session, *, resume: bool) -> Counter[str]:
-    """Run the plan under a progress bar; counts of cases by status."""
-    from mglubench.results.store import read_rows
-    from mglubench.runner.run import open_store, run_plan
-
-    with open_store(folder, plan, resume=resume) as store:
-        counts = Counter(row["status"] for row in read_rows(folder))
-        with progress_bar(len(plan.cases), plan.spec.name) as (progress, task):
-            progress.update(task, completed=counts.total())
-
-            def finished(measurement: Any) -> None:
-                counts[measurement.status] += 1
-                progress.advance(task)
-
-            def observe(phase: str, case: Any) -> None:
-                progress.update(task, description=f"{phase} {case.key}")
-
-            run_plan(plan, store, session, observe=observe, finished=finished)
-    return counts
-
-
-def _remember_ceilings(folder: Path) -> None:
-    """What the devices were measured to give, for later runs and predictions; the run is good without."""
-    from mglubench.results.ceilings import remember
-
-    if why := remember(folder):
-        console(stderr=True).print(why, markup=False, soft_wrap=True)
-
-
-def _dry_run(plan: Plan, form: str) -> int:
+    with open_session(executor, spec.measure.case_timeout) as opened:
+        plan = make_plan(spec, opened.session)
     if form == "json":
         print_json({"sweep": plan.spec.to_dict(), "cases": [case.to_dict() for case in plan.cases]})
     else:
@@ -187,16 +120,5 @@ def _dry_run(plan: Plan, form: str) -> int:
     return 0
 
 
-def fresh_folder(name: str) -> Path:
-    """A run folder of this name and the time now that does not exist yet."""
-    base = RUNS_FOLDER / f"{name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    folder, serial = base, 2
-    while folder.exists():
-        folder = base.with_name(f"{base.name}-{serial}")
-        serial += 1
-    return folder
-
-
-def _footer(counts: Counter[str], folder: Path) -> str:
-    words = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    return f"{counts.total()} cases: {words}. Stored in {folder}"
+def _footer(swept: Swept) -> str:
+    return f"{swept.counts.total()} cases: {swept.words()}. Stored in {swept.folder}"

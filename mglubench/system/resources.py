@@ -1,9 +1,13 @@
-"""Where the files that travel with the package are: inside it when installed from a wheel, beside it in a checkout."""
+"""Where files are: those that travel with the package (inside it when installed from a wheel, beside it in a checkout),
+and a user's runs.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+# Below the working directory.
+RUNS_FOLDER = Path("runs")
 PACKAGE = Path(__file__).resolve().parent.parent
 
 

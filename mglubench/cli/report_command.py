@@ -1,4 +1,4 @@
-"""``mglubench report`` and ``mglubench runs``: what is stored, shown again."""
+"""``mglubench report``: a stored run, shown again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import typer
 
 from mglubench.cli import options
 from mglubench.cli.output import chosen_format, console, print_csv, print_json, print_tables
-from mglubench.errors import UsageError
 
-RUNS_FOLDER = Path("runs")
 # Beyond this many settings nobody reads tables; --all prints them, and --csv, --json and --export hold every row.
 SETTINGS_SHOWN = 25
 
@@ -29,23 +27,6 @@ def report(
     """Print the tables of a stored run again."""
     form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
     show_run(run, form, export=export, everything=everything)
-
-
-def runs(
-    folder: Annotated[Path, typer.Argument(help="Folder that holds run folders.")] = RUNS_FOLDER,
-    as_json: options.Json = False,
-) -> None:
-    """List stored runs, oldest first."""
-    from mglubench.report.summary import runs_table
-    from mglubench.results.store import list_runs
-
-    table = runs_table(list_runs(folder))
-    if as_json:
-        print_json(table.rows)
-    elif table.rows:
-        print_tables([table], "rich")
-    else:
-        console().print(f"no runs in {folder}; `mglubench sweep` makes one", markup=False)
 
 
 def show_run(
@@ -83,21 +64,3 @@ def show_run(
         console(stderr=True).print(f"\n{more} more settings: --all shows them, --csv has every row", markup=False)
     if footer:
         console(stderr=True).print(f"\n{footer}", markup=False)
-
-
-def plot(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    out: Annotated[Path, typer.Option(help="Picture to write: .png, .svg or .pdf.")] = Path("latency.png"),
-) -> None:
-    """Draw a run: latency against the number of masks, the baselines, and what memory alone would take."""
-    from mglubench.results.frame import load
-    from mglubench.results.metrics import derive
-
-    frame = derive(load(run, samples=True))
-    try:
-        from mglubench.report.plot import latency_plot, save
-
-        save(latency_plot(frame), out)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"plots need {error.name}; install mglubench[reports]") from None
-    console(stderr=True).print(f"wrote {out}", markup=False)

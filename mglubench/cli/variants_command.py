@@ -1,0 +1,30 @@
+"""``mglubench variants``: what can be measured here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mglubench.cli import options
+from mglubench.cli.output import print_json, print_tables
+
+
+def variants(
+    device: Annotated[str, typer.Option(help="Say what can run on cpu or cuda.")] = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """List the variants: what each is, where it runs, and why it is unavailable here."""
+    from mglubench.cases.vocabulary import device_kind, device_name
+    from mglubench.report.summary import variants_table
+
+    name = device_name(device)
+    if name == "auto":
+        import torch
+
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    table = variants_table(device_kind(name))
+    if as_json:
+        print_json(table.rows)
+    else:
+        print_tables([table], "rich")

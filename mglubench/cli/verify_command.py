@@ -1,0 +1,40 @@
+"""``mglubench verify``: whether every variant is right."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mglubench.cli import options
+from mglubench.cli.output import print_json, print_tables, progress_bar
+
+
+def verify(
+    names: Annotated[str | None, typer.Option("--variants", help="Names. (default: all that run here)")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N. (default: CUDA if there is one)")] = "auto",
+    dtype: Annotated[str, typer.Option(help="dtypes to check.")] = "float32,bfloat16,float16",
+    nm: Annotated[str | None, typer.Option(help="Numbers of masks. (default: all that a variant takes)")] = None,
+    case_timeout: Annotated[float, typer.Option(help="Kill a case after this many seconds.")] = 300.0,
+    as_json: options.Json = False,
+    executor: Annotated[str, typer.Option(hidden=True)] = "child",
+) -> int:
+    """Check every available variant against float64 at awkward shapes; exit code 1 if one is wrong."""
+    from mglubench.executors.open import open_session
+    from mglubench.report.summary import verify_tables
+    from mglubench.runner.verify import verify as check
+    from mglubench.runner.verify import verify_plan
+
+    with open_session(executor, case_timeout) as opened:
+        cases = verify_plan(opened.session, names, device, dtype, nm)
+        verdicts = []
+        with progress_bar(len(cases), "verify") as (progress, task):
+            for verdict in check(opened.session, cases):
+                verdicts.append(verdict)
+                progress.update(task, advance=1, description=verdict.case.key)
+    tables = verify_tables(verdicts)
+    if as_json:
+        print_json({"variants": tables[0].rows, "failures": tables[1].rows if len(tables) > 1 else []})
+    else:
+        print_tables(tables, "rich")
+    return 1 if any(verdict.failed for verdict in verdicts) else 0

@@ -1,0 +1,27 @@
+"""What a sweep tells while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mglubench.cases.case import Case
+    from mglubench.executors.session import Measurement
+    from mglubench.runner.plan import Plan
+
+
+class Progress:
+    """Told of a sweep's events; override what is of interest.
+
+    The methods are called between cases, never while one is timed, and what they raise ends the sweep.
+    """
+
+    def planned(self, plan: Plan, folder: Path, done: int) -> None:
+        """All is known: the cases in measuring order, the run's folder, and how many cases it holds already."""
+
+    def phase(self, name: str, case: Case) -> None:
+        """A case is about to be prepared (``prepare``) or to get its next block of samples (``sample``)."""
+
+    def finished(self, measurement: Measurement) -> None:
+        """A case is over, for better or worse, and its row is on disk."""

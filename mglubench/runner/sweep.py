@@ -1,0 +1,151 @@
+"""The story of a sweep: open a session, plan, open the store, run, count, judge.
+
+The command line, a campaign and :func:`sweep` from Python tell it through :func:`run_sweep`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mglubench.cases.case import Case
+from mglubench.cases.config import merged_spec
+from mglubench.cases.sweep_spec import SweepSpec
+from mglubench.errors import UsageError
+from mglubench.executors.open import Opened, open_session
+from mglubench.executors.session import DEFECTS, OK, Measurement
+from mglubench.results.ceilings import remember
+from mglubench.results.store import read_rows
+from mglubench.runner.plan import make_plan
+from mglubench.runner.progress import Progress
+from mglubench.runner.run import open_store, run_plan
+from mglubench.system.resources import RUNS_FOLDER
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A session that gives one case so many seconds, opened for the length of a sweep.
+OpenSession = Callable[[float], AbstractContextManager[Opened]]
+Option = str | int | float | bool | Sequence[str] | Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep has come to.
+
+    Attributes:
+        folder: of the run. cases: that were planned. counts: rows in the store by status. note: why what the device
+            can give was not remembered for later runs, empty if it was.
+    """
+
+    folder: Path
+    cases: int
+    counts: Counter[str]
+    note: str = ""
+
+    @property
+    def left(self) -> int:
+        """Cases without a row."""
+        return self.cases - self.counts.total()
+
+    @property
+    def good(self) -> bool:
+        """Whether something was measured and no case is somebody's defect."""
+        return bool(self.counts[OK]) and not any(self.counts[status] for status in DEFECTS)
+
+    def words(self) -> str:
+        """``12 ok, 1 crash``."""
+        return ", ".join(f"{count} {status}" for status, count in self.counts.most_common())
+
+
+def run_sweep(
+    spec: SweepSpec,
+    opened: OpenSession,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    until: Callable[[Sequence[Case]], bool] = lambda group: False,
+) -> Swept:
+    """Measure what the run in ``out`` (or in a fresh folder) does not have yet, and say what became of it.
+
+    Args:
+        until: asked before each group of cases; once it says yes, the rest is left for a resume.
+
+    Raises:
+        UsageError: an unknown variant, a shape beyond this machine, a folder that cannot be used.
+        UnavailableError: a device that is not here. StoreError: a row could not be written; those before it are kept.
+    """
+    if resume and out is None:
+        raise UsageError("--resume needs --out, the folder of the run to continue; `mglubench runs` lists them")
+    tell = progress or Progress()
+    with opened(spec.measure.case_timeout) as session:
+        plan = make_plan(spec, session.session)
+        folder = out or fresh_folder(plan.spec.name)
+        with open_store(folder, plan, resume=resume) as store:
+            counts = Counter(str(row["status"]) for row in read_rows(folder))
+            tell.planned(plan, folder, counts.total())
+
+            def finished(measurement: Measurement) -> None:
+                counts[measurement.status] += 1
+                tell.finished(measurement)
+
+            run_plan(plan, store, session.session, observe=tell.phase, finished=finished, until=until)
+        session.keep_log(folder)
+    return Swept(folder, len(plan.cases), counts, remember(folder) or "")
+
+
+def sweep(
+    *,
+    config: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    executor: str = "child",
+    **options: Option | None,
+) -> pd.DataFrame:
+    """Measure a sweep from Python: ``mglubench.sweep(h=2048, d=8192, nm=[1, 4])`` is ``mglubench sweep``.
+
+    Args:
+        config: a sweep file, or the name of a shipped one (``quick``, ``paper``), whose values ``options`` override.
+        out: run folder (a fresh one below ``runs``). resume: continue the run in ``out``. progress: is told what
+            happens. executor: where cases run, ``child`` (a process of their own) or ``local`` (this process).
+        options: those of ``mglubench sweep``, with underscores: ``h``, ``d``, ``shape``, ``nm``, ``batch``, ``dtype``,
+            ``activation``, ``mask``, ``mode``, ``variants``, ``device``, ``max_seconds``, ... A list, a single value,
+            or text with commas.
+
+    Returns:
+        The run as :func:`~mglubench.results.frame.load` reads it, raw samples included, with the columns that
+        :func:`~mglubench.results.metrics.derive` adds (speed-ups, shares of the ceiling); its folder is
+        ``frame.attrs["run"]["folder"]``. A case that failed is a row with a status and a reason, not an exception.
+
+    Raises:
+        UsageError: an option that does not exist, a value that cannot be, a folder that cannot be used.
+        UnavailableError: a device that is not here. StoreError: a row could not be written.
+        KeyboardInterrupt: finished rows are kept, and ``resume=True`` goes on behind them.
+    """
+    from mglubench.results.frame import load
+    from mglubench.results.metrics import derive
+
+    spec = merged_spec(options, None if config is None else str(config))
+    folder = None if out is None else Path(out)
+    swept = run_sweep(spec, lambda seconds: open_session(executor, seconds), folder, resume=resume, progress=progress)
+    if swept.note:
+        warnings.warn(swept.note, stacklevel=2)
+    return derive(load(swept.folder, samples=True))
+
+
+def fresh_folder(name: str) -> Path:
+    """A run folder of this name and the time now that does not exist yet."""
+    base = RUNS_FOLDER / f"{name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    folder, serial = base, 2
+    while folder.exists():
+        folder = base.with_name(f"{base.name}-{serial}")
+        serial += 1
+    return folder
