@@ -37,13 +37,13 @@ SOURCE = """
             os.kill(os.getpid(), signal.SIGINT)
 
         def tear(self):
-            from mglubench.results import store
+            from mglubench.system import lines
 
             def half(fd, data):
                 os.write(fd, data[: len(data) // 2])
                 self.kill()
 
-            store._write_all = half
+            lines._write_all = half
 
         def kill_parent(self):
             os.kill(os.getppid(), signal.SIGKILL)
