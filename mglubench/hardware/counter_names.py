@@ -82,11 +82,13 @@ class Kernel:
 
     Attributes:
         ranges: names of the ranges of our domain that it ran in. metrics: values in base units (bytes, ns, sectors, %).
+        blank: metrics that the report lists for it without a value (``n/a``, ``nan``, an empty cell).
     """
 
     name: str
     ranges: frozenset[str]
     metrics: dict[str, float] = field(default_factory=dict)
+    blank: frozenset[str] = frozenset()
 
 
 def dialect_of(capability: str | None) -> Dialect:

@@ -13,7 +13,8 @@ from typing import Any
 
 from mglubench.errors import StoreError, UsageError
 from mglubench.hardware.counter_names import COLUMNS, Kernel, by_key, combine
-from mglubench.results.read_ncu import read_csv, read_report
+from mglubench.results.read_ncu import read_csv
+from mglubench.results.read_ncu_rep import read_report
 from mglubench.results.read_nsys import Timeline, read_sqlite
 from mglubench.results.store import COUNTERS as COUNTERS_FILE
 from mglubench.results.store import read_counters

@@ -13,7 +13,8 @@ import mglubench
 from mglubench.errors import StoreError, UnavailableError, UsageError
 from mglubench.hardware.counter_names import Kernel, by_key
 from mglubench.results.counters import FRAME_COLUMNS, failed_row, joined_row, latest, read_profile
-from mglubench.results.read_ncu import parse_csv, read_csv, read_report
+from mglubench.results.read_ncu import parse_csv, read_csv
+from mglubench.results.read_ncu_rep import read_report
 from mglubench.results.read_nsys import read_sqlite
 from mglubench.results.store import RunStore, read_counters, read_rows
 from mglubench.system import lines
