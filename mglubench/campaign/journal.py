@@ -23,7 +23,9 @@ from mglubench.campaign.step import ABSENT, FAILED, OK, PART, Bench, Outcome, Sl
 from mglubench.campaign.steps_by_process import build, doctor, sanitize, tune
 from mglubench.campaign.steps_by_session import aa, agree, profile, sweep, verify
 from mglubench.errors import MglubenchError, UnavailableError, UsageError
+from mglubench.executors.machine import Machine
 from mglubench.executors.session import Session
+from mglubench.hardware.devices import Device
 from mglubench.system.lines import Lines, read_lines, take_lock
 
 JOURNAL = "campaign.jsonl"
@@ -48,7 +50,7 @@ STEPS = {
 Row = dict[str, Any]
 
 
-def describe(session: Session, campaign: Campaign) -> Row:
+def describe(session: Session, campaign: Campaign) -> Machine:
     """What the session says of the campaign's device.
 
     Raises:
@@ -58,14 +60,13 @@ def describe(session: Session, campaign: Campaign) -> Row:
 
 
 @contextmanager
-def open_journal(folder: Path, campaign: Campaign, description: Row) -> Iterator[Lines]:
+def open_journal(folder: Path, campaign: Campaign, machine: Machine) -> Iterator[Lines]:
     """The journal of a new campaign, or of the same one on the same device, for appending.
 
     Raises:
         UsageError: the folder holds another campaign, or cannot be written. StoreError: another process writes to it.
     """
-    name = description["devices"][campaign.device].get("name")
-    header = _header(campaign, name, fake=bool(description.get("fake")))
+    header = _header(campaign, machine.devices[campaign.device].name, fake=machine.fake)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = take_lock(folder)
@@ -119,8 +120,9 @@ def render_what_is_there(folder: Path, campaign: Campaign, say: Callable[[str], 
     header = _header(campaign, stored.get("device"), fake=bool(stored.get("fake")))
     if differing := _differences(stored, header):
         raise UsageError(f"{folder} holds another campaign; it differs in {differing}; choose another --out")
-    description = {"devices": {campaign.device: {"name": stored["device"]}}, "fake": stored["fake"]}
-    bench = Bench(folder, campaign, description, Slice(math.inf), _no_session, say)
+    device = Device("cuda" if campaign.device.startswith("cuda") else "cpu", stored["device"])
+    machine = Machine({campaign.device: device}, {}, {}, fake=stored["fake"])
+    bench = Bench(folder, campaign, machine, Slice(math.inf), _no_session, say)
     bench.history.update({row["step"]: row for row in state_of(folder, campaign.steps) if row["kind"] != "render"})
     return render(bench, Step("render", "render"))
 

@@ -49,7 +49,7 @@ def render(bench: Bench, step: Step) -> Outcome:
     for name, frame in frames.items():
         bench.say(f"  render {name}")
         problems += _render_run(run_folder(bench.folder, name), frame)
-    title = f"# Campaign {bench.campaign.name} on {bench.device['name']}"
+    title = f"# Campaign {bench.campaign.name} on {bench.device.name}"
     parts = [title, "", *_heading(next(iter(frames.values()))), ""]
     parts += [to_markdown(table) for table in _answers(bench, frames)]
     parts += ["### Runs", "", *_run_links(bench, frames), ""]

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.campaign.definition import Campaign
+from mglubench.executors.machine import Machine
 from mglubench.executors.session import Session
+from mglubench.hardware.devices import Device
 from mglubench.system.lines import Lines, read_lines
 
 OK, FAILED, ABSENT, PART = "ok", "failed", "absent", "part"
@@ -78,13 +80,13 @@ class Bench:
     """Everything that a step needs, beside its options.
 
     Attributes:
-        description: what a session said of the device. open_session: a session that logs to a file, with a case
+        machine: what a session said of it. open_session: a session that logs to a file, with a case
             time-out in seconds. say: shows a line of progress. history: the journal's last row by step.
     """
 
     folder: Path
     campaign: Campaign
-    description: Row
+    machine: Machine
     slice: Slice
     open_session: OpenSession
     say: Callable[[str], None] = lambda line: None
@@ -93,21 +95,18 @@ class Bench:
     @property
     def fake(self) -> bool:
         """Whether nothing is measured."""
-        return bool(self.description.get("fake"))
+        return self.machine.fake
 
     @property
-    def device(self) -> Row:
-        """The device's record."""
-        record: Row = self.description["devices"][self.campaign.device]
-        return record
+    def device(self) -> Device:
+        """The device that the campaign is for."""
+        return self.machine.devices[self.campaign.device]
 
     def why_no_kernels(self) -> str:
         """Why nothing can be launched on a GPU here; empty if it can."""
         if self.fake:
             return "the fake executor runs no kernel"
-        return (
-            "" if self.device["kind"] == "cuda" else f"needs a CUDA device, this campaign runs on {self.device['kind']}"
-        )
+        return "" if self.device.kind == "cuda" else f"needs a CUDA device, this campaign runs on {self.device.kind}"
 
     def log(self, name: str) -> Path:
         """The file that collects what a step's processes print."""

@@ -59,7 +59,7 @@ def build(bench: Bench, step: Step) -> Outcome:
     """Compile the CUDA kernels for the card, one compiler per core; what is in the cache is not compiled again."""
     if why := bench.why_no_kernels():
         return Outcome(ABSENT, why)
-    arch = architecture_of(*map(int, str(bench.device["capability"]).split(".")))
+    arch = architecture_of(*map(int, str(bench.device.capability).split(".")))
     options = step.options
     names = options["variants"] or [kernel.name for kernel in KERNELS if capability(arch) >= kernel.oldest]
     if not bench.slice.starts(LEAST_SECONDS):
@@ -150,7 +150,7 @@ def sanitize(bench: Bench, step: Step) -> Outcome:
     if why := bench.why_no_kernels():
         return Outcome(ABSENT, why)
     program, file = find_sanitizer(), f"{step.name}.jsonl"
-    arch = architecture_of(*map(int, str(bench.device["capability"]).split(".")))
+    arch = architecture_of(*map(int, str(bench.device.capability).split(".")))
     kernels = {kernel.name: kernel.kernel for kernel in KERNELS if capability(arch) >= kernel.oldest}
     names = step.options["variants"] or list(kernels)
     done = bench.rows(file)

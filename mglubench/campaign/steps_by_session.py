@@ -17,6 +17,7 @@ from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.executors.open import Opened
 from mglubench.executors.session import DEFECTS, Measurement
+from mglubench.hardware.devices import devices_in
 from mglubench.results.store import HEADER, RunStore, read_counters, read_header, read_rows
 from mglubench.runner.plan import Plan
 from mglubench.runner.profile import (
@@ -148,9 +149,8 @@ def profile(bench: Bench, step: Step) -> Outcome:
     """Counters of a sweep step's measured cases by ncu, setting by setting, into that run folder."""
     folder = run_folder(bench.folder, step.options["of"])
     cases = _chosen(folder, step)
-    devices = read_header(folder)["environment"]["devices"]
-    same_devices(devices, bench.description["devices"])
-    profiler = make_profiler("ncu", capability_of(bench.description["devices"]))
+    same_devices(devices_in(read_header(folder)["environment"]), bench.machine.devices)
+    profiler = make_profiler("ncu", capability_of(bench.machine.devices))
     artefacts = (bench.relative(folder / "counters.jsonl"),)
     timeout = SweepSpec.from_dict(read_header(folder)["sweep"]).measure.case_timeout
     with RunStore.resume(folder) as store:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mglubench.campaign.definition import Campaign
     from mglubench.campaign.step import OpenSession
     from mglubench.executors.session import Session
+    from mglubench.hardware.devices import Device
 
 REPORTS_FOLDER = Path("reports")
 DESCRIBE_SECONDS = 300.0
@@ -50,10 +51,10 @@ def campaign(
     time = Slice(slice_seconds)
     opened = _opener(executor, plan)
     with opened(Path(os.devnull), DESCRIBE_SECONDS) as session:
-        description = describe(session, plan)
-    folder = (out or _default_folder(description["devices"][plan.device])).absolute()
-    with open_journal(folder, plan, description) as journal, _own_notebooks(folder):
-        states = run_slice(Bench(folder, plan, description, time, opened, _say), journal)
+        machine = describe(session, plan)
+    folder = (out or _default_folder(machine.devices[plan.device])).absolute()
+    with open_journal(folder, plan, machine) as journal, _own_notebooks(folder):
+        states = run_slice(Bench(folder, plan, machine, time, opened, _say), journal)
     code = exit_code(states)
     _show(states, folder, code, as_json=as_json)
     return code
@@ -109,8 +110,8 @@ def _own_notebooks(folder: Path) -> Iterator[None]:
             os.environ.pop(book.variable, None)
 
 
-def _default_folder(device: dict[str, Any]) -> Path:
-    return REPORTS_FOLDER / (re.sub(r"[^a-z0-9]+", "-", str(device["name"]).lower()).strip("-") or "campaign")
+def _default_folder(device: Device) -> Path:
+    return REPORTS_FOLDER / (re.sub(r"[^a-z0-9]+", "-", device.name.lower()).strip("-") or "campaign")
 
 
 def _say(line: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
     from mglubench.cases.case import Case
+    from mglubench.hardware.devices import Device
     from mglubench.results.store import RunStore
 
 Row = dict[str, Any]
@@ -65,28 +66,29 @@ def _planned(wanted: Row, config: str | None, out: Path | None, tool: str, execu
     folder = out or fresh_folder(plan.spec.name)
     there = (folder / HEADER).exists()
     with open_store(folder, plan, resume=there) as store:
-        return folder, _profile(store, plan.cases, tool, plan.description["devices"], spec.measure.case_timeout)
+        return folder, _profile(store, plan.cases, tool, plan.machine.devices, spec.measure.case_timeout)
 
 
 def _stored(run: Path, tool: str, executor: str) -> tuple[Path, list[Row]]:
     """Profile the measured cases of a run, on the device that it was made on."""
     from mglubench.cases.sweep_spec import SweepSpec
     from mglubench.executors.open import open_session
+    from mglubench.hardware.devices import devices_in
     from mglubench.results.store import RunStore, read_header
     from mglubench.runner.profile import same_devices, stored_cases
 
     cases = stored_cases(run)
     header = read_header(run)
-    devices = header["environment"]["devices"]
+    devices = devices_in(header["environment"])
     spec = SweepSpec.from_dict(header["sweep"])
     with open_session(executor, spec.measure.case_timeout) as opened:
-        same_devices(devices, opened.session.describe(tuple(devices))["devices"])
+        same_devices(devices, opened.session.describe(tuple(devices)).devices)
     with RunStore.resume(run) as store:
         return run, _profile(store, cases, tool, devices, spec.measure.case_timeout)
 
 
 def _profile(
-    store: RunStore, cases: Sequence[Case], tool: str, devices: dict[str, Any], case_timeout: float
+    store: RunStore, cases: Sequence[Case], tool: str, devices: Mapping[str, Device], case_timeout: float
 ) -> list[Row]:
     from mglubench.runner.profile import capability_of, make_profiler, profile_cases
 

@@ -22,6 +22,7 @@ from typing import Any, TextIO
 
 from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
+from mglubench.executors.machine import Machine
 from mglubench.executors.session import Block, Finished, Prepared
 
 DESCRIBE_TIMEOUT = 300.0
@@ -46,10 +47,10 @@ class ChildSession:
         self._spent: dict[Case, float] = {}
         self.workers_started = 0
 
-    def describe(self, devices: tuple[str, ...]) -> dict[str, Any]:
+    def describe(self, devices: tuple[str, ...]) -> Machine:
         """Ask a worker about this machine; an error here concerns the whole sweep."""
         try:
-            return self._ask("describe", DESCRIBE_TIMEOUT, devices=list(devices))
+            return Machine.from_dict(self._ask("describe", DESCRIBE_TIMEOUT, devices=list(devices)))
         except CaseError as error:
             kind = UnavailableError if error.status == "unavailable" else MglubenchError
             raise kind(str(error)) from None

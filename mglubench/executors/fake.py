@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from mglubench.cases.case import Case
 from mglubench.errors import CaseError, UnavailableError
+from mglubench.executors.machine import Machine, Memory
 from mglubench.executors.session import Block, Finished, Prepared
+from mglubench.hardware.devices import Device
 from mglubench.variants.registry import get_variant, variants
 
 BANDWIDTH = 50e9
@@ -35,27 +36,26 @@ class FakeSession:
         self._cuda = cuda
         self._random: dict[Case, np.random.Generator] = {}
 
-    def describe(self, devices: tuple[str, ...]) -> dict[str, Any]:
+    def describe(self, devices: tuple[str, ...]) -> Machine:
         """A machine that does not exist."""
         best = "cuda" if self._cuda else "cpu"
         resolved = tuple(best if device == "auto" else device for device in devices)
         if not self._cuda and any(device.startswith("cuda") for device in resolved):
             raise UnavailableError("no CUDA device can be used here; `mglubench doctor` says what is missing")
-        kinds = {device.partition(":")[0] for device in resolved}
-        memory = {"total": 1 << 40, "available": 1 << 39}
-        return {
-            "fake": True,
-            "devices": {device: {"kind": device.partition(":")[0], "name": "fake device"} for device in resolved},
-            "memory": dict.fromkeys(resolved, memory),
-            "unavailable": {
+        found = {device: Device("cuda" if device.startswith("cuda") else "cpu", "fake device") for device in resolved}
+        return Machine(
+            fake=True,
+            devices=found,
+            memory=dict.fromkeys(resolved, Memory(1 << 40, 1 << 39)),
+            unavailable={
                 kind: {
                     name: f"runs on {' and '.join(variant.devices)} only"
                     for name, variant in variants().items()
                     if kind not in variant.devices
                 }
-                for kind in kinds
+                for kind in sorted({device.kind for device in found.values()})
             },
-        }
+        )
 
     def prepare(self, case: Case) -> Prepared:
         """Fail if asked to, else be ready at once."""

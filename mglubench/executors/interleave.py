@@ -14,6 +14,7 @@ from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError
 from mglubench.executors.session import OK, Measurement, Prepared, Session
+from mglubench.hardware.devices import Reading
 from mglubench.measure.stopping import stop_reason
 from mglubench.stats import median
 
@@ -33,7 +34,7 @@ class _Turn:
     prepare_wall: float
     samples: list[float] = field(default_factory=list)
     discarded: int = 0
-    readings: list[dict[str, Any]] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
     inside: float = 0.0
     wall: float = 0.0
 
@@ -120,14 +121,16 @@ def _failed(turn: _Turn, status: str, reason: str) -> Measurement:
     )
 
 
-def summarise(readings: list[dict[str, Any]]) -> dict[str, Any]:
+def summarise(readings: Sequence[Reading]) -> dict[str, Any]:
     """Medians of GPU readings, extremes of the clock, and every throttle reason that was seen."""
     if not readings:
         return {}
-    numbers = {key for reading in readings for key in reading if key != "throttle"}
-    summary: dict[str, Any] = {
-        key: median([reading[key] for reading in readings if key in reading]) for key in sorted(numbers)
-    }
+    numbers: dict[str, list[float]] = {}
+    for reading in readings:
+        for key, value in reading.items():
+            if isinstance(value, int | float):
+                numbers.setdefault(key, []).append(value)
+    summary: dict[str, Any] = {key: median(values) for key, values in sorted(numbers.items())}
     clocks = [reading["sm_mhz"] for reading in readings if "sm_mhz" in reading]
     if clocks:
         summary |= {"sm_mhz_min": min(clocks), "sm_mhz_max": max(clocks)}

@@ -10,8 +10,10 @@ from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
+from mglubench.executors.machine import Machine, Memory
 from mglubench.executors.session import Block, Finished, Prepared
-from mglubench.hardware.environment import available_memory, device_record, total_memory
+from mglubench.hardware.devices import Reading
+from mglubench.hardware.environment import available_memory, device_here, total_memory
 from mglubench.hardware.telemetry import GpuTelemetry, too_slow
 from mglubench.layer.problem import DenseInputs, InputSet, Problem, dense_key, host_bytes, input_key
 from mglubench.layer.tolerance import TOLERANCES
@@ -49,8 +51,8 @@ class LocalSession:
         self._live: dict[Case, _Live] = {}
         self._telemetry: dict[str, GpuTelemetry] = {}
 
-    def describe(self, devices: tuple[str, ...]) -> dict[str, Any]:
-        """Device records, memory, and why which variant is unavailable; ``auto`` becomes the best device here."""
+    def describe(self, devices: tuple[str, ...]) -> Machine:
+        """Devices, memory, and why which variant is unavailable; ``auto`` becomes the best device here."""
         import torch
 
         best = "cuda" if torch.cuda.is_available() else "cpu"
@@ -58,16 +60,14 @@ class LocalSession:
         for device in resolved:
             require_device(device)
         kinds = sorted({device.partition(":")[0] for device in resolved})
-        return {
-            "devices": {device: device_record(device) for device in resolved},
-            "memory": {device: memory_of(device) for device in resolved},
-            "unavailable": {
-                kind: {
-                    name: reason for name, variant in variants().items() if (reason := variant.why_unavailable(kind))
-                }
+        return Machine(
+            devices={device: device_here(device) for device in resolved},
+            memory={device: memory_of(device) for device in resolved},
+            unavailable={
+                kind: {name: why for name, variant in variants().items() if (why := variant.why_unavailable(kind))}
                 for kind in kinds
             },
-        }
+        )
 
     def prepare(self, case: Case) -> Prepared:
         """Allocate, compile, check once, warm up."""
@@ -155,11 +155,11 @@ class LocalSession:
         if reason := variant.why_unsupported(case):
             raise CaseError("unsupported", reason)
         for place, needed in memory_needed(variant, case).items():
-            if needed > memory_of(place)["available"]:
+            if needed > memory_of(place).available:
                 # A full collection costs a third of a second with torch loaded: only when memory is short.
                 gc.collect()
                 self._release()
-            if needed > (free := memory_of(place)["available"]):
+            if needed > (free := memory_of(place).available):
                 raise CaseError("oom", f"needs {needed / 1e9:.1f} GB on {place}, {free / 1e9:.1f} GB are available")
 
     def _input_set(self, case: Case) -> InputSet:
@@ -215,7 +215,7 @@ class LocalSession:
             torch.cuda.empty_cache()
 
 
-def _awake(telemetry: GpuTelemetry, timer: Timer, expected: float | None) -> dict[str, Any]:
+def _awake(telemetry: GpuTelemetry, timer: Timer, expected: float | None) -> Reading:
     """A reading before samples. A GPU that has waited for the host clocks down, which says nothing about what follows:
     it is kept busy until its clock is up, for a limited time.
     """
@@ -249,14 +249,14 @@ def memory_needed(variant: Variant, case: Case) -> dict[str, int]:
     return {"cpu": host_bytes(case), case.device: variant.resident_bytes(case)}
 
 
-def memory_of(device: str) -> dict[str, int]:
+def memory_of(device: str) -> Memory:
     """Total and available bytes of a device's memory."""
     if not device.startswith("cuda"):
-        return {"total": total_memory(), "available": available_memory()}
+        return Memory(total_memory(), available_memory())
     import torch
 
     free, total = torch.cuda.mem_get_info(device)
-    return {"total": total, "available": free}
+    return Memory(total, free)
 
 
 class _translated:  # noqa: N801 - reads as a statement: with _translated():

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from mglubench.cases.case import Case
+from mglubench.executors.machine import Machine
+from mglubench.hardware.devices import Reading
 
 OK = "ok"
 # Outcomes that are somebody's defect; absence and lack of memory are not.
@@ -42,7 +44,7 @@ class Block:
 
     samples: list[float]
     discarded: int
-    telemetry: list[dict[str, Any]]
+    telemetry: list[Reading]
     seconds: float
 
 
@@ -57,8 +59,8 @@ class Finished:
 class Session(Protocol):
     """Where cases run. Every method may raise :class:`~mglubench.errors.CaseError`, which concerns that case alone."""
 
-    def describe(self, devices: tuple[str, ...]) -> dict[str, Any]:
-        """Device records, memory, and why which variant is unavailable."""
+    def describe(self, devices: tuple[str, ...]) -> Machine:
+        """Devices, memory, and why which variant is unavailable."""
         ...
 
     def prepare(self, case: Case) -> Prepared:

@@ -55,7 +55,7 @@ def answer(message: dict[str, Any], session: Session) -> dict[str, Any]:
 def _dispatch(message: dict[str, Any], session: Session) -> Any:
     request = message["do"]
     if request == "describe":
-        return session.describe(tuple(message["devices"]))
+        return session.describe(tuple(message["devices"])).to_dict()
     case = Case.from_dict(message["case"])
     if request == "prepare":
         return asdict(session.prepare(case))

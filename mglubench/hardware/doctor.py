@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.hardware.environment import available_memory, cpu_record, package_version
-from mglubench.hardware.telemetry import GpuTelemetry, nvml
+from mglubench.hardware.telemetry import GpuTelemetry, card_count, driver_version, nvml
 
 GOOD, ABSENT, BAD = "ok", "absent", "broken"
 NCU_PLACES = ("/usr/local/cuda/bin", "/opt/nvidia/nsight-compute/*", "/usr/local/NVIDIA-Nsight-Compute*")
@@ -133,25 +133,31 @@ def _compiler() -> Finding:
 
 
 def _driver() -> Finding:
-    pynvml = nvml()
-    if pynvml is None:
+    if nvml() is None:
         return Finding("nvidia driver", ABSENT, "NVML does not answer", "install NVIDIA's driver to measure on a GPU")
-    return Finding("nvidia driver", GOOD, str(pynvml.nvmlSystemGetDriverVersion()))
+    return Finding("nvidia driver", GOOD, driver_version() or "it does not tell its version")
 
 
 def _gpus() -> list[Finding]:
-    pynvml = nvml()
-    count = int(pynvml.nvmlDeviceGetCount()) if pynvml else 0
-    findings = []
-    for index in range(count):
-        telemetry = GpuTelemetry(index)
-        record, now = telemetry.record(), telemetry.read()
-        memory = f"{record.get('memory_bytes', 0) / 2**30:.0f} GiB"
-        clocks = f"SM {now.get('sm_mhz')} of {record.get('sm_mhz_max')} MHz, {now.get('celsius')} C"
-        limits = ", ".join(now.get("throttle") or []) or "no throttling"
-        mig = "; MIG is on: counters of a slice are limited" if record.get("mig") else ""
-        findings.append(Finding(f"gpu {index}", GOOD, f"{record.get('name')}, {memory}, {clocks}, {limits}{mig}"))
-    return findings
+    return [_gpu(index) for index in range(card_count())]
+
+
+def _gpu(index: int) -> Finding:
+    telemetry = GpuTelemetry(index)
+    card, now = telemetry.card(), telemetry.read()
+    if card is None:
+        return Finding(f"gpu {index}", ABSENT, "the driver counts it and does not let it be read")
+    said = [card.name or "a GPU without a name"]
+    if card.memory_bytes:
+        said.append(f"{card.memory_bytes / 2**30:.0f} GiB")
+    if "sm_mhz" in now:
+        said.append(f"SM {now['sm_mhz']}" + (f" of {card.sm_mhz_max} MHz" if card.sm_mhz_max else " MHz"))
+    if "celsius" in now:
+        said.append(f"{now['celsius']} C")
+    if "throttle" in now:
+        said.append(", ".join(now["throttle"]) or "no throttling")
+    mig = "; MIG is on: counters of a slice are limited" if card.mig else ""
+    return Finding(f"gpu {index}", GOOD, ", ".join(said) + mig)
 
 
 def _cuda_in_torch() -> Finding:

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from mglubench.hardware.devices import Device
 from mglubench.hardware.telemetry import GpuTelemetry
 from mglubench.system.resources import PACKAGE
 
@@ -48,32 +49,32 @@ def host_record() -> dict[str, Any]:
     }
 
 
-def device_record(device: str) -> dict[str, Any]:
+def device_here(device: str) -> Device:
     """What torch and NVML say about one device, with the threads that CPU work uses."""
     import torch
 
     if not device.startswith("cuda"):
-        return {
-            "kind": "cpu",
-            "name": cpu_record()["model"],
-            "torch_threads": torch.get_num_threads(),
-            "numba_threads": _numba_threads(),
-            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        }
-    index = torch.device(device).index or 0
+        return Device(
+            "cpu",
+            cpu_record()["model"],
+            torch_threads=torch.get_num_threads(),
+            numba_threads=_numba_threads(),
+            cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        )
     telemetry = GpuTelemetry.of_cuda(device)
-    properties = torch.cuda.get_device_properties(index)
-    return {
-        "kind": "cuda",
-        "name": properties.name,
-        "capability": f"{properties.major}.{properties.minor}",
-        "memory_bytes": properties.total_memory,
-        "multiprocessors": properties.multi_processor_count,
-        "l2_bytes": getattr(properties, "L2_cache_size", None),
-        "cuda": torch.version.cuda,
-        "nvml": telemetry.record(),
-        "nvml_at_start": telemetry.read(),
-    }
+    properties = torch.cuda.get_device_properties(torch.device(device).index or 0)
+    return Device(
+        "cuda",
+        properties.name,
+        uuid=telemetry.uuid,
+        capability=f"{properties.major}.{properties.minor}",
+        memory_bytes=properties.total_memory,
+        sm_count=properties.multi_processor_count,
+        l2_bytes=getattr(properties, "L2_cache_size", None),
+        cuda=torch.version.cuda,
+        card=telemetry.card(),
+        at_start=telemetry.read() or None,
+    )
 
 
 def cpu_record() -> dict[str, Any]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
+
+from mglubench.hardware.devices import Card, Reading
 
 # A sample taken below this share of the expected SM clock says more about the clock than about the kernel.
 SLOWEST_CLOCK = 0.75
@@ -26,15 +28,16 @@ _THROTTLE = {
 
 
 class GpuTelemetry:
-    """NVML readings of one GPU; every reading that the card refuses is left out.
+    """NVML readings of one card; every reading that the card refuses is left out.
 
     Args:
-        index: NVML's number of the card. uuid: ``GPU-...``, which goes before the number where NVML knows it.
+        index: NVML's number of the card. uuid: CUDA's of the device, without a prefix, which goes before the number. Of
+            a MIG slice, the card that it is a part of is read: clocks, power and temperature are the whole card's.
     """
 
     def __init__(self, index: int, uuid: str | None = None) -> None:
         self._nvml = nvml()
-        self._handle = _handle(self._nvml, index, uuid) if self._nvml else None
+        self.uuid, self._handle = _card(self._nvml, index, uuid)
 
     @classmethod
     def of_cuda(cls, device: str) -> GpuTelemetry:
@@ -43,56 +46,55 @@ class GpuTelemetry:
 
         index = torch.device(device).index or 0
         uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
-        return cls(index, f"GPU-{uuid}" if uuid else None)
+        return cls(index, str(uuid) if uuid else None)
 
     @property
     def available(self) -> bool:
         """Whether NVML answers for this GPU."""
         return self._handle is not None
 
-    def read(self) -> dict[str, Any]:
-        """Current values: ``sm_mhz``, ``memory_mhz``, ``watts``, ``celsius``, ``throttle`` (list of words)."""
-        if self._handle is None:
-            return {}
-        pynvml, handle = self._nvml, self._handle
+    def read(self) -> Reading:
+        """Current values, those that the card tells."""
+        watts = _scaled(self._of_card("nvmlDeviceGetPowerUsage"), 1e-3)
         values = {
-            "sm_mhz": _ask(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
-            "memory_mhz": _ask(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
-            "watts": _scaled(_ask(pynvml.nvmlDeviceGetPowerUsage, handle), 1e-3),
-            "celsius": _ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
-            "throttle": throttle_words(_ask(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle)),
+            "sm_mhz": self._clock("nvmlDeviceGetClockInfo", "SM"),
+            "memory_mhz": self._clock("nvmlDeviceGetClockInfo", "MEM"),
+            "watts": watts,
+            "celsius": self._of_card("nvmlDeviceGetTemperature", getattr(self._nvml, "NVML_TEMPERATURE_GPU", 0)),
+            "throttle": throttle_words(self._of_card("nvmlDeviceGetCurrentClocksThrottleReasons")),
         }
-        return {key: value for key, value in values.items() if value is not None}
+        return cast(Reading, {key: value for key, value in values.items() if value is not None})
 
     def expected_sm_mhz(self) -> float | None:
         """The SM clock that the card would run at: its application clock, else its maximum."""
-        if self._handle is None:
-            return None
-        pynvml, handle = self._nvml, self._handle
-        clock = _ask(pynvml.nvmlDeviceGetApplicationsClock, handle, pynvml.NVML_CLOCK_SM)
-        clock = clock or _ask(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM)
+        clock = self._clock("nvmlDeviceGetApplicationsClock", "SM") or self._clock("nvmlDeviceGetMaxClockInfo", "SM")
         return float(clock) if clock else None
 
-    def record(self) -> dict[str, Any]:
-        """What identifies the card, for the environment record."""
+    def card(self) -> Card | None:
+        """What identifies the card; ``None`` if NVML does not know it."""
         if self._handle is None:
-            return {}
-        pynvml, handle = self._nvml, self._handle
-        values = {
-            "name": _text(_ask(pynvml.nvmlDeviceGetName, handle)),
-            "uuid": _text(_ask(pynvml.nvmlDeviceGetUUID, handle)),
-            "driver": _text(_ask(pynvml.nvmlSystemGetDriverVersion)),
-            "memory_bytes": getattr(_ask(pynvml.nvmlDeviceGetMemoryInfo, handle), "total", None),
-            "sm_mhz_max": _ask(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
-            "memory_mhz_max": _ask(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
-            "power_limit_watts": _scaled(_ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle), 1e-3),
-            "mig": (_ask(pynvml.nvmlDeviceGetMigMode, handle) or [None])[0],
-            "ecc": (_ask(pynvml.nvmlDeviceGetEccMode, handle) or [None])[0],
-        }
-        return {key: value for key, value in values.items() if value is not None}
+            return None
+        return Card(
+            name=_text(self._of_card("nvmlDeviceGetName")),
+            uuid=_text(self._of_card("nvmlDeviceGetUUID")),
+            driver=driver_version(),
+            memory_bytes=getattr(self._of_card("nvmlDeviceGetMemoryInfo"), "total", None),
+            sm_mhz_max=self._clock("nvmlDeviceGetMaxClockInfo", "SM"),
+            memory_mhz_max=self._clock("nvmlDeviceGetMaxClockInfo", "MEM"),
+            power_limit_watts=_scaled(self._of_card("nvmlDeviceGetEnforcedPowerLimit"), 1e-3),
+            mig=(self._of_card("nvmlDeviceGetMigMode") or [None])[0],
+            ecc=(self._of_card("nvmlDeviceGetEccMode") or [None])[0],
+        )
+
+    def _of_card(self, question: str, *args: object) -> Any:
+        return None if self._handle is None else _ask(self._nvml, question, self._handle, *args)
+
+    def _clock(self, question: str, which: str) -> int | None:
+        clock = self._of_card(question, getattr(self._nvml, f"NVML_CLOCK_{which}", None))
+        return int(clock) if clock is not None else None
 
 
-def too_slow(readings: Sequence[dict[str, Any]], expected: float | None) -> bool:
+def too_slow(readings: Sequence[Reading], expected: float | None) -> bool:
     """Whether any reading of a block shows an SM clock below 75 % of the expected one."""
     clocks = [reading["sm_mhz"] for reading in readings if "sm_mhz" in reading]
     return bool(expected and clocks and min(clocks) < SLOWEST_CLOCK * expected)
@@ -118,15 +120,37 @@ def nvml() -> Any:
     return pynvml
 
 
-def _handle(pynvml: Any, index: int, uuid: str | None) -> Any:
-    found = _ask(pynvml.nvmlDeviceGetHandleByUUID, uuid) if uuid else None
-    return found or _ask(pynvml.nvmlDeviceGetHandleByIndex, index)
+def driver_version() -> str | None:
+    """Of NVIDIA's driver; ``None`` where NVML does not tell."""
+    return _text(_ask(nvml(), "nvmlSystemGetDriverVersion"))
 
 
-def _ask(function: Any, *args: Any) -> Any:
-    """Call NVML; ``None`` if this card or driver does not support the question."""
+def card_count() -> int:
+    """Cards that NVML knows; 0 where it does not tell."""
+    return int(_ask(nvml(), "nvmlDeviceGetCount") or 0)
+
+
+def _card(pynvml: Any, index: int, uuid: str | None) -> tuple[str | None, Any]:
+    """A device's UUID with its prefix, and NVML's handle of its card; nothing rather than another card's.
+
+    CUDA numbers the devices that it may use, and a MIG slice by the slice: with a UUID, its number proves nothing.
+    """
+    if uuid is None:
+        handle = _ask(pynvml, "nvmlDeviceGetHandleByIndex", index)
+        return (_text(_ask(pynvml, "nvmlDeviceGetUUID", handle)) if handle is not None else None), handle
+    if (card := _ask(pynvml, "nvmlDeviceGetHandleByUUID", f"GPU-{uuid}")) is not None:
+        return f"GPU-{uuid}", card
+    if (part := _ask(pynvml, "nvmlDeviceGetHandleByUUID", f"MIG-{uuid}")) is not None:
+        return f"MIG-{uuid}", _ask(pynvml, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", part)
+    # A driver that knows neither name; where there is one card, it is that one.
+    alone = _ask(pynvml, "nvmlDeviceGetCount") == 1
+    return None, _ask(pynvml, "nvmlDeviceGetHandleByIndex", 0) if alone else None
+
+
+def _ask(pynvml: Any, question: str, *args: object) -> Any:
+    """Call NVML; ``None`` if there is none, or if this card, driver or package does not support the question."""
     try:
-        return function(*args)
+        return getattr(pynvml, question)(*args)
     except Exception:
         return None
 

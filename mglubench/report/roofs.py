@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mglubench.hardware.devices import l2_bytes
 from mglubench.hardware.gpus import GpuData, gpu_of_device
-from mglubench.results.ceilings import L2, MEMORY, PRODUCT, ceilings_of, device_record, remembered
+from mglubench.results.ceilings import L2, MEMORY, PRODUCT, ceilings_of, device_of, remembered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +46,8 @@ def roofs_of(frame: pd.DataFrame, device: str, dtype: str) -> Roofs:
     Compute: matrix products in ``dtype`` and in float32; on a GPU these are the tensor cores and the CUDA cores. A CPU
     has no datasheet here.
     """
-    record = device_record(frame, device)
-    name = str(record.get("name", device))
+    known = device_of(frame, device)
+    name = known.name if known and known.name else device
     on_gpu = device.startswith("cuda")
     gpu = gpu_of_device(name) if on_gpu else None
     measured = _measured(frame, device, name)
@@ -65,7 +64,7 @@ def roofs_of(frame: pd.DataFrame, device: str, dtype: str) -> Roofs:
             compute.append(_measured_roof(unit, measured[f"{PRODUCT}/{one}"], _flops))
         if sold:
             compute.append(Roof(sold, f"{unit}, datasheet {_flops(sold)}", measured=False))
-    return Roofs(name, tuple(memory), tuple(compute), l2_bytes(record))
+    return Roofs(name, tuple(memory), tuple(compute), known.l2_size if known else None)
 
 
 def _measured(frame: pd.DataFrame, device: str, name: str) -> dict[str, tuple[float, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mglubench.errors import MglubenchError
+from mglubench.hardware.devices import Device, devices_in
 from mglubench.report.table import Column, Table, number, text
 from mglubench.results.store import read_header, read_rows
 from mglubench.variants.registry import variants
@@ -20,8 +21,8 @@ def heading(frame: pd.DataFrame) -> list[str]:
     run = frame.attrs["run"]
     environment = run["environment"]
     lines = ["FAKE RUN: these figures come from the fake executor, nothing was measured"] if run.get("fake") else []
-    for device, record in environment["devices"].items():
-        lines.append(f"{device}: {_device(record, environment)}")
+    for name, device in devices_in(environment).items():
+        lines.append(f"{name}: {_device(device, environment)}")
     packages = environment["packages"]
     versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "numba", "triton") if name in packages)
     git = environment.get("git") or {}
@@ -105,14 +106,14 @@ def doctor_table(findings: Sequence[Any], able: bool) -> Table:
     )
 
 
-def _device(record: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
-    if record["kind"] == "cpu":
+def _device(device: Device, environment: Mapping[str, Any]) -> str:
+    if device.kind == "cpu":
         cpu = environment["cpu"]
         cache = f", {cpu['cache_bytes'] / 2**20:.0f} MiB last-level cache" if cpu.get("cache_bytes") else ""
-        capability = f", {record['cpu_capability']}" if "cpu_capability" in record else ""
-        return f"{record['name']}, {cpu['cores']} cores{capability}{cache}"
-    driver = (record.get("nvml") or {}).get("driver")
-    return f"{record['name']}, CUDA {record.get('cuda')}" + (f", driver {driver}" if driver else "")
+        capability = f", {device.cpu_capability}" if device.cpu_capability else ""
+        return f"{device.name}, {cpu['cores']} cores{capability}{cache}"
+    driver = f", driver {device.card.driver}" if device.card and device.card.driver else ""
+    return f"{device.name}, CUDA {device.cuda}{driver}"
 
 
 def _overhead(frame: pd.DataFrame) -> str:
@@ -131,7 +132,7 @@ def _run_row(folder: Path) -> dict[str, Any]:
             "planned": header["cases"],
             "note": "fake" if header.get("fake") else "",
         }
-        row["device"] = ", ".join(str(record["name"]) for record in environment["devices"].values())
+        row["device"] = ", ".join(device.name for device in devices_in(environment).values())
         row["done"] = sum(1 for _ in read_rows(folder))
     except (MglubenchError, KeyError, TypeError) as error:
         row["note"] = f"unreadable: {error}"

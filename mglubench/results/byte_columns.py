@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mglubench.hardware.devices import l2_bytes, peak_gb_per_s
+from mglubench.hardware.devices import devices_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,13 +27,13 @@ def add_ledger(out: pd.DataFrame, setting: Sequence[str]) -> None:
     ``formula_over_l2`` (formula bytes over the size of L2), ``peak_gb_per_s`` (datasheet, else this run's ceiling) and
     ``above_peak`` (true for a row that is not physical).
     """
-    devices = out.attrs["run"]["environment"]["devices"] if "run" in out.attrs else {}
+    devices = devices_in(out.attrs["run"]["environment"]) if "run" in out.attrs else {}
     out["dram_bytes"] = out["dram_bytes_read"] + out["dram_bytes_written"]
     out["dram_over_formula"] = out["dram_bytes"] / out["bytes_total"]
     out["dram_bits_per_element"] = 8 * out["dram_bytes"] / (out["h"] * out["d"]).astype(float)
     out["dram_gb_per_s"] = out["dram_bytes"] / out["latency_us"] / 1e3
-    out["formula_over_l2"] = out["bytes_total"] / _mapped(out, {d: l2_bytes(r) for d, r in devices.items()})
-    sold = _mapped(out, {device: peak_gb_per_s(record) for device, record in devices.items()})
+    out["formula_over_l2"] = out["bytes_total"] / _mapped(out, {name: found.l2_size for name, found in devices.items()})
+    sold = _mapped(out, {name: found.peak_gb_per_s for name, found in devices.items()})
     out["peak_gb_per_s"] = sold.fillna(out["ceiling_gb_per_s"])
     out["above_peak"] = out["dram_gb_per_s"] > (1 + TOLERANCE) * out["peak_gb_per_s"]
     out["dram_saved_vs_glu"] = 1 - out["dram_bytes"] / _glu_bytes(out, setting)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mglubench.cases.vocabulary import CEILINGS
 from mglubench.errors import MglubenchError
-from mglubench.hardware.devices import l2_bytes
+from mglubench.hardware.devices import Device, devices_in
 from mglubench.hardware.gpus import GpuData, gpu_of_device
 from mglubench.results.frame import load
 from mglubench.system.notebook import Notebook
@@ -64,7 +64,8 @@ def ceilings_of(frame: pd.DataFrame, device: str) -> dict[str, float]:
     good = frame[frame["layer"].isin(CEILINGS) & (frame["status"] == "ok") & (frame["device"] == device)]
     reads, products = good[good["layer"] == "read"], good[good["layer"] == "product"]
     cold, hot = reads[reads["mode"] == "cold"], reads[reads["mode"] == "hot"]
-    fitting = hot[hot["bytes_total"] <= (l2_bytes(device_record(frame, device)) or 0)]
+    known = device_of(frame, device)
+    fitting = hot[hot["bytes_total"] <= ((known.l2_size if known else None) or 0)]
     found = {MEMORY: _rate(cold, "bytes_total"), L2: _rate(fitting, "bytes_total")}
     for dtype, rows in products.groupby("dtype"):
         found[f"{PRODUCT}/{dtype}"] = _rate(rows, "flops")
@@ -87,10 +88,10 @@ def remember(folder: Path) -> str:
     if run.get("fake") or not run["sweep"].get("ceiling", True):
         return ""
     found: dict[str, dict[str, Any]] = {}
-    for device, record in run["environment"]["devices"].items():
+    for name, device in devices_in(run["environment"]).items():
         about = {"run": folder.name, "time": run["environment"]["time"]}
-        rates = ceilings_of(frame, device)
-        found.setdefault(str(record["name"]), {}).update({kind: {"rate": rates[kind], **about} for kind in rates})
+        rates = ceilings_of(frame, name)
+        found.setdefault(device.name, {}).update({kind: {"rate": rates[kind], **about} for kind in rates})
     try:
         if any(found.values()):
             NOTEBOOK.change(lambda devices: {**devices, **{n: {**_entries(devices, n), **found[n]} for n in found}})
@@ -145,11 +146,9 @@ def _entries(devices: Mapping[str, Any], name: str) -> dict[str, Any]:
     return entries
 
 
-def device_record(frame: pd.DataFrame, device: str) -> Mapping[str, Any]:
-    """What a run's header says of a device; empty for a frame without a header."""
-    environment = frame.attrs.get("run", {}).get("environment", {})
-    record: Mapping[str, Any] = environment.get("devices", {}).get(device, {})
-    return record
+def device_of(frame: pd.DataFrame, name: str) -> Device | None:
+    """What a run's header says of a device; ``None`` for a frame without a header."""
+    return devices_in(frame.attrs.get("run", {}).get("environment", {})).get(name)
 
 
 def _rate(rows: pd.DataFrame, amount: str) -> float | None:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.cases.vocabulary import device_kind
-from mglubench.hardware.devices import l2_bytes
+from mglubench.executors.machine import Machine
+from mglubench.hardware.devices import Device
 from mglubench.layer.problem import host_bytes
 from mglubench.variants.registry import get_variant
 
@@ -32,26 +32,26 @@ READ_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}
 PRODUCT_SIZE = {"cpu": (2048, 2048, 512), "cuda": (4096, 4096, 4096)}
 
 
-def ceiling_cases(spec: SweepSpec, description: dict[str, Any]) -> list[Case]:
+def ceiling_cases(spec: SweepSpec, machine: Machine) -> list[Case]:
     """The ceilings of every device of a resolved sweep that its memory has room for and that can run there."""
-    return [case for device in spec.device for case in _of_device(spec, device, description)]
+    return [case for device in spec.device for case in _of_device(spec, device, machine)]
 
 
-def _of_device(spec: SweepSpec, device: str, description: dict[str, Any]) -> Iterator[Case]:
-    absent = description["unavailable"][device_kind(device)]
-    free = description["memory"][device]["available"]
-    for case in (*_reads(spec, device, description["devices"][device]), *_products(spec, device)):
+def _of_device(spec: SweepSpec, device: str, machine: Machine) -> Iterator[Case]:
+    absent = machine.unavailable[device_kind(device)]
+    free = machine.memory[device].available
+    for case in (*_reads(spec, device, machine.devices[device]), *_products(spec, device)):
         able = case.variant not in absent and not get_variant(case.variant).why_unsupported(case)
         if able and host_bytes(case) < free // 2:
             yield case
 
 
-def _reads(spec: SweepSpec, device: str, record: dict[str, Any]) -> Iterator[Case]:
+def _reads(spec: SweepSpec, device: str, found: Device) -> Iterator[Case]:
     base = Case("", READ_COLUMNS, 1, dtype=spec.dtype[0], device=device, seed=spec.seed)
     row = READ_COLUMNS * base.itemsize
     for name in READS:
         yield dataclasses.replace(base, variant=name, d=READ_BYTES[device_kind(device)] // row)
-    if half := int(l2_bytes(record) or 0) // 2:
+    if half := int(found.l2_size or 0) // 2:
         for name in READS:
             yield dataclasses.replace(base, variant=name, d=max(1, half // row), mode="hot")
 

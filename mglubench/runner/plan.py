@@ -11,6 +11,7 @@ from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.cases.vocabulary import device_kind
 from mglubench.errors import UsageError
+from mglubench.executors.machine import Machine
 from mglubench.executors.session import Session
 from mglubench.hardware.environment import host_record
 from mglubench.layer.problem import host_bytes
@@ -26,13 +27,13 @@ class Plan:
     """A sweep that is ready to run on this machine.
 
     Attributes:
-        spec: resolved, no ``auto`` left. cases: in measuring order. description: what the session said of the machine.
+        spec: resolved, no ``auto`` left. cases: in measuring order. machine: what the session said of it.
         unavailable: reasons by variant, for variants that ``auto`` left out.
     """
 
     spec: SweepSpec
     cases: list[Case]
-    description: dict[str, Any]
+    machine: Machine
     unavailable: dict[str, str]
 
     def header(self) -> dict[str, Any]:
@@ -41,11 +42,11 @@ class Plan:
             "name": self.spec.name,
             "sweep": self.spec.to_dict(),
             "cases": len(self.cases),
-            "fake": bool(self.description.get("fake")),
+            "fake": self.machine.fake,
             "environment": {
                 **host_record(),
-                "devices": self.description["devices"],
-                "memory": self.description["memory"],
+                "devices": {name: device.to_dict() for name, device in self.machine.devices.items()},
+                "memory": {name: dataclasses.asdict(memory) for name, memory in self.machine.memory.items()},
                 "unavailable": self.unavailable,
             },
         }
@@ -61,14 +62,13 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
     for name in spec.variants:
         if name != "auto":
             get_variant(name.removeprefix("-"))
-    description = session.describe(spec.device)
-    devices = tuple(description["devices"])
+    machine = session.describe(spec.device)
+    devices = tuple(machine.devices)
     kinds = sorted({device_kind(device) for device in devices})
     absent = {
         name: next(iter(reasons))
         for name in variants()
-        if (reasons := [r for k in kinds if (r := description["unavailable"][k].get(name))])
-        and len(reasons) == len(kinds)
+        if (reasons := [r for k in kinds if (r := machine.unavailable[k].get(name))]) and len(reasons) == len(kinds)
     }
     chosen = tuple(name for name, variant in variants().items() if variant.default and name not in absent)
     resolved = dataclasses.replace(spec, device=devices).resolve(
@@ -78,12 +78,12 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
     cases = [
         case
         for case in resolved.cases(has_masks)
-        if case.variant in spec.variants or case.variant not in description["unavailable"][case.device_kind]
+        if case.variant in spec.variants or case.variant not in machine.unavailable[case.device_kind]
     ]
-    _refuse_absurd(cases, description)
+    _refuse_absurd(cases, machine)
     if resolved.ceiling:
-        cases = ceiling_cases(resolved, description) + cases
-    return Plan(resolved, cases, description, {k: v for k, v in absent.items() if k not in resolved.variants})
+        cases = ceiling_cases(resolved, machine) + cases
+    return Plan(resolved, cases, machine, {k: v for k, v in absent.items() if k not in resolved.variants})
 
 
 def groups_of(cases: Sequence[Case], available: dict[str, int]) -> list[list[Case]]:
@@ -102,9 +102,9 @@ def groups_of(cases: Sequence[Case], available: dict[str, int]) -> list[list[Cas
     return groups
 
 
-def _refuse_absurd(cases: Sequence[Case], description: dict[str, Any]) -> None:
+def _refuse_absurd(cases: Sequence[Case], machine: Machine) -> None:
     for case in cases:
-        total = description["memory"][case.device]["total"]
+        total = machine.memory[case.device].total
         matrix = case.elements * case.itemsize
         needed = host_bytes(case) if case.device_kind == "cpu" else matrix
         if needed > total:

@@ -7,13 +7,14 @@ machine's (no permission, no tool, another profiler) ends the profiling: it woul
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.errors import MglubenchError, UnavailableError, UsageError
+from mglubench.hardware.devices import Device
 from mglubench.hardware.doctor import find_ncu
 from mglubench.profilers.ncu import Ncu
 from mglubench.profilers.nsys import Nsys, find_nsys
@@ -179,21 +180,21 @@ def stored_cases(run: Path) -> list[Case]:
     return cases
 
 
-def capability_of(devices: dict[str, Any]) -> str | None:
+def capability_of(devices: Mapping[str, Device]) -> str | None:
     """Compute capability of the first device that has one."""
-    return next((str(record["capability"]) for record in devices.values() if record.get("capability")), None)
+    return next((device.capability for device in devices.values() if device.capability), None)
 
 
-def same_devices(stored: dict[str, Any], here: dict[str, Any]) -> None:
+def same_devices(stored: Mapping[str, Device], here: Mapping[str, Device]) -> None:
     """Refuse to put one GPU's counters beside another's times.
 
     Raises:
         UnavailableError: the run was made on other devices than those here.
     """
-    for device, record in stored.items():
-        name = here.get(device, {}).get("name")
-        if record.get("name") != name:
-            raise UnavailableError(f"the run was made on {record.get('name')}, {device} here is {name}")
+    for device, then in stored.items():
+        now = here[device].name if device in here else "not there"
+        if then.name != now:
+            raise UnavailableError(f"the run was made on {then.name}, {device} here is {now}")
 
 
 def exit_code(rows: Sequence[Row]) -> int:

@@ -10,6 +10,7 @@ from mglubench.cases.case import Case
 from mglubench.errors import UsageError
 from mglubench.executors.interleave import Observer, measure_group
 from mglubench.executors.session import Measurement, Session
+from mglubench.hardware.devices import devices_in
 from mglubench.results.store import RunStore, read_header, read_rows
 from mglubench.runner.plan import Plan, groups_of
 from mglubench.variants.registry import get_variant
@@ -34,7 +35,7 @@ def run_plan(
     """
     done = {row["key"] for row in read_rows(store.folder)}
     left = [case for case in plan.cases if case.key not in done]
-    available = {device: memory["available"] for device, memory in plan.description["memory"].items()}
+    available = {device: memory.available for device, memory in plan.machine.memory.items()}
     count = 0
     for group in groups_of(left, available):
         if until(group):
@@ -71,7 +72,7 @@ def differences(stored: dict[str, Any], planned: dict[str, Any]) -> str:
     if bool(stored.get("fake")) != planned["fake"]:
         found.append("executor")
     names = [
-        {device: record.get("name") for device, record in header["environment"]["devices"].items()}
+        {name: device.name for name, device in devices_in(header["environment"]).items()}
         for header in (stored, planned)
     ]
     if names[0] != names[1]:

@@ -80,9 +80,9 @@ def verify_plan(session: Session, names: str | None, device: str, dtypes: str, n
         UsageError: an unknown variant, dtype or device, or an nm outside 1 to 16.
     """
     spec = build_spec({"device": device_name(device), "dtype": dtypes, "nm": nm or "1", "variants": names or "auto"})
-    description = session.describe(spec.device)
-    here = next(iter(description["devices"]))
-    absent = description["unavailable"][device_kind(here)]
+    machine = session.describe(spec.device)
+    here = next(iter(machine.devices))
+    absent = machine.unavailable[device_kind(here)]
     for name in spec.variants:
         if name != "auto":
             get_variant(name.removeprefix("-"))

@@ -14,6 +14,8 @@ from mglubench.campaign.definition import read_campaign
 from mglubench.campaign.step import Bench, Ended, Slice
 from mglubench.campaign.steps_by_process import RIGHT, build, sanitize, tune
 from mglubench.errors import UnavailableError
+from mglubench.executors.machine import Machine
+from mglubench.hardware.devices import Device
 from tests.conftest import make_case
 
 TUNED = json.dumps([{"choice": "warps=4", "median_us": 2.0, "rule_us": 3.0, "tried": 9, "failed": 1}])
@@ -27,9 +29,8 @@ def bench(tmp_path):
         path = tmp_path / "mine.toml"
         path.write_text(f'device = "{device}"\n[[step]]\n{text}')
         campaign = read_campaign(path)
-        record = {"kind": "cuda", "name": "pretended", "capability": "9.0"}
-        description = {"devices": {device: record}}
-        return Bench(tmp_path, campaign, description, Slice(seconds), lambda log, timeout: None), campaign.steps[-1]
+        machine = Machine({device: Device("cuda", "pretended", capability="9.0")}, {}, {})
+        return Bench(tmp_path, campaign, machine, Slice(seconds), lambda log, timeout: None), campaign.steps[-1]
 
     return make
 

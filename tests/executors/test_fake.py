@@ -13,7 +13,7 @@ from tests.conftest import make_case
 
 
 def test_it_says_that_it_is_fake():
-    assert FakeSession().describe(("auto",))["fake"] is True
+    assert FakeSession().describe(("auto",)).fake is True
 
 
 def test_samples_depend_on_the_case_alone():
@@ -51,8 +51,8 @@ def test_a_gpu_is_there_only_when_asked_for():
     with pytest.raises(UnavailableError, match=r"doctor"):
         FakeSession().describe(("cuda",))
     described = FakeSession(cuda=True).describe(("auto", "cpu"))
-    assert list(described["devices"]) == ["cuda", "cpu"]
-    assert "mglu-numba-cpu" in described["unavailable"]["cuda"]
+    assert list(described.devices) == ["cuda", "cpu"]
+    assert "mglu-numba-cpu" in described.unavailable["cuda"]
 
 
 def test_sessions_end_quietly():

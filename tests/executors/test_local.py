@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import weakref
 
 import pytest
@@ -13,6 +14,7 @@ from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors import local
 from mglubench.executors.interleave import measure_group
 from mglubench.executors.local import LocalSession, memory_of, one_line, require_device
+from mglubench.executors.machine import Machine
 from mglubench.measure.timers import CpuTimer
 from mglubench.variants.torch_eager import LinearUnit
 from tests.conftest import make_case
@@ -194,11 +196,11 @@ def test_a_gpu_that_does_not_exist_is_named(monkeypatch):
 
 def test_the_machine_is_described(session):
     described = session.describe(("cpu",))
-    assert described["devices"]["cpu"]["kind"] == "cpu"
-    assert (
-        0 < described["memory"]["cpu"]["available"] <= described["memory"]["cpu"]["total"] == memory_of("cpu")["total"]
-    )
-    assert "mglu-numba-cpu" not in described["unavailable"]["cpu"]
+    assert described.devices["cpu"].kind == "cpu"
+    memory = described.memory["cpu"]
+    assert 0 < memory.available <= memory.total == memory_of("cpu").total
+    assert Machine.from_dict(json.loads(json.dumps(described.to_dict()))) == described
+    assert "mglu-numba-cpu" not in described.unavailable["cpu"]
 
 
 def test_inputs_are_shared_by_the_cases_of_a_setting(session):

@@ -72,12 +72,13 @@ def test_readings_that_the_card_refuses_are_left_out(driver):
 
 
 def test_the_record_identifies_the_card(driver):
-    record = driver().record()
-    assert record["name"] == "Imagined GPU"
-    assert record["memory_bytes"] == 80 << 30
-    assert record["power_limit_watts"] == 700.0
-    assert record["ecc"] == 1
-    assert "mig" not in record
+    card = driver().card()
+    assert card.name == "Imagined GPU"
+    assert card.memory_bytes == 80 << 30
+    assert card.power_limit_watts == 700.0
+    assert card.ecc == 1
+    assert card.driver == "600.1"
+    assert "mig" not in card.to_dict()
 
 
 def test_the_expected_clock_is_the_application_clock_if_there_is_one(driver):
@@ -89,7 +90,8 @@ def test_the_expected_clock_is_the_application_clock_if_there_is_one(driver):
 def test_without_a_driver_there_is_nothing_to_read(driver, broken):
     gpu = driver(**broken)
     assert not gpu.available
-    assert gpu.read() == gpu.record() == {}
+    assert gpu.read() == {}
+    assert gpu.card() is gpu.uuid is None
     assert gpu.expected_sm_mhz() is None
 
 
@@ -134,11 +136,75 @@ def test_a_card_is_found_by_its_uuid_before_its_number(driver, monkeypatch):
     torch = pytest.importorskip("torch")
     driver(nvmlDeviceGetHandleByUUID=lambda uuid: f"handle of {uuid}", nvmlDeviceGetName=lambda handle: handle)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"abc{index}"))
-    assert GpuTelemetry.of_cuda("cuda:1").record()["name"] == "handle of GPU-abc1"
+    assert GpuTelemetry.of_cuda("cuda:1").card().name == "handle of GPU-abc1"
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace())
-    assert GpuTelemetry.of_cuda("cuda:1").record()["name"] == "handle 1"
+    assert GpuTelemetry.of_cuda("cuda:1").card().name == "handle 1"
 
 
-def test_an_unknown_uuid_falls_back_to_the_number(driver):
-    driver(nvmlDeviceGetHandleByUUID=refuse, nvmlDeviceGetName=lambda handle: handle)
-    assert GpuTelemetry(2, "GPU-unknown").record()["name"] == "handle 2"
+def mig_driver(driver, monkeypatch, **changes):
+    """A driver of two cards, of which the second is cut in slices; torch's device 0 is a slice of it."""
+    torch = pytest.importorskip("torch")
+    known = {"GPU-whole": "card 0", "MIG-slice": "slice"}
+
+    def by_uuid(uuid):
+        return known[uuid] if uuid in known else refuse()
+
+    def clock(handle, kind):
+        return {"card 0": 210, "card 1": 1700}.get(handle) or refuse()
+
+    driver(
+        **{
+            "nvmlDeviceGetHandleByUUID": by_uuid,
+            "nvmlDeviceGetHandleByIndex": lambda index: f"card {index}",
+            "nvmlDeviceGetDeviceHandleFromMigDeviceHandle": lambda handle: {"slice": "card 1"}[handle],
+            "nvmlDeviceGetCount": lambda: 2,
+            "nvmlDeviceGetClockInfo": clock,
+            "nvmlDeviceGetName": lambda handle: handle,
+            "nvmlDeviceGetMigMode": lambda handle: [1, 1] if handle == "card 1" else refuse(),
+            **changes,
+        }
+    )
+
+    def of(uuid):
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=uuid))
+        return GpuTelemetry.of_cuda("cuda:0")
+
+    return of
+
+
+def test_a_slice_of_a_card_is_read_from_the_card_that_it_is_cut_from(driver, monkeypatch):
+    gpu = mig_driver(driver, monkeypatch)("slice")
+    assert gpu.uuid == "MIG-slice"
+    assert (gpu.card().name, gpu.card().mig) == ("card 1", 1)
+    assert gpu.read()["sm_mhz"] == 1700
+    assert not too_slow([gpu.read()], gpu.expected_sm_mhz())
+
+
+def test_a_device_that_the_driver_does_not_know_is_not_mistaken_for_another(driver, monkeypatch):
+    gpu = mig_driver(driver, monkeypatch)("stranger")
+    assert not gpu.available
+    assert gpu.read() == {}
+    assert not too_slow([gpu.read()], gpu.expected_sm_mhz())
+    assert mig_driver(driver, monkeypatch, nvmlDeviceGetCount=lambda: 1)("stranger").card().name == "card 0"
+
+
+def test_a_slice_whose_card_tells_no_clock_is_never_too_slow(driver, monkeypatch):
+    gpu = mig_driver(driver, monkeypatch, nvmlDeviceGetClockInfo=refuse)("slice")
+    assert "sm_mhz" not in gpu.read()
+    assert gpu.read()["celsius"] == 61
+    assert not too_slow([gpu.read()], gpu.expected_sm_mhz())
+    lost = mig_driver(driver, monkeypatch, nvmlDeviceGetDeviceHandleFromMigDeviceHandle=refuse)("slice")
+    assert (lost.uuid, lost.read(), lost.card(), lost.expected_sm_mhz()) == ("MIG-slice", {}, None, None)
+
+
+@pytest.mark.parametrize("question", sorted(name for name in vars(fake_pynvml()) if name.startswith("nvml")))
+@pytest.mark.parametrize("how", ["refused", "unknown to the package"])
+def test_each_single_question_may_fail(driver, question, how):
+    gpu = driver(**{question: refuse})
+    if how != "refused":
+        delattr(sys.modules["pynvml"], question)
+    assert isinstance(gpu.read(), dict)
+    assert gpu.expected_sm_mhz() in (None, 1980.0)
+    assert gpu.card() is None or None not in gpu.card().to_dict().values()
+    assert telemetry.driver_version() in (None, "600.1")
+    assert telemetry.card_count() == 0

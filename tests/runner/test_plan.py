@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mglubench.cases.config import build_spec
 from mglubench.errors import UnavailableError, UsageError
 from mglubench.executors.fake import FakeSession
+from mglubench.executors.machine import Memory
 from mglubench.runner.plan import GROUP_SHARE, groups_of, make_plan
 from mglubench.variants.registry import get_variant, variants
 from tests.conftest import make_case
@@ -21,8 +24,7 @@ class Machine(FakeSession):
 
     def describe(self, devices):
         described = super().describe(devices)
-        described["memory"] = {name: {"total": self.total, "available": self.total} for name in described["memory"]}
-        return described
+        return replace(described, memory=dict.fromkeys(described.memory, Memory(self.total, self.total)))
 
 
 def plan(session=None, **options):
@@ -85,8 +87,7 @@ def test_a_gpu_has_ceilings_of_memory_l2_tensor_cores_and_cuda_cores():
     class WithL2(FakeSession):
         def describe(self, devices):
             described = super().describe(devices)
-            described["devices"]["cuda"]["l2_bytes"] = 50 << 20
-            return described
+            return replace(described, devices={"cuda": replace(described.devices["cuda"], l2_bytes=50 << 20)})
 
     cases = plan(WithL2(cuda=True), variants="lu", dtype="bfloat16,float16").cases
     reads = [(c.variant, c.mode, c.elements * c.itemsize >> 20) for c in cases if c.variant.startswith("stream-read")]
