@@ -8,6 +8,8 @@ import os
 # anything loads an OpenMP library.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+# Nor may a block be thrown away because another test had the core.
+os.environ.setdefault("MGLUBENCH_KEEP_STARVED", "1")
 
 import subprocess
 import sys

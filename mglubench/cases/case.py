@@ -22,7 +22,7 @@ class Case:
         dtype: of W, x and y (``float32``, ``bfloat16``, ``float16``).
         activation: ``silu``, ``gelu`` or ``relu``.
         mask: distribution of the masks, e.g. ``bernoulli:0.5``; ``none`` for a layer without masks.
-        mode: ``cold``, ``hot`` or ``graph``.
+        mode: ``cold``, ``walk``, ``hot`` or ``graph``.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         seed: of all random inputs.
     """

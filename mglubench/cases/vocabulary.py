@@ -29,7 +29,9 @@ ITEMSIZE: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 DTYPE_ALIASES = {"fp32": "float32", "f32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
 ACTIVATIONS = ("silu", "gelu", "relu")
 MODES: dict[str, str] = {
-    "cold": "caches are evicted before every sample: a decode step whose weights come from memory",
+    "cold": "weights come from memory, as in a decode step: a GPU's L2 is emptied before every sample, on a CPU "
+    "launches take turns over copies that the caches cannot hold",
+    "walk": "a CPU's caches are emptied by a walk over a large buffer before every sample; thread pools fall asleep",
     "hot": "back-to-back runs over one buffer: what a cache-resident layer costs",
     "graph": "CUDA-graph replay over rotating buffers larger than the L2 cache: a serving loop",
 }

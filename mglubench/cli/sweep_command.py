@@ -35,7 +35,7 @@ def sweep(
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16. (default: by device)")] = None,
     activation: Annotated[str | None, typer.Option(help="silu, gelu, relu. (default: silu)")] = None,
     mask: Annotated[str | None, typer.Option(help="bernoulli:P, ones, zeros. (default: bernoulli:0.5)")] = None,
-    mode: Annotated[str | None, typer.Option(help="cold, hot, graph (CUDA). (default: cold)")] = None,
+    mode: Annotated[str | None, typer.Option(help="cold, hot, walk (CPU), graph (CUDA). (default: cold)")] = None,
     variants: Annotated[
         str | None, typer.Option(help="Names; auto is all that run here, -NAME leaves one out. (default: auto)")
     ] = None,

@@ -34,6 +34,7 @@ class _Turn:
     prepare_wall: float
     samples: list[float] = field(default_factory=list)
     discarded: int = 0
+    why_discarded: str = "taken below 75 % of the SM clock"
     readings: list[Reading] = field(default_factory=list)
     inside: float = 0.0
     wall: float = 0.0
@@ -75,11 +76,13 @@ def _take_turn(session: Session, turn: _Turn, settings: MeasureSettings, togethe
     turn.inside += block.seconds
     turn.samples += block.samples
     turn.discarded += block.discarded
+    if block.reason:
+        turn.why_discarded = f"taken while {block.reason}"
     turn.readings += block.telemetry
     if turn.discarded > MOSTLY * (len(turn.samples) + turn.discarded) and turn.inside >= settings.max_seconds:
         session.abandon(turn.case)
         total = len(turn.samples) + turn.discarded
-        return _failed(turn, "unstable", f"{turn.discarded} of {total} samples were taken below 75 % of the SM clock")
+        return _failed(turn, "unstable", f"{turn.discarded} of {total} samples were {turn.why_discarded}")
     # Time in the session, not wall time: preparing again after another case's crash is not sampling.
     stop = stop_reason(turn.samples, turn.inside, settings)
     return None if stop is None else _finish(session, turn, stop, together)
@@ -122,7 +125,7 @@ def _failed(turn: _Turn, status: str, reason: str) -> Measurement:
 
 
 def summarise(readings: Sequence[Reading]) -> dict[str, Any]:
-    """Medians of GPU readings, extremes of the clock, and every throttle reason that was seen."""
+    """Medians of readings, extremes of a GPU's clock, and every throttle reason that was seen."""
     if not readings:
         return {}
     numbers: dict[str, list[float]] = {}
@@ -134,5 +137,7 @@ def summarise(readings: Sequence[Reading]) -> dict[str, Any]:
     clocks = [reading["sm_mhz"] for reading in readings if "sm_mhz" in reading]
     if clocks:
         summary |= {"sm_mhz_min": min(clocks), "sm_mhz_max": max(clocks)}
+    if not any("throttle" in reading for reading in readings):
+        return summary
     summary["throttle"] = sorted({word for reading in readings for word in reading.get("throttle", [])})
     return summary

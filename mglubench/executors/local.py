@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,33 +12,44 @@ from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors.machine import Machine, Memory
 from mglubench.executors.session import Block, Finished, Prepared
+from mglubench.hardware.cpu_readings import CpuReading, expected_cores, keeps_starved, why_starved
 from mglubench.hardware.devices import Reading
-from mglubench.hardware.environment import available_memory, device_here, total_memory
+from mglubench.hardware.environment import available_memory, device_here, last_level_cache, total_memory
 from mglubench.hardware.telemetry import GpuTelemetry, too_slow
 from mglubench.layer.problem import DenseInputs, InputSet, Problem, dense_key, host_bytes, input_key
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.annotate import case_range, phase_range
 from mglubench.measure.check import Check, compare
+from mglubench.measure.cpu_timer import CPU_MODES, CpuTimer
 from mglubench.measure.eviction import CpuEvictor
-from mglubench.measure.timers import CPU_MODES, CpuTimer, CudaTimer, Timer, replicas_needed
+from mglubench.measure.rotation import cold_on_cpu, describe
+from mglubench.measure.timers import CUDA_MODES, CudaTimer, Taken, Timer, replicas_needed
 from mglubench.variants.base import Launch, Variant
 from mglubench.variants.registry import get_variant, variants
 
 # Input sets that stay in memory; a group's cases share one or two.
 INPUT_SETS = 2
 WARM_AFTER_SECONDS = 0.3
+# Of the memory, what copies that launches take turns over leave free.
+LEFT_FREE = 1 / 8
 # How long an idle GPU is kept busy between two looks at its clock, and how often.
 WAKE_SECONDS, WAKE_TRIES = 0.02, 5
 
 
 @dataclass
 class _Live:
-    """A prepared case."""
+    """A prepared case; its first problem, and a replica for every further copy that launches take turns over."""
 
     variant: Variant
-    problem: Problem
+    problems: list[Problem]
     launch: Launch
     timer: Timer
+    readings: list[CpuReading] = field(default_factory=list)
+
+    @property
+    def problem(self) -> Problem:
+        """The first copy."""
+        return self.problems[0]
 
 
 class LocalSession:
@@ -84,14 +95,14 @@ class LocalSession:
             made = time.perf_counter()
             launch = variant.prepare(problem)
             built = time.perf_counter()
-            check = self._check(variant, problem, launch, fresh=0)
+            check = self._check(variant, [problem], launch, fresh=0)
             checked = time.perf_counter()
-            timer = self._timer(variant, problem, launch)
+            problems, timer = self._copies(variant, problem, launch)
         # The check has run the launch once; one that takes seconds is as warm as it gets.
         if checked - built < WARM_AFTER_SECONDS or case.device_kind == "cuda":
             with phase_range("warm-up"):
                 timer.warm_up()
-        self._live[case] = _Live(variant, problem, launch, timer)
+        self._live[case] = _Live(variant, problems, launch, timer)
         seconds = {
             "inputs": made - start,
             "build": built - made,
@@ -113,12 +124,11 @@ class LocalSession:
         start = time.perf_counter()
         live = self._live[case]
         if case.device_kind != "cuda":
-            samples = live.timer.sample(seconds, most)
-            return Block(samples, 0, [], time.perf_counter() - start)
+            return _cpu_block(live, live.timer.sample(seconds, most), start)
         telemetry = self._telemetry_of(case.device)
         expected = telemetry.expected_sm_mhz()
         readings = [_awake(telemetry, live.timer, expected)]
-        samples = live.timer.sample(seconds, most)
+        samples = live.timer.sample(seconds, most).samples
         readings.append(telemetry.read())
         kept = [] if too_slow(readings, expected) else samples
         return Block(kept, len(samples) - len(kept), readings, time.perf_counter() - start)
@@ -128,7 +138,7 @@ class LocalSession:
         with _translated(), case_range(case.key, get_variant(case.variant).backend), phase_range("check"):
             start = time.perf_counter()
             live = self._live.pop(case)
-            check = self._check(live.variant, live.problem, live.timer.run_timed, fresh=1)
+            check = self._check(live.variant, live.problems, live.timer.run_timed, fresh=1)
             del live
             self._release()
             return Finished(check.to_dict(), time.perf_counter() - start)
@@ -148,7 +158,9 @@ class LocalSession:
     def _refuse(self, variant: Variant, case: Case) -> None:
         """Raise before anything is allocated if this case cannot run here."""
         if case.device_kind == "cpu" and case.mode not in CPU_MODES:
-            raise CaseError("unavailable", f"mode {case.mode} needs CUDA; on a CPU use cold or hot")
+            raise CaseError("unavailable", f"mode {case.mode} needs CUDA; on a CPU use {', '.join(CPU_MODES)}")
+        if case.device_kind == "cuda" and case.mode not in CUDA_MODES:
+            raise CaseError("unavailable", f"mode {case.mode} is for CPUs; on CUDA use {', '.join(CUDA_MODES)}")
         require_device(case.device)
         if reason := variant.why_unavailable(case.device_kind):
             raise CaseError("unavailable", reason)
@@ -176,28 +188,46 @@ class LocalSession:
             self._dense, self._dense_of = DenseInputs(case), dense_key(case)
         return self._dense
 
-    def _check(self, variant: Variant, problem: Problem, launch: Launch, fresh: int) -> Check:
+    def _check(self, variant: Variant, problems: list[Problem], run: Launch, fresh: int) -> Check:
+        """Run the launches of some copies of a layer and judge every copy's y; returns the first one's errors."""
         import torch
 
-        problem.load(fresh)
-        launch()
-        if problem.case.device_kind == "cuda":
-            torch.cuda.synchronize(problem.case.device)
-        nm = problem.case.nm
-        y = problem.y.to("cpu", torch.float64).numpy()
-        check = compare(y, problem.inputs.reference(variant.layer, nm, fresh), problem.inputs.scale(nm, fresh))
-        if failure := check.why_wrong(TOLERANCES[problem.case.dtype]):
-            raise CaseError("wrong", f"{failure} ({'before' if fresh == 0 else 'after'} the timed loop)")
-        return check
+        for problem in problems:
+            problem.load(fresh)
+        run()
+        case, inputs = problems[0].case, problems[0].inputs
+        if case.device_kind == "cuda":
+            torch.cuda.synchronize(case.device)
+        reference, scale = inputs.reference(variant.layer, case.nm, fresh), inputs.scale(case.nm, fresh)
+        checks = [compare(problem.y.to("cpu", torch.float64).numpy(), reference, scale) for problem in problems]
+        for check in checks:
+            if failure := check.why_wrong(TOLERANCES[case.dtype]):
+                raise CaseError("wrong", f"{failure} ({'before' if fresh == 0 else 'after'} the timed loop)")
+        return checks[0]
 
-    def _timer(self, variant: Variant, problem: Problem, launch: Launch) -> Timer:
+    def _copies(self, variant: Variant, problem: Problem, launch: Launch) -> tuple[list[Problem], Timer]:
+        """Every copy of a layer that its mode asks for, checked, and the clock that runs them."""
         case = problem.case
-        if case.device_kind == "cpu":
-            return CpuTimer(launch, case.mode, self._evictor if case.mode == "cold" else None)
-        launches = [launch]
-        for _ in range(1, replicas_needed(case.mode, case.device, variant.resident_bytes(case))):
-            launches.append(variant.prepare(problem.replica()))
-        return CudaTimer(launches, case.mode, case.device)
+        resident, cache = variant.resident_bytes(case), last_level_cache()
+        cold = None
+        if case.device_kind == "cuda":
+            count = replicas_needed(case.mode, case.device, resident)
+        elif case.mode == "cold":
+            memory = memory_of(case.device)
+            cold = cold_on_cpu(resident, cache, int(memory.available + resident - LEFT_FREE * memory.total))
+            count = cold.copies
+        else:
+            count = 1
+        problems, launches = [problem], [launch]
+        for number in range(1, count):
+            problems.append(problem.replica(number))
+            launches.append(variant.prepare(problems[-1]))
+            self._check(variant, problems[-1:], launches[-1], fresh=0)
+        if case.device_kind == "cuda":
+            return problems, CudaTimer(launches, case.mode, case.device)
+        evict = self._evictor if case.mode == "walk" or (cold and cold.walk) else None
+        how = describe(cold, resident, cache, evict.description if evict else "") if cold else ""
+        return problems, CpuTimer(launches, case.mode, evict, how)
 
     @cached_property
     def _evictor(self) -> CpuEvictor:
@@ -213,6 +243,18 @@ class LocalSession:
 
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _cpu_block(live: _Live, taken: Taken, start: float) -> Block:
+    """A block of a CPU's samples; one whose threads had to wait for a core is discarded whole."""
+    if taken.cpu is None:
+        return Block(taken.samples, 0, [], time.perf_counter() - start, taken.copies, taken.settling)
+    why = None if keeps_starved() else why_starved(taken.cpu, expected_cores(live.readings))
+    live.readings.append(taken.cpu)
+    kept = Taken([], []) if why else taken
+    lost = len(taken.samples) - len(kept.samples)
+    readings, seconds = [taken.cpu.to_reading()], time.perf_counter() - start
+    return Block(kept.samples, lost, readings, seconds, kept.copies, taken.settling, why or "")
 
 
 def _awake(telemetry: GpuTelemetry, timer: Timer, expected: float | None) -> Reading:

@@ -38,14 +38,21 @@ class Block:
     """Samples taken in one go.
 
     Attributes:
-        samples: latencies in nanoseconds. discarded: samples dropped because the clock was too low.
-        telemetry: GPU readings before and after. seconds: wall time in the session, eviction included.
+        samples: latencies in nanoseconds. discarded: samples dropped because the clock was too low or cores were taken.
+        telemetry: GPU readings before and after, or what a CPU's block got of the cores.
+        seconds: wall time in the session, eviction and settling included.
+        copies: number of the copy of the layer (one preparation) that each sample ran on; empty: all on one.
+        settling: launches that were run before the samples and not kept.
+        reason: why the block was discarded, in words; empty if it was not.
     """
 
     samples: list[float]
     discarded: int
     telemetry: list[Reading]
     seconds: float
+    copies: list[int] = field(default_factory=list)
+    settling: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

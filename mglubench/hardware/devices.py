@@ -15,13 +15,21 @@ _STORED = {"sm_count": "multiprocessors", "card": "nvml", "at_start": "nvml_at_s
 
 
 class Reading(TypedDict, total=False):
-    """What a card is doing; a value that it does not tell is not there. Clocks in MHz, ``throttle`` in words."""
+    """What a device is doing; a value that it does not tell is not there.
+
+    Of a card clocks in MHz and ``throttle`` in words, of a CPU what
+    :class:`~mglubench.hardware.cpu_readings.CpuReading` says.
+    """
 
     sm_mhz: int
     memory_mhz: int
     watts: float
     celsius: int
     throttle: list[str]
+    cores: float
+    waited: float
+    stolen: float
+    involuntary: float
 
 
 @dataclass(frozen=True, slots=True)

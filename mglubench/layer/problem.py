@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,16 @@ class DenseInputs:
 
         self.h, self.d, self.batch, self.seed = case.h, case.d, case.batch, case.seed
         self.dtype: torch.dtype = getattr(torch, case.dtype)
+        self._copies: dict[tuple[str, int], torch.Tensor] = {}
+
+    def copy_of(self, matrix: Literal["weight", "weight_value"], number: int) -> torch.Tensor:
+        """A copy of a matrix with addresses of its own; the same one whenever this number is asked for.
+
+        Launches on a CPU take turns over copies so that they find cold weights. The cases of a setting share them.
+        """
+        if (matrix, number) not in self._copies:
+            self._copies[matrix, number] = getattr(self, matrix).clone()
+        return self._copies[matrix, number]
 
     @cached_property
     def weight(self) -> torch.Tensor:
@@ -250,6 +260,7 @@ class Problem:
         weight: W, [d, h], row-major as ``nn.Linear`` stores it, on the case's device. A GLU's gate matrix.
         x: [batch, h]; read by the launch; its content is replaced between launches, its address is not.
         y: [batch, d]; written by the launch; poisoned with NaN before every check.
+        copy: 0, or the number of this replica, whose matrices and masks have addresses of their own.
     """
 
     case: Case
@@ -257,6 +268,7 @@ class Problem:
     weight: torch.Tensor
     x: torch.Tensor
     y: torch.Tensor
+    copy: int = 0
 
     @classmethod
     def make(cls, case: Case, inputs: InputSet) -> Problem:
@@ -270,14 +282,18 @@ class Problem:
         problem.load(0)
         return problem
 
-    def replica(self) -> Problem:
-        """The same problem over buffers of its own, for modes that rotate buffers."""
-        return Problem(self.case, self.inputs, self.weight.clone(), self.x.clone(), self.y.clone())
+    def replica(self, number: int = 1) -> Problem:
+        """The same problem over buffers of its own, for modes that rotate buffers; on a CPU cases share W's copies."""
+        on_host = self.case.device_kind == "cpu"
+        weight = self.inputs.dense.copy_of("weight", number) if on_host else self.weight.clone()
+        return Problem(self.case, self.inputs, weight, self.x.clone(), self.y.clone(), number)
 
     @property
     def weight_value(self) -> torch.Tensor:
         """Wv of a GLU, [d, h], on the case's device."""
-        return self.inputs.weight_value.to(self.case.device)
+        own = self.copy and self.case.device_kind == "cpu"
+        value = self.inputs.dense.copy_of("weight_value", self.copy) if own else self.inputs.weight_value
+        return value.to(self.case.device)
 
     def masks(self) -> npt.NDArray[np.bool_]:
         """Boolean masks [nm, d, h] on the host, for packing."""
@@ -287,7 +303,8 @@ class Problem:
         """Mask i as a boolean tensor [d, h] on the case's device."""
         import torch
 
-        return torch.from_numpy(self.inputs.mask(i)).to(self.case.device)
+        mask = torch.from_numpy(self.inputs.mask(i))
+        return mask.to(self.case.device, copy=bool(self.copy))
 
     def load(self, fresh: int) -> None:
         """Copy the fresh-th x into place and poison y."""

@@ -1,6 +1,6 @@
 """Clocks: how one launch becomes latencies in nanoseconds, per device and mode.
 
-CPU: a monotonic clock around the launch; ``cold`` evicts the caches before each sample.
+CPU: see :mod:`~mglubench.measure.cpu_timer`.
 
 CUDA: events around the launch. The stream is held by a spinning kernel while the host enqueues, so that host launch
 cost is not in the sample. ``cold`` writes and then reads a buffer of twice the L2 before each sample (the read leaves
@@ -15,18 +15,35 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from mglubench.errors import UnavailableError
-from mglubench.measure.eviction import CpuEvictor
+from mglubench.hardware.cpu_readings import CpuReading
 from mglubench.system.collector import garbage_collection_off
 
 Launch = Callable[[], None]
-CPU_MODES = ("cold", "hot")
+CUDA_MODES = ("cold", "hot", "graph")
 HOT_SAMPLE_NS = 200_000
 REPLICAS_MAX = 128
 # Enough enqueued work to amortise a synchronisation, little enough to stay below the driver's queue length.
 CUDA_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one block of a case gave.
+
+    Attributes:
+        samples: latencies in nanoseconds, in the order in which they were taken.
+        copies: number of the copy of the layer (its preparation) that each sample ran on, as many as samples.
+        settling: launches before them that were run and not kept, because the pools were still waking up.
+        cpu: what the process got of the cores meanwhile; ``None`` where the device is no CPU.
+    """
+
+    samples: list[float]
+    copies: list[int]
+    settling: int = 0
+    cpu: CpuReading | None = None
 
 
 class Timer(ABC):
@@ -51,52 +68,8 @@ class Timer(ABC):
         """Run once what samples time, so that what was timed can be checked; may return before it is done."""
 
     @abstractmethod
-    def sample(self, seconds: float, most: int) -> list[float]:
-        """At least one and at most ``most`` latencies, in nanoseconds, for about ``seconds``."""
-
-
-class CpuTimer(Timer):
-    """perf_counter around the launch."""
-
-    WARM_UP_SECONDS = 0.02
-
-    def __init__(self, launch: Launch, mode: str, evict: CpuEvictor | None) -> None:
-        if mode not in CPU_MODES:
-            raise UnavailableError(f"mode {mode} needs CUDA; on a CPU use cold or hot")
-        self._launch = launch
-        self._evict = evict if mode == "cold" else None
-        self.description = evict.description if evict and mode == "cold" else "one launch per sample, caches left warm"
-
-    def warm_up(self) -> None:
-        """At least one run."""
-        self.keep_busy(self.WARM_UP_SECONDS)
-
-    def keep_busy(self, seconds: float) -> None:
-        """Launch after launch."""
-        end = time.perf_counter() + seconds
-        self._launch()
-        while time.perf_counter() < end:
-            self._launch()
-
-    def run_timed(self) -> None:
-        """The launch."""
-        self._launch()
-
-    def sample(self, seconds: float, most: int) -> list[float]:
-        """One launch per sample."""
-        clock, launch, evict = time.perf_counter_ns, self._launch, self._evict
-        samples: list[float] = []
-        end = clock() + int(seconds * 1e9)
-        with garbage_collection_off():
-            if evict is None:
-                launch()
-            while not samples or (len(samples) < most and clock() < end):
-                if evict is not None:
-                    evict()
-                start = clock()
-                launch()
-                samples.append(float(clock() - start))
-        return samples
+    def sample(self, seconds: float, most: int) -> Taken:
+        """At least one and at most ``most`` latencies for about ``seconds``, settling not counted."""
 
 
 class CudaTimer(Timer):
@@ -142,7 +115,7 @@ class CudaTimer(Timer):
         with self._torch.cuda.device(self._device):
             self._timed()
 
-    def sample(self, seconds: float, most: int) -> list[float]:
+    def sample(self, seconds: float, most: int) -> Taken:
         """Batches of enqueued samples, read back together."""
         torch, samples = self._torch, list[float]()
         end = time.perf_counter() + seconds
@@ -152,7 +125,7 @@ class CudaTimer(Timer):
                 pairs = [self._enqueue() for _ in range(wanted)]
                 torch.cuda.synchronize()
                 samples += [start.elapsed_time(stop) * 1e6 / self._per_sample for start, stop in pairs]
-        return samples
+        return Taken(samples, [0] * len(samples))
 
     def _enqueue(self) -> tuple[Any, Any]:
         torch = self._torch

@@ -121,6 +121,13 @@ def test_a_case_whose_samples_were_mostly_discarded_is_unstable_and_released():
     assert found["b"].status == "ok"
 
 
+def test_a_case_that_was_mostly_starved_says_so():
+    starved = Block([], 20, [], 1.0, reason="its threads waited 50% of the time for a core")
+    found = measure(Scripted({("sample", "a"): [starved] * 50}), [A], max_seconds=1e-9)["a"]
+    assert found.status == "unstable"
+    assert found.reason == "20 of 20 samples were taken while its threads waited 50% of the time for a core"
+
+
 def test_some_discarded_samples_are_counted():
     found = measure(Scripted({("sample", "a"): [Block([100.0] * 9, 3, [], 0.0)]}), [A])["a"]
     assert (found.status, found.discarded) == ("ok", 3)
@@ -184,3 +191,7 @@ def test_readings_become_medians_and_extremes():
         "throttle": ["power cap"],
     }
     assert summarise([]) == {}
+
+
+def test_readings_of_a_cpu_are_no_clocks():
+    assert summarise([{"cores": 2.0, "waited": 0.01}, {"cores": 1.0, "waited": 0.03}]) == {"cores": 1.5, "waited": 0.02}

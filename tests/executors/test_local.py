@@ -15,7 +15,8 @@ from mglubench.executors import local
 from mglubench.executors.interleave import measure_group
 from mglubench.executors.local import LocalSession, memory_of, one_line, require_device
 from mglubench.executors.machine import Machine
-from mglubench.measure.timers import CpuTimer
+from mglubench.hardware.cpu_readings import CpuMeter, CpuReading
+from mglubench.measure.cpu_timer import CpuTimer
 from mglubench.variants.torch_eager import LinearUnit
 from tests.conftest import make_case
 
@@ -119,6 +120,111 @@ def test_whatever_a_variant_raises_becomes_a_status_and_one_line(session, monkey
     with pytest.raises(CaseError) as caught:
         session.prepare(CASE)
     assert (caught.value.status, str(caught.value)) == (status, reason)
+
+
+@pytest.fixture
+def tiny_cache(monkeypatch):
+    """A last-level cache of three copies of the case's layer, so that six take turns."""
+    monkeypatch.setattr(local, "last_level_cache", lambda: 3 * 24 * 10 * 4)
+
+
+def test_cold_launches_on_a_cpu_take_turns_over_copies_with_addresses_of_their_own(session, monkeypatch, tiny_cache):
+    seen = []
+
+    def noting(problem):
+        launch = right(problem)
+
+        def run():
+            seen.append(problem.weight.data_ptr())
+            launch()
+
+        return run
+
+    plant(monkeypatch, noting)
+    prepared = session.prepare(make_case(variant="lu", nm=0, mode="cold"))
+    assert "take turns over 6 copies" in prepared.timer
+    assert len(set(seen)) == 6
+    seen.clear()
+    block = session.sample(make_case(variant="lu", nm=0, mode="cold"), 0.0, 12)
+    assert len(block.samples) == len(block.copies) >= 1
+    assert set(block.copies) <= set(range(6))
+    assert block.settling >= 1
+
+
+@pytest.mark.parametrize("name", ["swiglu", "swiglu-merged", "mglu-naive", "mglu-numba-cpu", "swiglu-numba-cpu"])
+def test_every_copy_of_a_layer_is_right_and_its_own(session, tiny_cache, name):
+    nm = 2 if name.startswith("mglu") else 0
+    case = make_case(variant=name, nm=nm, mode="cold")
+    session.prepare(case)
+    problems = session._live[case].problems
+    assert len(problems) > 1
+    for matrix in ("weight", "weight_value"):
+        assert len({getattr(problem, matrix).data_ptr() for problem in problems}) == len(problems)
+    if nm:
+        assert problems[0].mask_tensor(0).data_ptr() != problems[1].mask_tensor(0).data_ptr()
+    session.finish(case)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_copy_that_computes_something_else_is_caught(session, monkeypatch, tiny_cache, late):
+    broken = []
+
+    def odd(problem):
+        launch = right(problem)
+
+        def run():
+            launch()
+            if problem.copy == 3 and (broken or not late):
+                problem.y[0, 1] += 1.0
+
+        return run
+
+    plant(monkeypatch, odd)
+    case = make_case(variant="lu", nm=0, mode="cold")
+    if late:
+        session.prepare(case)
+        broken.append(True)
+    with pytest.raises(CaseError, match="after the timed loop" if late else "before the timed loop"):
+        session.finish(case) if late else session.prepare(case)
+
+
+def test_where_copies_do_not_fit_the_caches_are_walked_and_the_row_says_so(session, monkeypatch):
+    walked = []
+    monkeypatch.setattr(local.CpuEvictor, "__call__", lambda self: walked.append(1))
+    prepared = session.prepare(make_case(variant="lu", nm=0, mode="cold"))
+    assert "walked" in prepared.timer
+    assert "so small a layer" in prepared.timer
+    session.sample(make_case(variant="lu", nm=0, mode="cold"), 0.0, 2)
+    assert walked
+
+
+def test_the_walk_can_be_asked_for(session, tiny_cache):
+    prepared = session.prepare(make_case(variant="lu", nm=0, mode="walk"))
+    assert "walked" in prepared.timer
+    assert "copies" not in prepared.timer
+
+
+def starved_block(session, monkeypatch, waited, keep):
+    monkeypatch.setenv("MGLUBENCH_KEEP_STARVED", keep)
+    monkeypatch.setattr(CpuMeter, "stop", lambda self: CpuReading(0.1, 1.5, waited, 0.0, 40.0))
+    case = make_case(variant="lu", nm=0, mode="hot")
+    session.prepare(case)
+    return session.sample(case, 0.0, 3)
+
+
+def test_a_block_whose_threads_waited_for_a_core_is_discarded_and_counted(session, monkeypatch):
+    block = starved_block(session, monkeypatch, 0.5, "0")
+    assert (block.samples, block.copies) == ([], [])
+    assert block.discarded >= 1
+    assert "waited 50% of the time for a core" in block.reason
+    assert block.telemetry == [{"cores": 1.5, "waited": 0.5, "stolen": 0.0, "involuntary": 40.0}]
+
+
+def test_a_block_that_got_its_cores_is_kept_and_so_is_any_if_asked_for(session, monkeypatch):
+    for waited, keep in ((0.01, "0"), (0.5, "1")):
+        block = starved_block(session, monkeypatch, waited, keep)
+        assert len(block.samples) == len(block.copies) >= 1
+        assert (block.discarded, block.reason) == (0, "")
 
 
 def test_a_request_to_stop_is_not_swallowed(session, monkeypatch):

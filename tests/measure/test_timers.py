@@ -1,4 +1,4 @@
-"""Clocks: what happens before, inside and after a sample, with stand-ins for caches and for a GPU."""
+"""The clock of a GPU: what happens before, inside and after a sample, with a stand-in for torch."""
 
 from __future__ import annotations
 
@@ -9,68 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mglubench.errors import UnavailableError
 from mglubench.measure import timers
-from mglubench.measure.timers import CUDA_BATCH, CpuTimer, CudaTimer, replicas_needed
+from mglubench.measure.timers import CUDA_BATCH, CudaTimer, replicas_needed
 from mglubench.system.collector import garbage_collection_off
-
-
-class Evictor:
-    description = "caches emptied"
-
-    def __init__(self, log):
-        self.log = log
-
-    def __call__(self):
-        self.log.append("evict")
-
-
-def test_cold_evicts_before_each_sample():
-    log = []
-    timer = CpuTimer(lambda: log.append("launch"), "cold", Evictor(log))
-    samples = timer.sample(10.0, 5)
-    assert log == ["evict", "launch"] * 5
-    assert len(samples) == 5
-    assert all(sample > 0 for sample in samples)
-    assert timer.description == "caches emptied"
-
-
-def test_hot_never_evicts_and_runs_once_before_the_first_sample():
-    log = []
-    timer = CpuTimer(lambda: log.append("launch"), "hot", Evictor(log))
-    assert len(timer.sample(10.0, 3)) == 3
-    assert log == ["launch"] * 4
-    assert "left warm" in timer.description
-
-
-def test_time_ends_sampling_but_not_before_the_first_sample():
-    timer = CpuTimer(lambda: None, "hot", None)
-    assert len(timer.sample(0.0, 100)) == 1
-
-
-def test_warming_up_runs_the_launch():
-    log = []
-    CpuTimer(lambda: log.append(1), "hot", None).warm_up()
-    assert log
-
-
-def test_keeping_busy_runs_the_launch_and_takes_no_sample():
-    log = []
-    timer = CpuTimer(lambda: log.append(1), "hot", None)
-    assert timer.keep_busy(0.0) is None
-    assert log == [1]
-
-
-def test_graph_needs_cuda():
-    with pytest.raises(UnavailableError, match=r"mode graph needs CUDA"):
-        CpuTimer(lambda: None, "graph", None)
-
-
-def test_no_collection_inside_a_sample():
-    seen = []
-    CpuTimer(lambda: seen.append(gc.isenabled()), "hot", None).sample(1.0, 2)
-    assert not any(seen)
-    assert gc.isenabled()
 
 
 def test_collection_stays_off_if_it_was_off():
@@ -156,7 +97,7 @@ def cuda_timer(stub, mode, launches=1):
 
 def test_a_cold_cuda_sample_holds_the_stream_flushes_twice_the_l2_and_times_one_launch(stub):
     timer = cuda_timer(stub, "cold")
-    samples = timer.sample(10.0, 2)
+    samples = timer.sample(10.0, 2).samples
     one = ["hold some cycles", "write", "read", "event", "launch 0", "event"]
     assert stub.log == [*one, *one, "synchronize"]
     assert stub.flushed == [2 << 20]
@@ -166,7 +107,7 @@ def test_a_cold_cuda_sample_holds_the_stream_flushes_twice_the_l2_and_times_one_
 
 def test_a_hot_cuda_sample_holds_several_launches_and_reports_the_time_of_one(stub):
     timer = cuda_timer(stub, "hot")
-    samples = timer.sample(10.0, 1)
+    samples = timer.sample(10.0, 1).samples
     count = stub.log.count("launch 0")
     assert 1 <= count <= 100
     assert samples == [pytest.approx(250_000.0 / count)]
@@ -176,7 +117,7 @@ def test_a_hot_cuda_sample_holds_several_launches_and_reports_the_time_of_one(st
 
 def test_a_graph_sample_replays_and_reports_the_time_of_one_launch(stub):
     timer = cuda_timer(stub, "graph", launches=5)
-    samples = timer.sample(10.0, 1)
+    samples = timer.sample(10.0, 1).samples
     assert stub.log == ["hold some cycles", "event", "replay", "event", "synchronize"]
     assert samples == [50_000.0]
     assert "graph of 5 launches" in timer.description
@@ -190,16 +131,16 @@ def test_what_was_timed_can_be_run_for_a_check(stub):
     assert stub.log == []
     cold.run_timed()
     assert stub.log == ["launch 0"]
-    runs = []
-    CpuTimer(lambda: runs.append(1), "cold", None).run_timed()
-    assert runs == [1]
 
 
 def test_cuda_samples_are_enqueued_in_batches_up_to_the_limit(stub):
     timer = cuda_timer(stub, "cold")
-    assert len(timer.sample(10.0, CUDA_BATCH + 3)) == CUDA_BATCH + 3
+    taken = timer.sample(10.0, CUDA_BATCH + 3)
+    assert len(taken.samples) == CUDA_BATCH + 3
+    assert taken.copies == [0] * len(taken.samples)
+    assert taken.cpu is None
     assert stub.log.count("synchronize") == 2
-    assert len(timer.sample(0.0, 1000)) == CUDA_BATCH
+    assert len(timer.sample(0.0, 1000).samples) == CUDA_BATCH
 
 
 def test_graphs_rotate_over_more_than_twice_the_l2(stub):

@@ -1,0 +1,73 @@
+"""What makes a launch cold on a CPU: launches take turns over copies of the layer, more than the caches hold.
+
+A decode step finds its weights in memory and its threads awake. Emptying the caches by a walk over a large buffer gives
+the first and loses the second: the walk lasts longer than a thread pool spins, so each sample pays for waking threads.
+Copies that take turns give both. Where there is no room for enough of them, the caches are walked all the same, and
+the description of the clock says so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mglubench.hardware.environment import MIB
+
+# Of the last-level cache, whose size a virtual machine reports although others use it as well.
+TIMES_THE_CACHE = 2
+CACHE_WHERE_UNKNOWN = 256 * MIB
+# A copy is one draw of addresses: one alone says nothing of what another draw would have given.
+LEAST_COPIES = 2
+MOST_COPIES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """How launches on a CPU are made cold.
+
+    Attributes:
+        copies: of the layer that launches take turns over; 1 where the caches are walked.
+        reason: why the caches are walked instead, empty if launches take turns.
+    """
+
+    copies: int
+    reason: str = ""
+
+    @property
+    def walk(self) -> bool:
+        """Whether the caches are walked before every sample."""
+        return bool(self.reason)
+
+
+def copies_wanted(resident_bytes: int, cache: int | None) -> int:
+    """Copies whose sum is at least twice the cache, however many that are; never fewer than two."""
+    wanted = TIMES_THE_CACHE * (cache or CACHE_WHERE_UNKNOWN)
+    return max(LEAST_COPIES, math.ceil(wanted / max(1, resident_bytes)))
+
+
+def cold_on_cpu(resident_bytes: int, cache: int | None, room: int) -> Cold:
+    """How to make a layer cold.
+
+    Args:
+        resident_bytes: what one prepared layer holds. cache: bytes of the last-level cache, ``None`` if unknown.
+        room: bytes of memory that copies may take, the first one included.
+    """
+    copies = copies_wanted(resident_bytes, cache)
+    if copies > MOST_COPIES:
+        return Cold(1, f"it would take {copies} copies of so small a layer to exceed the caches")
+    if copies * resident_bytes > room:
+        return Cold(1, f"no room for {copies} copies of {resident_bytes / 1e9:.2g} GB")
+    return Cold(copies)
+
+
+def describe(cold: Cold, resident_bytes: int, cache: int | None, walked: str) -> str:
+    """The words of a row's clock.
+
+    Args:
+        walked: what the walk says of itself; used where there is one.
+    """
+    if cold.walk:
+        return f"{walked}; {cold.reason}"
+    total = cold.copies * resident_bytes
+    size = f"{total / cache:.1f} x the {cache // MIB} MiB cache" if cache else "cache size unknown"
+    return f"launches take turns over {cold.copies} copies, {total // MIB} MiB, {size}"
