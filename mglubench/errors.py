@@ -6,6 +6,8 @@ error as one line and exits with code 2; a sweep turns it into a row with a stat
 
 from __future__ import annotations
 
+from mglubench.status import Status
+
 
 class MglubenchError(Exception):
     """Base of all errors that mglubench raises on purpose: what failed, on which value, what to try."""
@@ -35,9 +37,9 @@ class CaseError(MglubenchError):
     """One case could not be measured; the sweep records it and goes on.
 
     Attributes:
-        status: machine-readable outcome (``error``, ``timeout``, ``crash``, ``oom``, ``unavailable``, ...).
+        status: machine-readable outcome; a word that is no :class:`~mglubench.status.Status` counts as ``error``.
     """
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)
-        self.status = status
+        self.status = Status(status)

@@ -26,8 +26,8 @@ import numpy.typing as npt
 import pytest
 
 from mglubench.cases.case import Case
-from mglubench.executors.session import OK, Measurement
 from mglubench.layer.declared import declare
+from mglubench.results.rows import Measurement, Row, Status
 
 # What tests find out about this machine is not for the user's own notebooks.
 _NOTEBOOKS = tempfile.TemporaryDirectory(prefix="mglubench-tests-")
@@ -119,12 +119,12 @@ def make_case(**changes: Any) -> Case:
     return Case(**values)
 
 
-def make_row(layer: str, samples: Iterable[float], **changes: Any) -> dict[str, Any]:
+def make_row(layer: str, samples: Iterable[float], **changes: Any) -> Row:
     """A stored row, as the runner would append it; ``status`` and ``reason`` may be changed too."""
-    status, reason = changes.pop("status", OK), changes.pop("reason", "")
+    status, reason = Status(changes.pop("status", "ok")), changes.pop("reason", "")
     extra = {name: changes.pop(name) for name in ("ledger", "telemetry", "discarded") if name in changes}
     case = make_case(**changes)
-    good = status == OK
+    good = status == Status.OK
     ledger = declare(layer, case).to_dict() if good else {}
     measurement = Measurement(
         case,
@@ -137,7 +137,7 @@ def make_row(layer: str, samples: Iterable[float], **changes: Any) -> dict[str, 
         overhead={"prepare": 0.1, "sampling": 0.2, "check": 0.3, "isolation": 0.4} if good else {"prepare": 0.1},
         **{"ledger": ledger, **extra},
     )
-    return {"layer": layer, **measurement.to_dict()}
+    return Row.of(measurement, layer)
 
 
 def make_header(**changes: Any) -> dict[str, Any]:

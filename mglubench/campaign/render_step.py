@@ -21,6 +21,7 @@ from mglubench.results.frame import load
 from mglubench.results.metrics import derive
 from mglubench.results.store import HEADER, read_rows
 from mglubench.runner.verify import Verdict
+from mglubench.status import Status
 from mglubench.system.files import publish
 
 if TYPE_CHECKING:
@@ -123,9 +124,7 @@ def _agree(bench: Bench, step: Step, frames: dict[str, pd.DataFrame]) -> Iterato
 def _aa(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
     folders = [run_folder(bench.folder, name) for name in repeat_names(step)]
     repeats = [
-        {row["key"]: row["samples"] for row in read_rows(folder) if row["status"] == OK}
-        for folder in folders
-        if folder.is_dir()
+        {row.key: row.samples for row in read_rows(folder) if row.status == OK} for folder in folders if folder.is_dir()
     ]
     if any(repeats):
         yield tables.aa_table(repeats)
@@ -133,7 +132,9 @@ def _aa(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
 
 def _verify(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
     rows = bench.rows(f"{step.name}.jsonl").values()
-    verdicts = [Verdict(Case.from_dict(row["case"]), row["status"], row["reason"], row["relative"]) for row in rows]
+    verdicts = [
+        Verdict(Case.from_dict(row["case"]), Status(row["status"]), row["reason"], row["relative"]) for row in rows
+    ]
     if verdicts:
         yield from verify_tables(verdicts)
 

@@ -16,8 +16,8 @@ from mglubench.campaign.step import ABSENT, FAILED, LEAST_SECONDS, OK, PART, App
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.executors.open import Opened
-from mglubench.executors.session import DEFECTS, Measurement
 from mglubench.hardware.devices import devices_in
+from mglubench.measure.measurement import Measurement
 from mglubench.results.store import HEADER, RunStore, read_counters, read_header, read_rows
 from mglubench.runner.plan import Plan
 from mglubench.runner.profile import (
@@ -122,9 +122,9 @@ def _sweep_verdict(swept: Swept) -> tuple[str, str]:
     if swept.good:
         return OK, swept.words()
     rows = list(read_rows(swept.folder))
-    if bad := [row for row in rows if row["status"] in DEFECTS]:
-        return FAILED, f"{swept.words()}; {bad[0]['key']}: {bad[0]['reason']}"
-    return FAILED, "no case was measured: " + next((str(row["reason"]) for row in rows), "no case")
+    if bad := [row for row in rows if row.status.defect]:
+        return FAILED, f"{swept.words()}; {bad[0].key}: {bad[0].reason}"
+    return FAILED, "no case was measured: " + next((row.reason for row in rows), "no case")
 
 
 def aa(bench: Bench, step: Step) -> Outcome:
@@ -140,8 +140,8 @@ def aa(bench: Bench, step: Step) -> Outcome:
             continue
         if not bench.slice.fits(LEAST_SECONDS) or _measure(bench, step.sweep, folder, bench.log(step.name)).left:
             return Outcome(PART, f"{number} of {len(names)} repeats", artefacts, number)
-    bad = [row for name in names for row in read_rows(run_folder(bench.folder, name)) if row["status"] != OK]
-    reason = f"{len(bad)} cases were not measured; {bad[0]['key']}: {bad[0]['reason']}" if bad else ""
+    bad = [row for name in names for row in read_rows(run_folder(bench.folder, name)) if row.status != OK]
+    reason = f"{len(bad)} cases were not measured; {bad[0].key}: {bad[0].reason}" if bad else ""
     return Outcome(FAILED if bad else OK, reason, artefacts, len(names))
 
 
@@ -155,7 +155,7 @@ def profile(bench: Bench, step: Step) -> Outcome:
     timeout = SweepSpec.from_dict(read_header(folder)["sweep"]).measure.case_timeout
     with RunStore.resume(folder) as store:
         for _, group in groupby(cases, key=lambda case: case.setting):
-            have = {str(row["key"]) for row in read_counters(folder) if row["tool"] == "ncu"}
+            have = {row.key for row in read_counters(folder) if row.tool == "ncu"}
             left = [case for case in group if case.key not in have]
             if not left:
                 continue
@@ -168,13 +168,13 @@ def profile(bench: Bench, step: Step) -> Outcome:
 
 
 def _profile_verdict(folder: Path, cases: Sequence[Case]) -> tuple[str, str]:
-    last = {str(row["key"]): row for row in read_counters(folder) if row["tool"] == "ncu"}
+    last = {row.key: row for row in read_counters(folder) if row.tool == "ncu"}
     rows = [last[case.key] for case in cases]
-    good = sum(row["status"] == OK for row in rows)
-    bad = [row for row in rows if row["status"] not in HARMLESS]
+    good = sum(row.status == OK for row in rows)
+    bad = [row for row in rows if row.status not in HARMLESS]
     if bad:
-        return FAILED, f"{len(bad)} of {len(rows)} cases; {bad[0]['key']}: {bad[0]['reason']}"
-    return (OK, f"{good} cases") if good else (ABSENT, str(rows[0]["reason"]))
+        return FAILED, f"{len(bad)} of {len(rows)} cases; {bad[0].key}: {bad[0].reason}"
+    return (OK, f"{good} cases") if good else (ABSENT, rows[0].reason)
 
 
 def agree(bench: Bench, step: Step) -> Outcome:

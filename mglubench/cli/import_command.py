@@ -28,5 +28,5 @@ def import_report(
     form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
     with RunStore.resume(run) as store:
         rows = import_profile(store, report, launches=launches)
-    show_counters(rows, rows[0]["tool"], form, run)
+    show_counters(rows, rows[0].tool, form, run)
     return exit_code(rows)

@@ -14,13 +14,13 @@ from mglubench.cli.output import chosen_format, console, print_json, print_table
 from mglubench.cli.sweep_command import sweep
 from mglubench.cli.sweep_options import with_options_of
 from mglubench.errors import UsageError
+from mglubench.status import Status
 
 if TYPE_CHECKING:
     from mglubench.cases.case import Case
     from mglubench.hardware.devices import Device
+    from mglubench.results.rows import CounterRow
     from mglubench.results.store import RunStore
-
-Row = dict[str, Any]
 
 
 @with_options_of(sweep)
@@ -51,7 +51,9 @@ def profile(
     return exit_code(rows)
 
 
-def _planned(wanted: Row, config: str | None, out: Path | None, tool: str, executor: str) -> tuple[Path, list[Row]]:
+def _planned(
+    wanted: dict[str, Any], config: str | None, out: Path | None, tool: str, executor: str
+) -> tuple[Path, list[CounterRow]]:
     """Profile the cases of a sweep, into its run folder or a new one."""
     from mglubench.cases.config import merged_spec
     from mglubench.executors.open import open_session
@@ -69,7 +71,7 @@ def _planned(wanted: Row, config: str | None, out: Path | None, tool: str, execu
         return folder, _profile(store, plan.cases, tool, plan.machine.devices, spec.measure.case_timeout)
 
 
-def _stored(run: Path, tool: str, executor: str) -> tuple[Path, list[Row]]:
+def _stored(run: Path, tool: str, executor: str) -> tuple[Path, list[CounterRow]]:
     """Profile the measured cases of a run, on the device that it was made on."""
     from mglubench.cases.sweep_spec import SweepSpec
     from mglubench.executors.open import open_session
@@ -89,7 +91,7 @@ def _stored(run: Path, tool: str, executor: str) -> tuple[Path, list[Row]]:
 
 def _profile(
     store: RunStore, cases: Sequence[Case], tool: str, devices: Mapping[str, Device], case_timeout: float
-) -> list[Row]:
+) -> list[CounterRow]:
     from mglubench.runner.profile import capability_of, make_profiler, profile_cases
 
     profiler = make_profiler(tool, capability_of(devices))
@@ -101,14 +103,14 @@ def _profile(
         return profile_cases(store, cases, tool, profiler, case_timeout=case_timeout, observe=observe)
 
 
-def show_counters(rows: Sequence[Row], tool: str, form: str, folder: Path) -> None:
+def show_counters(rows: Sequence[CounterRow], tool: str, form: str, folder: Path) -> None:
     """Print what a profiler said of each case."""
     from mglubench.report.counter_rows import counters_table
 
     if form == "json":
-        print_json({"run": str(folder), "tool": tool, "rows": list(rows)})
+        print_json({"run": str(folder), "tool": tool, "rows": [row.to_dict() for row in rows]})
         return
     print_tables([counters_table(rows, tool)], form)
-    good = sum(row["status"] == "ok" for row in rows)
+    good = sum(row.status == Status.OK for row in rows)
     with suppress(BrokenPipeError):
         console(stderr=True).print(f"\n{good} of {len(rows)} cases profiled. Stored in {folder}", markup=False)

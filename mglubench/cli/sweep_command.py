@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mglubench.cases.case import Case
     from mglubench.cases.sweep_spec import SweepSpec
-    from mglubench.executors.session import Measurement
+    from mglubench.measure.measurement import Measurement
     from mglubench.runner.plan import Plan
     from mglubench.runner.sweep import Swept
 

@@ -24,6 +24,7 @@ from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors.machine import Machine
 from mglubench.executors.session import Block, Finished, Prepared
+from mglubench.status import Status
 
 DESCRIBE_TIMEOUT = 300.0
 CLOSE_TIMEOUT = 5.0
@@ -52,7 +53,7 @@ class ChildSession:
         try:
             return Machine.from_dict(self._ask("describe", DESCRIBE_TIMEOUT, devices=list(devices)))
         except CaseError as error:
-            kind = UnavailableError if error.status == "unavailable" else MglubenchError
+            kind = UnavailableError if error.status == Status.UNAVAILABLE else MglubenchError
             raise kind(str(error)) from None
 
     def prepare(self, case: Case) -> Prepared:
@@ -95,9 +96,9 @@ class ChildSession:
             reply = self._ask(request, max(left, FINISH_GRACE), case=case.to_dict(), **arguments)
         except CaseError as error:
             self._forget(case)
-            if error.status == "timeout":
+            if error.status == Status.TIMEOUT:
                 raise CaseError(
-                    "timeout", f"no answer to {request!r} within {self._case_timeout:g} s; killed"
+                    Status.TIMEOUT, f"no answer to {request!r} within {self._case_timeout:g} s; killed"
                 ) from None
             raise
         self._spent[case] = self._spent.get(case, 0.0) + time.monotonic() - start
@@ -172,7 +173,7 @@ class _Worker:
             if not ready and gone:
                 raise self._died()
             if not ready and left <= LOOK_SECONDS:
-                raise CaseError("timeout", f"no answer within {timeout:g} s")
+                raise CaseError(Status.TIMEOUT, f"no answer within {timeout:g} s")
             if not ready:
                 continue
             chunk = os.read(self._reply_fd, 1 << 16)
@@ -208,14 +209,14 @@ class _Worker:
         try:
             code = self._process.wait(CLOSE_TIMEOUT)
         except subprocess.TimeoutExpired:
-            return CaseError("crash", "the worker closed its pipe but did not exit")
+            return CaseError(Status.CRASH, "the worker closed its pipe but did not exit")
         tail = self._log_tail()
         said = f"; it said: {tail}" if tail else ""
         if code == -signal.SIGKILL:
-            return CaseError("crash", f"the worker was killed by SIGKILL, often the system out of memory{said}")
+            return CaseError(Status.CRASH, f"the worker was killed by SIGKILL, often the system out of memory{said}")
         if code < 0:
-            return CaseError("crash", f"the worker died of {signal.Signals(-code).name}{said}")
-        return CaseError("crash", f"the worker exited with code {code}{said}")
+            return CaseError(Status.CRASH, f"the worker died of {signal.Signals(-code).name}{said}")
+        return CaseError(Status.CRASH, f"the worker exited with code {code}{said}")
 
     def _log_tail(self) -> str:
         try:

@@ -16,6 +16,8 @@ from mglubench.errors import CaseError, UnavailableError
 from mglubench.executors.machine import Machine, Memory
 from mglubench.executors.session import Block, Finished, Prepared
 from mglubench.hardware.devices import Device
+from mglubench.measure.measurement import Errors
+from mglubench.status import Status
 from mglubench.variants.registry import get_variant, variants
 
 BANDWIDTH = 50e9
@@ -63,11 +65,11 @@ class FakeSession:
         if case.variant in self._faults:
             raise CaseError(self._faults[case.variant], f"planted fault in {case.variant}")
         if reason := variant.why_unsupported(case):
-            raise CaseError("unsupported", reason)
+            raise CaseError(Status.UNSUPPORTED, reason)
         if case.device_kind not in variant.devices:
-            raise CaseError("unavailable", f"runs on {' and '.join(variant.devices)} only")
+            raise CaseError(Status.UNAVAILABLE, f"runs on {' and '.join(variant.devices)} only")
         self._random[case] = np.random.default_rng(zlib.crc32(case.key.encode()))
-        check = {"relative": 0.0, "worst": 0.0, "unwritten": 0}
+        check: Errors = {"relative": 0.0, "worst": 0.0, "unwritten": 0}
         seconds = dict.fromkeys(("inputs", "build", "check", "warm_up"), 0.0)
         return Prepared(check, variant.declare(case).to_dict(), "fake clock", seconds)
 

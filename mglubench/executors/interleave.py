@@ -8,15 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError
-from mglubench.executors.session import OK, Measurement, Prepared, Session
+from mglubench.executors.session import Prepared, Session
 from mglubench.hardware.devices import Reading
+from mglubench.measure.measurement import Measurement, Summary
 from mglubench.measure.stopping import stop_reason
 from mglubench.stats import median
+from mglubench.status import Status
 
 # A block is one turn of a case: short enough that a second's drift hits all cases, long enough to amortise the turn.
 BLOCK_SECONDS = 0.1
@@ -82,7 +83,7 @@ def _take_turn(session: Session, turn: _Turn, settings: MeasureSettings, togethe
     if turn.discarded > MOSTLY * (len(turn.samples) + turn.discarded) and turn.inside >= settings.max_seconds:
         session.abandon(turn.case)
         total = len(turn.samples) + turn.discarded
-        return _failed(turn, "unstable", f"{turn.discarded} of {total} samples were {turn.why_discarded}")
+        return _failed(turn, Status.UNSTABLE, f"{turn.discarded} of {total} samples were {turn.why_discarded}")
     # Time in the session, not wall time: preparing again after another case's crash is not sampling.
     stop = stop_reason(turn.samples, turn.inside, settings)
     return None if stop is None else _finish(session, turn, stop, together)
@@ -100,7 +101,7 @@ def _finish(session: Session, turn: _Turn, stop: str, together: int) -> Measurem
     outside = turn.prepare_wall + turn.wall + wall
     return Measurement(
         turn.case,
-        OK,
+        Status.OK,
         samples=[round(value) for value in turn.samples],
         stop=stop,
         timer=prepared.timer,
@@ -118,13 +119,13 @@ def _finish(session: Session, turn: _Turn, stop: str, together: int) -> Measurem
     )
 
 
-def _failed(turn: _Turn, status: str, reason: str) -> Measurement:
+def _failed(turn: _Turn, status: Status, reason: str) -> Measurement:
     return Measurement(
         turn.case, status, reason, discarded=turn.discarded, ledger=turn.prepared.ledger, timer=turn.prepared.timer
     )
 
 
-def summarise(readings: Sequence[Reading]) -> dict[str, Any]:
+def summarise(readings: Sequence[Reading]) -> Summary:
     """Medians of readings, extremes of a GPU's clock, and every throttle reason that was seen."""
     if not readings:
         return {}
@@ -133,7 +134,7 @@ def summarise(readings: Sequence[Reading]) -> dict[str, Any]:
         for key, value in reading.items():
             if isinstance(value, int | float):
                 numbers.setdefault(key, []).append(value)
-    summary: dict[str, Any] = {key: median(values) for key, values in sorted(numbers.items())}
+    summary: Summary = {key: median(values) for key, values in sorted(numbers.items())}
     clocks = [reading["sm_mhz"] for reading in readings if "sm_mhz" in reading]
     if clocks:
         summary |= {"sm_mhz_min": min(clocks), "sm_mhz_max": max(clocks)}

@@ -24,6 +24,7 @@ from mglubench.measure.cpu_timer import CPU_MODES, CpuTimer
 from mglubench.measure.eviction import CpuEvictor
 from mglubench.measure.rotation import cold_on_cpu, describe
 from mglubench.measure.timers import CUDA_MODES, CudaTimer, Taken, Timer, replicas_needed
+from mglubench.status import Status
 from mglubench.variants.base import Launch, Variant
 from mglubench.variants.registry import get_variant, variants
 
@@ -158,21 +159,23 @@ class LocalSession:
     def _refuse(self, variant: Variant, case: Case) -> None:
         """Raise before anything is allocated if this case cannot run here."""
         if case.device_kind == "cpu" and case.mode not in CPU_MODES:
-            raise CaseError("unavailable", f"mode {case.mode} needs CUDA; on a CPU use {', '.join(CPU_MODES)}")
+            raise CaseError(Status.UNAVAILABLE, f"mode {case.mode} needs CUDA; on a CPU use {', '.join(CPU_MODES)}")
         if case.device_kind == "cuda" and case.mode not in CUDA_MODES:
-            raise CaseError("unavailable", f"mode {case.mode} is for CPUs; on CUDA use {', '.join(CUDA_MODES)}")
+            raise CaseError(Status.UNAVAILABLE, f"mode {case.mode} is for CPUs; on CUDA use {', '.join(CUDA_MODES)}")
         require_device(case.device)
         if reason := variant.why_unavailable(case.device_kind):
-            raise CaseError("unavailable", reason)
+            raise CaseError(Status.UNAVAILABLE, reason)
         if reason := variant.why_unsupported(case):
-            raise CaseError("unsupported", reason)
+            raise CaseError(Status.UNSUPPORTED, reason)
         for place, needed in memory_needed(variant, case).items():
             if needed > memory_of(place).available:
                 # A full collection costs a third of a second with torch loaded: only when memory is short.
                 gc.collect()
                 self._release()
             if needed > (free := memory_of(place).available):
-                raise CaseError("oom", f"needs {needed / 1e9:.1f} GB on {place}, {free / 1e9:.1f} GB are available")
+                raise CaseError(
+                    Status.OOM, f"needs {needed / 1e9:.1f} GB on {place}, {free / 1e9:.1f} GB are available"
+                )
 
     def _input_set(self, case: Case) -> InputSet:
         key = input_key(case)
@@ -202,7 +205,7 @@ class LocalSession:
         checks = [compare(problem.y.to("cpu", torch.float64).numpy(), reference, scale) for problem in problems]
         for check in checks:
             if failure := check.why_wrong(TOLERANCES[case.dtype]):
-                raise CaseError("wrong", f"{failure} ({'before' if fresh == 0 else 'after'} the timed loop)")
+                raise CaseError(Status.WRONG, f"{failure} ({'before' if fresh == 0 else 'after'} the timed loop)")
         return checks[0]
 
     def _copies(self, variant: Variant, problem: Problem, launch: Launch) -> tuple[list[Problem], Timer]:
@@ -311,11 +314,11 @@ class _translated:  # noqa: N801 - reads as a statement: with _translated():
         if error is None or isinstance(error, CaseError) or not isinstance(error, Exception):
             return
         if isinstance(error, UnavailableError):
-            raise CaseError("unavailable", one_line(error)) from error
+            raise CaseError(Status.UNAVAILABLE, one_line(error)) from error
         if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-            raise CaseError("oom", f"out of memory: {one_line(error)}") from error
+            raise CaseError(Status.OOM, f"out of memory: {one_line(error)}") from error
         prefix = "" if isinstance(error, MglubenchError) else f"{type(error).__name__}: "
-        raise CaseError("error", prefix + one_line(error)) from error
+        raise CaseError(Status.ERROR, prefix + one_line(error)) from error
 
 
 def one_line(error: BaseException) -> str:

@@ -6,16 +6,13 @@ step that dies or hangs names the case that it was working on.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from mglubench.cases.case import Case
 from mglubench.executors.machine import Machine
 from mglubench.hardware.devices import Reading
-
-OK = "ok"
-# Outcomes that are somebody's defect; absence and lack of memory are not.
-DEFECTS = ("wrong", "error", "crash", "timeout")
+from mglubench.measure.measurement import Errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class Prepared:
         timer: how samples are taken, in words. seconds: inputs, packing, compilation, warm-up and check together.
     """
 
-    check: dict[str, Any]
+    check: Errors
     ledger: dict[str, int]
     timer: str
     seconds: dict[str, float]
@@ -59,7 +56,7 @@ class Block:
 class Finished:
     """A case that has been checked again after its timed loop and released."""
 
-    check: dict[str, Any]
+    check: Errors
     seconds: float
 
 
@@ -89,33 +86,3 @@ class Session(Protocol):
     def close(self) -> None:
         """End the session; never fails."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """All that is known of one case: what a stored row holds.
-
-    Attributes:
-        status: ``ok``, ``wrong``, ``unavailable``, ``unsupported``, ``error``, ``oom``, ``timeout``, ``crash``,
-            ``unstable``. reason: one line, empty if ok.
-        samples: latencies in whole nanoseconds, all that were taken and not discarded; empty unless ok.
-        stop: which stopping rule ended the sampling.
-        overhead: seconds by purpose: ``prepare``, ``sampling`` (eviction included), ``check``, ``isolation``.
-    """
-
-    case: Case
-    status: str
-    reason: str = ""
-    samples: list[int] = field(default_factory=list)
-    stop: str = ""
-    timer: str = ""
-    discarded: int = 0
-    ledger: dict[str, int] = field(default_factory=dict)
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    telemetry: dict[str, Any] = field(default_factory=dict)
-    overhead: dict[str, float] = field(default_factory=dict)
-    interleaved: int = 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {"key": self.case.key, **asdict(self)}

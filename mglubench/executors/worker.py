@@ -21,6 +21,7 @@ from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors.local import LocalSession
 from mglubench.executors.session import Session
+from mglubench.status import Status
 
 PR_SET_PDEATHSIG = 1
 
@@ -43,13 +44,13 @@ def answer(message: dict[str, Any], session: Session) -> dict[str, Any]:
         return {"ok": _dispatch(message, session)}
     except CaseError as error:
         reply: dict[str, Any] = {"error": {"status": error.status, "reason": str(error)}}
-        if error.status == "error" and device_is_broken():
+        if error.status == Status.ERROR and device_is_broken():
             reply["dying"] = True
         return reply
     except UnavailableError as error:
-        return {"error": {"status": "unavailable", "reason": str(error)}}
+        return {"error": {"status": Status.UNAVAILABLE, "reason": str(error)}}
     except MglubenchError as error:
-        return {"error": {"status": "error", "reason": str(error)}}
+        return {"error": {"status": Status.ERROR, "reason": str(error)}}
 
 
 def _dispatch(message: dict[str, Any], session: Session) -> Any:
@@ -65,7 +66,7 @@ def _dispatch(message: dict[str, Any], session: Session) -> Any:
         return asdict(session.finish(case))
     if request == "abandon":
         return session.abandon(case)
-    raise CaseError("error", f"unknown request {request!r}")
+    raise CaseError(Status.ERROR, f"unknown request {request!r}")
 
 
 def device_is_broken() -> bool:

@@ -15,11 +15,11 @@ import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.hardware.counter_names import DOMAIN, TIMED, metric_names
 from mglubench.profilers.profiler import Attempt, Failure, attempt_of, run_process, target_command, write_work
+from mglubench.status import Status
 
 QUERY_SECONDS = 120.0
 IMPORT_SECONDS = 600.0
@@ -47,7 +47,7 @@ class Ncu:
         try:
             code = run_process(command, said, timeout)
         except OSError as error:
-            return Attempt(None, failure=Failure("unavailable", f"cannot start {self._program}: {error}", True))
+            return Attempt(None, failure=Failure(Status.UNAVAILABLE, f"cannot start {self._program}: {error}", True))
         attempt = attempt_of(self.name, code, (said, log), outcomes, report, timeout)
         if attempt.report is None:
             return attempt
@@ -57,7 +57,7 @@ class Ncu:
         """The full command line."""
         options = {
             "--clock-control": "none",
-            "--cache-control": self.facts(cases)["cache_control"],
+            "--cache-control": str(self.facts(cases)["cache_control"]),
             "--nvtx-include": f"{DOMAIN}@{TIMED}/",
             "--metrics": ",".join(self.metrics),
             "--target-processes": "application-only",
@@ -67,7 +67,7 @@ class Ncu:
         given = [word for option in options.items() for word in option]
         return [self._program, "--nvtx", "--force-overwrite", *given, *target_command(work)]
 
-    def facts(self, cases: Sequence[Case]) -> dict[str, Any]:
+    def facts(self, cases: Sequence[Case]) -> dict[str, str | int]:
         """Cache control, clock control and launches."""
         hot = cases[0].mode == "hot"
         return {"cache_control": "none" if hot else "all", "clock_control": "none", "launches": 1}

@@ -9,10 +9,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.profilers.profiler import Attempt, Failure, attempt_of, run_process, target_command, write_work
+from mglubench.status import Status
 
 LAUNCHES = 20
 EXPORT_SECONDS = 600.0
@@ -36,7 +36,7 @@ class Nsys:
             if recorded.is_file():
                 run_process(self.export_command(recorded, report), log, EXPORT_SECONDS)
         except OSError as error:
-            return Attempt(None, failure=Failure("unavailable", f"cannot start {self._program}: {error}", True))
+            return Attempt(None, failure=Failure(Status.UNAVAILABLE, f"cannot start {self._program}: {error}", True))
         return attempt_of(self.name, code, (log,), outcomes, report, timeout)
 
     def command(self, work: Path, recorded: Path) -> list[str]:
@@ -52,7 +52,7 @@ class Nsys:
             str(recorded),
         ]
 
-    def facts(self, cases: Sequence[Case]) -> dict[str, Any]:
+    def facts(self, cases: Sequence[Case]) -> dict[str, str | int]:
         """Launches in each case's range."""
         return {"launches": LAUNCHES}
 

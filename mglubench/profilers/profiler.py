@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from mglubench.cases.case import Case
 from mglubench.errors import UsageError
+from mglubench.status import Status
 
 START_SECONDS = 120.0
 TARGET = "mglubench.profilers.target"
@@ -35,7 +36,7 @@ class Failure:
         status: one word for the row. reason: one line, with what to do. everyone: the machine's fault, not a case's.
     """
 
-    status: str
+    status: Status
     reason: str
     everyone: bool = False
 
@@ -51,7 +52,7 @@ class Attempt:
     """
 
     report: Path | None
-    outcomes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    outcomes: dict[str, tuple[Status, str]] = field(default_factory=dict)
     begun: str | None = None
     failure: Failure | None = None
 
@@ -65,41 +66,41 @@ class Profiler(Protocol):
         """Profile cases of one setting in one process; files are named after ``stem``."""
         ...
 
-    def facts(self, cases: Sequence[Case]) -> dict[str, Any]:
+    def facts(self, cases: Sequence[Case]) -> dict[str, str | int]:
         """How these cases are profiled; kept in their rows."""
         ...
 
 
 # What the tools say, from their documentation and from reports of their users; the first match wins.
-_SAYINGS: tuple[tuple[str, str, str, bool], ...] = (
+_SAYINGS: tuple[tuple[str, Status, str, bool], ...] = (
     (
         r"ERR_NVGPUCTRPERM|permission to access NVIDIA GPU Performance Counters",
-        "permission",
+        Status.PERMISSION,
         "reading GPU counters is not permitted (ERR_NVGPUCTRPERM): run as root, load the nvidia module with "
         "NVreg_RestrictProfilingToAdminUsers=0, or start the container with --cap-add SYS_ADMIN",
         True,
     ),
     (
         r"driver resource was unavailable|concurrently collecting profiling data|Already under profiling",
-        "busy",
+        Status.BUSY,
         "another tool holds the GPU's counters, often DCGM: stop it (dcgmi profile --pause) and profile again",
         True,
     ),
     (
         r"another profiler|other profiler|already (being )?(profiled|attached)|multiple profilers",
-        "busy",
+        Status.BUSY,
         "another profiler is attached: end it (nsys, ncu, CUPTI, a debugger) and profile again",
         True,
     ),
     (
         r"\bMIG\b|Multi-Instance",
-        "mig",
+        Status.MIG,
         "this GPU is split by MIG and withholds counters of shared units: profile on a whole GPU",
         True,
     ),
     (
         r"not supported (on|by) (this|the) (device|GPU|chip)|unsupported (device|GPU|chip)|Profiling is not supported",
-        "unsupported",
+        Status.UNSUPPORTED,
         "this version of the profiler does not know this GPU: install a newer one",
         True,
     ),
@@ -165,9 +166,9 @@ def run_process(command: Sequence[str], log: Path, timeout: float) -> int | None
         process.wait()
 
 
-def read_outcomes(path: Path) -> tuple[dict[str, tuple[str, str]], str | None]:
+def read_outcomes(path: Path) -> tuple[dict[str, tuple[Status, str]], str | None]:
     """Status and reason by key of the cases that ended, and the key of the one that only began."""
-    ended: dict[str, tuple[str, str]] = {}
+    ended: dict[str, tuple[Status, str]] = {}
     begun: str | None = None
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         with suppress(ValueError, KeyError, TypeError):
@@ -175,7 +176,7 @@ def read_outcomes(path: Path) -> tuple[dict[str, tuple[str, str]], str | None]:
             if entry["status"] == "begun":
                 begun = entry["key"]
             else:
-                ended[entry["key"]] = (entry["status"], entry["reason"])
+                ended[entry["key"]] = (Status(entry["status"]), entry["reason"])
                 begun = None
     return ended, begun
 
@@ -187,14 +188,14 @@ def failure_in(tool: str, log: str, code: int | None, timeout: float) -> Failure
             return Failure(status, reason, everyone)
     if unknown := _UNKNOWN_METRIC.search(log):
         reason = f"{tool} knows no metric {unknown[1].strip('.')} on this GPU: update Nsight Compute"
-        return Failure("unknown-metric", reason, True)
+        return Failure(Status.UNKNOWN_METRIC, reason, True)
     if code is None:
-        return Failure("timeout", f"{tool} took longer than {timeout:g} s and was killed; raise --case-timeout")
+        return Failure(Status.TIMEOUT, f"{tool} took longer than {timeout:g} s and was killed; raise --case-timeout")
     if died := _ERROR_CODE.search(log):
-        return Failure("crash", f"the profiled process died (error code {died[1]}): {last_line(log)}")
+        return Failure(Status.CRASH, f"the profiled process died (error code {died[1]}): {last_line(log)}")
     if code:
         said = last_line(log)
-        return Failure("crash", f"{tool} ended with exit code {code}" + (f": {said}" if said else ""))
+        return Failure(Status.CRASH, f"{tool} ended with exit code {code}" + (f": {said}" if said else ""))
     return None
 
 

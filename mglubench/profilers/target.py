@@ -21,6 +21,7 @@ from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError
 from mglubench.executors.local import LocalSession
 from mglubench.measure.annotate import case_range, phase_range
+from mglubench.status import Status
 from mglubench.variants.registry import get_variant
 
 
@@ -54,7 +55,7 @@ def run(work: dict[str, Any], session: TargetSession) -> None:
     session.close()
 
 
-def _run_case(case: Case, launches: int, session: TargetSession) -> tuple[str, str]:
+def _run_case(case: Case, launches: int, session: TargetSession) -> tuple[Status, str]:
     try:
         session.prepare(case)
         synchronize(case)
@@ -62,10 +63,10 @@ def _run_case(case: Case, launches: int, session: TargetSession) -> tuple[str, s
     except CaseError as error:
         return error.status, str(error)
     except (MglubenchError, RuntimeError) as error:
-        return "error", " ".join(str(error).split())[:400]
+        return Status.ERROR, " ".join(str(error).split())[:400]
     finally:
         session.abandon(case)
-    return "ok", ""
+    return Status.OK, ""
 
 
 def synchronize(case: Case) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from mglubench.report.table import Column, Table, missing, number, text
+from mglubench.report.table import Column, Table, number, text
+from mglubench.results.rows import CounterRow
 
 _CASE = (
     Column("variant", "variant", text("variant"), text=True),
@@ -44,23 +45,22 @@ _NOTES = {
 }
 
 
-def counters_table(rows: Sequence[Mapping[str, Any]], tool: str) -> Table:
+def counters_table(rows: Sequence[CounterRow], tool: str) -> Table:
     """One line per case, in the order of profiling; a failure with its reason."""
     return Table(f"Profiled with {tool}", NCU if tool == "ncu" else NSYS, [_shown(row) for row in rows], [_NOTES[tool]])
 
 
-def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    variant, shape, nm, *rest = row["key"].split("/")
-    figures = row["figures"]
-    launches = figures.get("nsys_launches")
-    per_launch = None if missing(launches) else figures["nsys_kernel_us"] / launches
+def _shown(row: CounterRow) -> dict[str, Any]:
+    variant, shape, nm, *rest = row.key.split("/")
+    figures = row.figures
+    launches, kernels = figures.get("nsys_launches"), figures.get("nsys_kernel_us")
     return {
-        "key": row["key"],
+        "key": row.key,
         "variant": variant,
         "setting": " ".join((shape, *rest[:-1])),
         "nm": nm.removeprefix("nm").replace("0", "") if nm == "nm0" else nm.removeprefix("nm"),
         **figures,
-        "launch_us": per_launch,
-        "status": row["status"],
-        "reason": row["reason"],
+        "launch_us": kernels / launches if kernels is not None and launches else None,
+        "status": row.status,
+        "reason": row.reason,
     }

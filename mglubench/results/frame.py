@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mglubench.errors import StoreError, UsageError
+from mglubench.cases.case import Case
+from mglubench.errors import UsageError
 from mglubench.results.counters import FRAME_COLUMNS, NOT_PROFILED, counter_columns
+from mglubench.results.rows import Row, Status
 from mglubench.results.store import read_header, read_rows
 from mglubench.stats import lower_rank
 from mglubench.system.collector import garbage_collection_off
@@ -18,16 +20,9 @@ if TYPE_CHECKING:
 CASE_COLUMNS = ("variant", "h", "d", "nm", "batch", "dtype", "activation", "mask", "mode", "device", "seed")
 LEDGER_COLUMNS = tuple((part, f"bytes_{part}") for part in ("weights", "masks", "x", "y", "scratch", "total"))
 _FIGURES = ("latency_", "bytes_", "flops", "gb_per_s", "error_", "overhead_")
-_NOTHING: dict[str, Any] = {
-    **dict.fromkeys(("key", "status", "reason", "layer", "stop", "timer"), ""),
-    "ledger": {},
-    "telemetry": {},
-    "checks": [],
-    "samples": [],
-    "discarded": 0,
-    "case": dict.fromkeys(CASE_COLUMNS),
-    "overhead": dict.fromkeys(("prepare", "sampling", "check", "isolation")),
-}
+_NOTHING = Row(
+    Case("", 1, 1), Status.OK, overhead=dict.fromkeys(("prepare", "sampling", "check", "isolation"), 0.0), key=""
+)
 
 
 def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()) -> pd.DataFrame:
@@ -66,8 +61,8 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
     # Millions of small objects, none of them garbage: the collector would look at all of them again and again.
     with garbage_collection_off():
         counters = counter_columns(folder)
-        rows = (row for row in read_rows(folder) if not layers or row.get("layer") in layers)
-        records = [{**record, **counters.get(record["key"], {})} for record in _records(rows, samples)]
+        rows = (row for row in read_rows(folder) if not layers or row.layer in layers)
+        records = [{**record, **counters.get(record["key"], {})} for record in (_record(row, samples) for row in rows)]
         columns = _columns(records, (*_record(_NOTHING, samples), *FRAME_COLUMNS, "counters_reason"))
     names = list(columns)
     frame = pd.DataFrame(columns)
@@ -114,20 +109,12 @@ def _columns(records: list[dict[str, Any]], wanted: tuple[str, ...]) -> dict[str
     return dict(zip(blank, zip(*({**blank, **record}.values() for record in records), strict=True), strict=True))
 
 
-def _records(rows: Iterable[dict[str, Any]], samples: bool) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(rows, 1):
-        try:
-            yield _record(row, samples)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"row {number} lacks what schema 1 promises: {type(error).__name__}: {error}") from None
-
-
-def _record(row: dict[str, Any], samples: bool) -> dict[str, Any]:
-    case, ledger, checks = row["case"], row["ledger"], row["checks"]
-    record: dict[str, Any] = {"key": row["key"], "status": row["status"], "reason": row["reason"], **case}
-    record["layer"] = row.get("layer", "")
-    record.update(_latency(row["samples"]))
-    record.update(samples=len(row["samples"]), discarded=row["discarded"], stop=row["stop"], timer=row["timer"])
+def _record(row: Row, samples: bool) -> dict[str, Any]:
+    ledger, checks = row.ledger, row.checks
+    record: dict[str, Any] = {"key": row.key, "status": row.status.value, "reason": row.reason, **row.case.to_dict()}
+    record["layer"] = row.layer
+    record.update(_latency(row.samples))
+    record.update(samples=len(row.samples), discarded=row.discarded, stop=row.stop, timer=row.timer)
     for part, column in LEDGER_COLUMNS:
         record[column] = ledger.get(part)
     record["flops"] = ledger.get("flops")
@@ -135,12 +122,12 @@ def _record(row: dict[str, Any], samples: bool) -> dict[str, Any]:
     record["gb_per_s"] = ledger["total"] / latency / 1e3 if latency and ledger else None
     record["error_before"] = checks[0]["relative"] if checks else None
     record["error_after"] = checks[1]["relative"] if len(checks) > 1 else None
-    for name, value in row["overhead"].items():
+    for name, value in row.overhead.items():
         record[f"overhead_{name}_s"] = value
-    for name, value in row["telemetry"].items():
-        record[f"gpu_{name}"] = ", ".join(value) if isinstance(value, list) else value
+    for name, reading in row.telemetry.items():
+        record[f"gpu_{name}"] = ", ".join(reading) if isinstance(reading, list) else reading
     if samples:
-        record["samples_ns"] = row["samples"]
+        record["samples_ns"] = row.samples
     return record
 
 

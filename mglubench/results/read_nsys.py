@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from mglubench.errors import UsageError
 from mglubench.hardware.counter_names import TIMED, is_key
@@ -51,7 +50,7 @@ class Timeline:
     kernels: int
     gap_us: float | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, int | float | None]:
         """Stored figures, by frame column."""
         return {"nsys_kernel_us": self.kernel_us, "nsys_kernels": self.kernels, "nsys_gap_us": self.gap_us}
 

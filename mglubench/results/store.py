@@ -22,10 +22,11 @@ from typing import Any
 from filelock import FileLock
 
 from mglubench.errors import StoreError, UsageError
+from mglubench.results.rows import SCHEMA, CounterRow, Row, row_decoder
 from mglubench.system.files import publish
-from mglubench.system.lines import Lines, read_lines, reason_of, take_lock
+from mglubench.system.lines import Lines, decoded, reason_of, take_lock
+from mglubench.system.strict_json import strict_loads
 
-SCHEMA = 1
 HEADER = "run.json"
 ROWS = "rows.jsonl"
 COUNTERS = "counters.jsonl"
@@ -85,22 +86,22 @@ class RunStore:
         store._open_rows()
         return store
 
-    def append(self, row: dict[str, Any]) -> None:
+    def append(self, row: Row) -> None:
         """Write one row and sync it to the disk; on failure the file is as it was before.
 
         Raises:
             StoreError: the row could not be written (a full disk); all earlier rows remain readable.
         """
-        self._rows.append(row)
+        self._rows.append(row.to_dict())
 
-    def append_counters(self, row: dict[str, Any]) -> None:
+    def append_counters(self, row: CounterRow) -> None:
         """Write what a profiler said of one case, under the same rules; the file is made by the first such row.
 
         Raises:
             StoreError: as for :meth:`append`.
         """
         self._counters.open()
-        self._counters.append(row)
+        self._counters.append(row.to_dict())
 
     def close(self) -> None:
         """Give the folder back."""
@@ -147,18 +148,20 @@ def read_header(folder: Path) -> dict[str, Any]:
     return header
 
 
-def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """All rows, in the order of writing; a torn last line is left out with a warning.
+def read_rows(folder: Path) -> Iterator[Row]:
+    """All rows, in the order of writing.
+
+    A torn last line is left out with a warning, and so is a damaged one; a resume measures what is left out again.
 
     Raises:
-        StoreError: a line in the middle is damaged.
+        StoreError: the file cannot be read.
     """
-    return read_lines(folder / ROWS)
+    return decoded(folder / ROWS, row_decoder())
 
 
-def read_counters(folder: Path) -> Iterator[dict[str, Any]]:
+def read_counters(folder: Path) -> Iterator[CounterRow]:
     """All counter rows, in the order of writing, under the same rules; none where nothing was profiled."""
-    return read_lines(folder / COUNTERS)
+    return decoded(folder / COUNTERS, lambda line: CounterRow.from_dict(strict_loads(line)))
 
 
 def list_runs(folder: Path) -> list[Path]:

@@ -19,15 +19,15 @@ from mglubench.hardware.doctor import find_ncu
 from mglubench.profilers.ncu import Ncu
 from mglubench.profilers.nsys import Nsys, find_nsys
 from mglubench.profilers.profiler import START_SECONDS, Attempt, Failure, Profiler, find_tool
-from mglubench.results.counters import NO_KERNEL, OK, failed_row, joined_row, read_profile
+from mglubench.results.counters import failed_row, joined_row, read_profile
+from mglubench.results.rows import CounterRow, Fact
 from mglubench.results.store import RunStore, read_header, read_rows
+from mglubench.status import Status
 
 FOLDER = "profiles"
 TOOLS = ("ncu", "nsys")
 # Outcomes that are nobody's defect.
-HARMLESS = (OK, "unsupported", "unavailable", "oom")
-
-Row = dict[str, Any]
+HARMLESS = (Status.OK, Status.UNSUPPORTED, Status.UNAVAILABLE, Status.OOM)
 
 
 def make_profiler(tool: str, capability: str | None) -> Profiler | Failure:
@@ -46,7 +46,7 @@ def make_profiler(tool: str, capability: str | None) -> Profiler | Failure:
         if program:
             return Nsys(program)
         advice = "install nsight-systems, or set MGLUBENCH_NSYS to its path"
-    return Failure("unavailable", f"{tool} was not found: {advice}", everyone=True)
+    return Failure(Status.UNAVAILABLE, f"{tool} was not found: {advice}", everyone=True)
 
 
 def profile_cases(
@@ -57,18 +57,18 @@ def profile_cases(
     *,
     case_timeout: float,
     observe: Callable[[Sequence[Case]], None] = lambda cases: None,
-) -> list[Row]:
+) -> list[CounterRow]:
     """Profile every case and append a row for each; returns the rows.
 
     Raises:
         StoreError: a row could not be written. UsageError: the run's folder cannot be written.
     """
     failure = profiler if isinstance(profiler, Failure) else None
-    rows: list[Row] = []
+    rows: list[CounterRow] = []
     for group in _groups(cases):
         observe(group)
         if group[0].device_kind != "cuda":
-            why = Failure("unavailable", f"{tool} profiles CUDA kernels, this case runs on {group[0].device}")
+            why = Failure(Status.UNAVAILABLE, f"{tool} profiles CUDA kernels, this case runs on {group[0].device}")
             new = _all_failed(tool, group, why)
         elif failure or isinstance(profiler, Failure):
             assert failure is not None
@@ -83,23 +83,25 @@ def profile_cases(
 
 def _profile_group(
     run: Path, group: Sequence[Case], profiler: Profiler, case_timeout: float
-) -> tuple[list[Row], Failure | None]:
+) -> tuple[list[CounterRow], Failure | None]:
     """Rows of one setting's cases; started again without its culprit after a crash, until every case has its row."""
-    rows: list[Row] = []
+    rows: list[CounterRow] = []
     left = list(group)
     while left:
         stem = _fresh_stem(run, profiler.name)
         attempt = profiler.run(left, stem, START_SECONDS + case_timeout * len(left))
         new, failure = _settle(attempt, left, profiler, run)
         rows += new
-        spoken = {row["key"] for row in rows}
+        spoken = {row.key for row in rows}
         left = [case for case in left if case.key not in spoken]
         if failure is not None and failure.everyone:
             return rows + _all_failed(profiler.name, left, failure), failure
     return rows, None
 
 
-def _settle(attempt: Attempt, cases: Sequence[Case], profiler: Profiler, run: Path) -> tuple[list[Row], Failure | None]:
+def _settle(
+    attempt: Attempt, cases: Sequence[Case], profiler: Profiler, run: Path
+) -> tuple[list[CounterRow], Failure | None]:
     """Rows of the cases that this attempt decides, at least one, and the failure if it had one."""
     tool, failure = profiler.name, attempt.failure
     extra = profiler.facts(cases)
@@ -109,43 +111,45 @@ def _settle(attempt: Attempt, cases: Sequence[Case], profiler: Profiler, run: Pa
         try:
             found = read_profile(attempt.report)[1]
         except MglubenchError as error:
-            failure = failure or Failure("garbage", f"{tool} left a report that cannot be read: {error}")
+            failure = failure or Failure(Status.GARBAGE, f"{tool} left a report that cannot be read: {error}")
     started = bool(attempt.outcomes or attempt.begun or found)
     if not started:
         # The target never got to its first case: whatever the reason, the other groups would fare the same.
-        why = failure or Failure(NO_KERNEL, f"{tool} ended without an error, but profiled nothing")
+        why = failure or Failure(Status.NO_KERNEL, f"{tool} ended without an error, but profiled nothing")
         why = Failure(why.status, why.reason, everyone=True)
         return _all_failed(tool, cases, why, extra), why
     rows = [row for case in cases if (row := _row(case.key, attempt, failure, found, tool, extra))]
     if not rows:
-        rows = _all_failed(tool, cases, failure or Failure("crash", f"{tool} lost its report"), extra)
+        rows = _all_failed(tool, cases, failure or Failure(Status.CRASH, f"{tool} lost its report"), extra)
     # Where counters were read, whatever else the log tells is not the machine's refusal.
-    return rows, None if any(row["status"] == OK for row in rows) else failure
+    return rows, None if any(row.status == Status.OK for row in rows) else failure
 
 
 def _row(
-    key: str, attempt: Attempt, failure: Failure | None, found: dict[str, Any], tool: str, extra: Row
-) -> Row | None:
+    key: str, attempt: Attempt, failure: Failure | None, found: dict[str, Any], tool: str, extra: Mapping[str, Fact]
+) -> CounterRow | None:
     """The row of one case; ``None`` if its turn never came, or its figures were lost with another case's crash."""
-    status, reason = attempt.outcomes.get(key, ("", ""))
+    outcome = attempt.outcomes.get(key)
     if key == attempt.begun:
-        culprit = failure or Failure("crash", "the profiled process ended while it worked on this case")
+        culprit = failure or Failure(Status.CRASH, "the profiled process ended while it worked on this case")
         return failed_row(tool, key, culprit.status, culprit.reason, extra)
-    if status not in ("", OK):
-        return failed_row(tool, key, status, reason, extra)
+    if outcome and outcome[0] != Status.OK:
+        return failed_row(tool, key, *outcome, extra)
     row = joined_row(tool, key, found.get(key), extra)
-    if row["status"] == OK:
+    if row.status == Status.OK:
         return row
-    if attempt.begun is not None or (status == "" and attempt.outcomes):
+    if attempt.begun is not None or (not outcome and attempt.outcomes):
         return None
     return failed_row(tool, key, failure.status, failure.reason, extra) if failure else row
 
 
-def _all_failed(tool: str, cases: Iterable[Case], why: Failure, extra: Row | None = None) -> list[Row]:
+def _all_failed(
+    tool: str, cases: Iterable[Case], why: Failure, extra: Mapping[str, Fact] | None = None
+) -> list[CounterRow]:
     return [failed_row(tool, case.key, why.status, why.reason, extra or {}) for case in cases]
 
 
-def import_profile(store: RunStore, path: Path, *, launches: int | None = None) -> list[Row]:
+def import_profile(store: RunStore, path: Path, *, launches: int | None = None) -> list[CounterRow]:
     """Join a report that was taken by hand to a run's cases, and append a row for each case that it covers.
 
     Args:
@@ -156,8 +160,8 @@ def import_profile(store: RunStore, path: Path, *, launches: int | None = None) 
         UnavailableError: it needs a package that is not installed.
     """
     tool, found = read_profile(path)
-    extra = {"source": str(path), "launches": launches}
-    keys = [str(row["key"]) for row in read_rows(store.folder)]
+    extra: dict[str, Fact] = {"source": str(path), "launches": launches}
+    keys = [row.key for row in read_rows(store.folder)]
     rows = [joined_row(tool, key, found[key], extra) for key in keys if key in found]
     if not rows:
         seen = f"it has ranges of {len(found)} other cases" if found else "it has no kernel in a range of a case"
@@ -174,7 +178,7 @@ def stored_cases(run: Path) -> list[Case]:
         UsageError: no run, or no case of it is finished.
     """
     read_header(run)
-    cases = [Case.from_dict(row["case"]) for row in read_rows(run) if row["status"] == "ok"]
+    cases = [row.case for row in read_rows(run) if row.status == Status.OK]
     if not cases:
         raise UsageError(f"{run} holds no finished case; finish it with `mglubench sweep --resume`, or name a sweep")
     return cases
@@ -197,10 +201,10 @@ def same_devices(stored: Mapping[str, Device], here: Mapping[str, Device]) -> No
             raise UnavailableError(f"the run was made on {then.name}, {device} here is {now}")
 
 
-def exit_code(rows: Sequence[Row]) -> int:
+def exit_code(rows: Sequence[CounterRow]) -> int:
     """0 if figures were read and nothing went wrong, else 1."""
-    counts = Counter(row["status"] for row in rows)
-    return 0 if counts[OK] and all(status in HARMLESS for status in counts) else 1
+    counts = Counter(row.status for row in rows)
+    return 0 if counts[Status.OK] and all(status in HARMLESS for status in counts) else 1
 
 
 def _groups(cases: Sequence[Case]) -> list[list[Case]]:

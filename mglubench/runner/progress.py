@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mglubench.cases.case import Case
-    from mglubench.executors.session import Measurement
+    from mglubench.measure.measurement import Measurement
     from mglubench.runner.plan import Plan
 
 

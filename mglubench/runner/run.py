@@ -9,8 +9,10 @@ from typing import Any
 from mglubench.cases.case import Case
 from mglubench.errors import UsageError
 from mglubench.executors.interleave import Observer, measure_group
-from mglubench.executors.session import Measurement, Session
+from mglubench.executors.session import Session
 from mglubench.hardware.devices import devices_in
+from mglubench.measure.measurement import Measurement
+from mglubench.results.rows import Row
 from mglubench.results.store import RunStore, read_header, read_rows
 from mglubench.runner.plan import Plan, groups_of
 from mglubench.variants.registry import get_variant
@@ -33,7 +35,7 @@ def run_plan(
     Raises:
         StoreError: a row could not be written; the rows before it are kept.
     """
-    done = {row["key"] for row in read_rows(store.folder)}
+    done = {row.key for row in read_rows(store.folder)}
     left = [case for case in plan.cases if case.key not in done]
     available = {device: memory.available for device, memory in plan.machine.memory.items()}
     count = 0
@@ -41,8 +43,7 @@ def run_plan(
         if until(group):
             break
         for measurement in measure_group(session, group, plan.spec.measure, observe):
-            layer = get_variant(measurement.case.variant).layer
-            store.append({"layer": layer, **measurement.to_dict()})
+            store.append(Row.of(measurement, get_variant(measurement.case.variant).layer))
             finished(measurement)
             count += 1
     return count

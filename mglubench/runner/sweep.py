@@ -19,12 +19,13 @@ from mglubench.cases.config import merged_spec
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.errors import UsageError
 from mglubench.executors.open import Opened, open_session
-from mglubench.executors.session import DEFECTS, OK, Measurement
+from mglubench.measure.measurement import Measurement
 from mglubench.results.ceilings import remember
 from mglubench.results.store import read_rows
 from mglubench.runner.plan import make_plan
 from mglubench.runner.progress import Progress
 from mglubench.runner.run import open_store, run_plan
+from mglubench.status import Status
 from mglubench.system.resources import RUNS_FOLDER
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Swept:
 
     folder: Path
     cases: int
-    counts: Counter[str]
+    counts: Counter[Status]
     note: str = ""
 
     @property
@@ -57,7 +58,7 @@ class Swept:
     @property
     def good(self) -> bool:
         """Whether something was measured and no case is somebody's defect."""
-        return bool(self.counts[OK]) and not any(self.counts[status] for status in DEFECTS)
+        return bool(self.counts[Status.OK]) and not any(status.defect for status in self.counts)
 
     def words(self) -> str:
         """``12 ok, 1 crash``."""
@@ -89,7 +90,7 @@ def run_sweep(
         plan = make_plan(spec, session.session)
         folder = out or fresh_folder(plan.spec.name)
         with open_store(folder, plan, resume=resume) as store:
-            counts = Counter(str(row["status"]) for row in read_rows(folder))
+            counts = Counter(row.status for row in read_rows(folder))
             tell.planned(plan, folder, counts.total())
 
             def finished(measurement: Measurement) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from mglubench.cases.vocabulary import ACTIVATIONS, device_kind, device_name
 from mglubench.errors import CaseError
 from mglubench.executors.session import Session
 from mglubench.layer.tolerance import TOLERANCES
+from mglubench.measure.measurement import Errors
+from mglubench.status import Status
 from mglubench.variants.registry import get_variant, has_masks, variants
 
 # (h, d): one element, odd sizes below a vector, tails in both directions, and a size that enters every unrolled body.
@@ -26,7 +29,7 @@ class Verdict:
     """What became of one case: ``ok``, ``wrong``, ``unsupported``, ``unavailable`` or another failure."""
 
     case: Case
-    status: str
+    status: Status
     reason: str
     relative: float | None
 
@@ -38,7 +41,7 @@ class Verdict:
     @property
     def failed(self) -> bool:
         """Whether this is a defect, not an absence."""
-        return self.status not in ("ok", "unsupported", "unavailable")
+        return self.status != Status.OK and not self.status.absent
 
 
 def verify_cases(names: Sequence[str], nms: Sequence[int], dtypes: Sequence[str], device: str) -> list[Case]:
@@ -70,7 +73,13 @@ def verify(session: Session, cases: Sequence[Case]) -> Iterator[Verdict]:
         except CaseError as error:
             yield Verdict(case, error.status, str(error), None)
         else:
-            yield Verdict(case, "ok", "", max(before.check["relative"], after.check["relative"]))
+            yield Verdict(case, Status.OK, "", max(_relative(before.check), _relative(after.check)))
+
+
+def _relative(errors: Errors) -> float:
+    """A check that passed has a relative error."""
+    value = errors["relative"]
+    return math.inf if value is None else value
 
 
 def verify_plan(session: Session, names: str | None, device: str, dtypes: str, nm: str | None) -> list[Case]:

@@ -1,21 +1,29 @@
-"""Files of JSON lines that only grow, and the lock of the one process that may write to a folder."""
+"""Files of JSON lines that only grow, and the lock of the one process that may write to a folder.
+
+Whatever happened to such a file, its good lines can be read: a last line that a kill or a full disk cut short is left
+out, and so is a damaged line in the middle, each with a warning that names file and line.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import orjson
 from filelock import FileLock, Timeout
 
 from mglubench.errors import StoreError, UsageError
+from mglubench.system.strict_json import strict_loads
+
+T = TypeVar("T")
 
 LOCK = ".lock"
+# Damaged lines of one file that are told of one by one.
+TOLD = 5
 
 
 class Lines:
@@ -42,7 +50,7 @@ class Lines:
             self.close()
             raise UsageError(f"cannot write to {self._path}: {reason_of(error)}") from None
 
-    def append(self, row: dict[str, Any]) -> None:
+    def append(self, row: Mapping[str, Any]) -> None:
         """Write one line and sync it; on failure the file is as it was before."""
         line = json.dumps(row, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         try:
@@ -65,25 +73,55 @@ class Lines:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """All rows of a file of JSON lines, under the rules of :func:`read_rows`; none where there is no file."""
-    if not path.exists():
+    """All rows of a file of JSON lines that have a key and a status; none where there is no file."""
+    return decoded(path, _object)
+
+
+def decoded(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
+    """What ``decode`` makes of every whole line.
+
+    A line for which it raises ValueError (or finds itself too deep) is left out with a warning.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    damaged = 0
+    for number, line in _numbered(path):
+        try:
+            yield decode(line)
+        except (ValueError, RecursionError) as error:
+            damaged += 1
+            if damaged <= TOLD:
+                why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+                warnings.warn(f"{path}, line {number}: damaged row, left out: {why}", stacklevel=2)
+    if damaged > TOLD:
+        warnings.warn(f"{path}: {damaged - TOLD} more damaged rows are left out", stacklevel=2)
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Whole lines with their numbers."""
+    try:
+        whole = _whole_lines(path)
+        if whole != path.stat().st_size:
+            warnings.warn(f"{path}: the last row was cut short and is left out", stacklevel=4)
+        read = 0
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                read += len(line)
+                if read > whole:
+                    return
+                yield number, line
+    except FileNotFoundError:
         return
-    whole = _whole_lines(path)
-    if whole != path.stat().st_size:
-        warnings.warn(f"{path}: the last row was cut short and is left out", stacklevel=2)
-    read = 0
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            read += len(line)
-            if read > whole:
-                return
-            try:
-                row = orjson.loads(line)
-            except ValueError as error:
-                raise StoreError(f"{path}, line {number}: damaged row: {error}") from None
-            if not (isinstance(row, dict) and {"key", "status"} <= row.keys()):
-                raise StoreError(f"{path}, line {number}: damaged row: it has no key or no status")
-            yield row
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {reason_of(error)}") from None
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    row = strict_loads(line)
+    if not (isinstance(row, dict) and {"key", "status"} <= row.keys()):
+        raise ValueError("it has no key or no status")
+    return row
 
 
 def take_lock(folder: Path) -> FileLock:

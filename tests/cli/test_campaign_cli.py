@@ -55,8 +55,8 @@ def test_a_tiny_campaign_is_measured_and_rendered_on_this_cpu(cli, tiny, tmp_pat
     assert result.code == 0, result.err
     assert "3 done, 0 failed, 0 absent, 0 left" in result.out
     rows = list(read_rows(tmp_path / "out" / "runs" / "tiny"))
-    assert [row["status"] for row in rows] == ["ok", "ok"]
-    assert all(row["samples"] for row in rows)
+    assert [row.status for row in rows] == ["ok", "ok"]
+    assert all(row.samples for row in rows)
     index = (tmp_path / "out" / "README.md").read_text()
     assert "FAKE" not in index
     assert "1 met, 1 missed, 1 not measured" in index

@@ -50,11 +50,11 @@ def run(cli, tools, tmp_path):
 
 
 def counters(run):
-    return {row["key"].split("/")[0] + row["key"].split("/")[2]: row for row in read_counters(run)}
+    return {row.key.split("/")[0] + row.key.split("/")[2]: row for row in read_counters(run)}
 
 
 def statuses(run):
-    return {row["status"] for row in read_counters(run)}
+    return {row.status for row in read_counters(run)}
 
 
 def test_a_run_is_profiled_and_every_case_has_its_own_figures(cli, run):
@@ -65,11 +65,11 @@ def test_a_run_is_profiled_and_every_case_has_its_own_figures(cli, run):
     assert (run / "rows.jsonl").read_bytes() == times
     frame = mglubench.load(run).set_index("key")
     assert frame["ncu_kernels"].tolist() == [1.0] * CASES
-    order = [row["key"] for row in read_rows(run) if row["layer"] not in CEILINGS]
+    order = [row.key for row in read_rows(run) if row.layer not in CEILINGS]
     assert [frame.loc[key, "dram_bytes_read"] for key in order] == [1000.0, 2000.0, 3000.0]
     assert set(frame["l2_bytes_read"]) == {320.0}
     assert set(frame["ncu_duration_us"]) == {2.0}
-    assert {row["source"] for row in read_counters(run)} == {f"profiles/ncu-00{k}.csv" for k in (1, 2, 3, 4)}
+    assert {row.how["source"] for row in read_counters(run)} == {f"profiles/ncu-00{k}.csv" for k in (1, 2, 3, 4)}
     for name in ("ncu-001.ncu-rep", "ncu-001.csv", "ncu-002.ncu-rep"):
         assert (run / "profiles" / name).stat().st_size
 
@@ -92,7 +92,7 @@ def test_hot_cases_are_counted_with_warm_caches(cli, tools, tmp_path):
     cli("profile", *SWEEP, "--mode", "hot", "--out", "hot")
     calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
     assert [call[call.index("--cache-control") + 1] for call in calls] == ["all", "all", "all", "none"]
-    by_mode = {row["key"].split("/")[7]: row["cache_control"] for row in read_counters(tmp_path / "hot")}
+    by_mode = {row.key.split("/")[7]: row.how["cache_control"] for row in read_counters(tmp_path / "hot")}
     assert by_mode == {"cold": "all", "hot": "none"}
 
 
@@ -121,7 +121,7 @@ def test_several_kernels_of_a_case_add_up(cli, run, tools):
     tools.setenv("STUB_NCU", "two-kernels")
     assert cli("profile", str(run), *FAKE).code == 0
     frame = mglubench.load(run).set_index("key")
-    order = [row["key"] for row in read_rows(run) if row["layer"] not in CEILINGS]
+    order = [row.key for row in read_rows(run) if row.layer not in CEILINGS]
     assert [frame.loc[key, "dram_bytes_read"] for key in order] == [2000.0, 4000.0, 6000.0]
     assert set(frame["ncu_kernels"]) == {2.0}
     assert set(frame["dram_percent"]) == {50.5}
@@ -152,8 +152,8 @@ def test_every_failure_is_a_row_with_a_reason_and_the_times_survive(cli, run, to
     assert "Traceback" not in result.err
     rows = list(read_counters(run))
     assert len(rows) == CASES
-    assert {row["status"] for row in rows} == {status}
-    assert all(advice in row["reason"] and "\n" not in row["reason"] for row in rows)
+    assert {row.status for row in rows} == {status}
+    assert all(advice in row.reason and "\n" not in row.reason for row in rows)
     assert (run / "rows.jsonl").read_bytes() == times
     frame = mglubench.load(run)
     assert frame["dram_bytes_read"].isna().all()
@@ -172,9 +172,9 @@ def test_a_crash_costs_its_case_alone(cli, run, tools, tmp_path):
     tools.setenv("STUB_NCU", "crash:swiglu")
     assert cli("profile", str(run), *FAKE).code == 1
     rows = counters(run)
-    assert rows["swiglunm0"]["status"] == "crash"
-    assert "error code 11" in rows["swiglunm0"]["reason"]
-    assert {row["status"] for name, row in rows.items() if name != "swiglunm0"} == {"ok"}
+    assert rows["swiglunm0"].status == "crash"
+    assert "error code 11" in rows["swiglunm0"].reason
+    assert {row.status for name, row in rows.items() if name != "swiglunm0"} == {"ok"}
     # Three groups of ceilings, the group with its crash, and the group without the culprit.
     assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 5
 
@@ -183,8 +183,8 @@ def test_a_case_that_the_target_refuses_keeps_its_reason(cli, run, tools):
     tools.setenv("STUB_NCU", "fails:mglu-naive")
     assert cli("profile", str(run), *FAKE).code == 0
     row = counters(run)["mglu-naivenm1"]
-    assert (row["status"], row["reason"]) == ("unsupported", "nm is above 8")
-    assert counters(run)["swiglunm0"]["status"] == "ok"
+    assert (row.status, row.reason) == ("unsupported", "nm is above 8")
+    assert counters(run)["swiglunm0"].status == "ok"
 
 
 def test_a_hang_is_killed_and_charged_to_the_case_that_was_worked_on(cli, tools, tmp_path):
@@ -193,8 +193,8 @@ def test_a_hang_is_killed_and_charged_to_the_case_that_was_worked_on(cli, tools,
     variants = ("--variants", "swiglu", "--case-timeout", "0.3", "--no-ceiling")
     assert cli("profile", *SWEEP, *variants, "--out", "hung").code == 1
     (row,) = read_counters(tmp_path / "hung")
-    assert row["status"] == "timeout"
-    assert "--case-timeout" in row["reason"]
+    assert row.status == "timeout"
+    assert "--case-timeout" in row.reason
 
 
 @pytest.mark.parametrize("tool", ["ncu", "nsys"])
@@ -204,7 +204,7 @@ def test_a_missing_tool_is_a_reason_and_what_to_install(cli, run, tools, tool):
     result = cli("profile", str(run), "--tool", tool, *FAKE)
     assert result.code == 1
     assert statuses(run) == {"unavailable"}
-    assert f"MGLUBENCH_{tool.upper()}" in next(read_counters(run))["reason"]
+    assert f"MGLUBENCH_{tool.upper()}" in next(read_counters(run)).reason
 
 
 def test_cases_on_a_cpu_are_told_so(cli, tools, tmp_path):
@@ -313,7 +313,7 @@ def test_a_report_of_many_launches_is_divided(cli, gpu_run):
 
 
 def test_a_timeline_taken_by_hand_is_joined(cli, gpu_run, tmp_path):
-    write_timeline(tmp_path / "t.sqlite", [row["key"] for row in read_rows(gpu_run)][:2], launches=3)
+    write_timeline(tmp_path / "t.sqlite", [row.key for row in read_rows(gpu_run)][:2], launches=3)
     assert cli("import", str(tmp_path / "t.sqlite"), "--run", str(gpu_run)).code == 0
     assert mglubench.load(gpu_run)["nsys_kernels"].tolist()[:2] == [3.0, 3.0]
 

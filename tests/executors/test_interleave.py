@@ -9,6 +9,7 @@ from mglubench.errors import CaseError
 from mglubench.executors import interleave
 from mglubench.executors.interleave import measure_group, summarise
 from mglubench.executors.session import Block, Finished, Prepared
+from mglubench.results.rows import Row
 from tests.conftest import make_case
 
 A, B, C = (make_case(variant=name) for name in ("a", "b", "c"))
@@ -79,7 +80,7 @@ def test_a_measurement_holds_all_that_was_learned():
     assert found.overhead["check"] == 0.375
     assert found.overhead["sampling"] == pytest.approx(0.02)
     assert found.overhead["isolation"] >= 0
-    assert found.to_dict()["key"] == A.key
+    assert Row.of(found, "lu").to_dict()["key"] == A.key
 
 
 def test_no_more_samples_are_asked_for_than_the_limit_leaves():

@@ -13,6 +13,7 @@ from mglubench.report.tables import run_tables
 from mglubench.results.counters import failed_row, joined_row
 from mglubench.results.metrics import derive
 from mglubench.results.store import RunStore
+from mglubench.status import Status
 from tests.conftest import make_header, make_row
 
 H, D = 4096, 14336
@@ -32,7 +33,7 @@ def counted(row, read, written=10_000.0):
         "gpu__time_duration.sum": 1e5,
         "lts__t_sectors_op_write.sum": 1000.0,
     }
-    return joined_row("ncu", row["key"], [Kernel("k", frozenset(), metrics)], {})
+    return joined_row("ncu", row.key, [Kernel("k", frozenset(), metrics)], {})
 
 
 def frame_of(tmp_path, rows, counters, name="hand-made GPU"):
@@ -54,7 +55,7 @@ def memory(frame):
 
 
 def test_measured_bytes_stand_beside_the_formula(tmp_path):
-    formula = PACKED["ledger"]["total"]
+    formula = PACKED.ledger["total"]
     counters = [counted(GLU, 2.0 * H * D * 2), counted(PACKED, 1.01 * formula - 10_000)]
     table, cells = memory(frame_of(tmp_path, [GLU, PACKED], counters))
     packed = cells["flash-mglu-packed"]
@@ -74,7 +75,7 @@ def test_measured_bytes_stand_beside_the_formula(tmp_path):
 
 def test_the_saving_needs_counters_of_both_and_says_which_was_used(tmp_path):
     table, cells = memory(frame_of(tmp_path, [GLU, PACKED, NAIVE], [counted(PACKED, 1e8)]))
-    formula = 1 - PACKED["ledger"]["total"] / GLU["ledger"]["total"]
+    formula = 1 - PACKED.ledger["total"] / GLU.ledger["total"]
     assert cells["flash-mglu-packed"]["saved vs GLU"] == f"{formula:+.1%} f"
     assert cells["mglu-naive"]["bits/weight"].endswith(" f")
     assert cells["mglu-naive"]["verdict"] == "no counters: not profiled"
@@ -92,14 +93,14 @@ def test_the_fastest_glu_is_the_base_not_another_one(tmp_path):
 
 
 def test_a_reason_is_shown_where_counters_failed(tmp_path):
-    refused = failed_row("ncu", GLU["key"], "permission", "not permitted", {})
+    refused = failed_row("ncu", GLU.key, Status.PERMISSION, "not permitted", {})
     _, cells = memory(frame_of(tmp_path, [GLU, PACKED], [counted(PACKED, 1e8), refused]))
     assert cells["swiglu"]["verdict"] == "no counters: not permitted"
 
 
 @pytest.mark.parametrize(("share", "invalid"), [(1.04, False), (1.06, True)])
 def test_rows_above_the_measured_ceiling_are_invalid(tmp_path, share, invalid):
-    ceiling = READ["ledger"]["total"] / 20_000.0
+    ceiling = READ.ledger["total"] / 20_000.0
     counters = [counted(PACKED, share * ceiling * 60_000.0, 0.0)]
     frame = frame_of(tmp_path, [READ, GLU, PACKED], counters)
     table, cells = memory(frame)
@@ -131,7 +132,7 @@ def test_hot_cases_are_said_to_be_warm(tmp_path):
 
 
 def test_without_counters_the_declared_table_stays(tmp_path):
-    table, _ = memory(frame_of(tmp_path, [GLU, PACKED], [failed_row("ncu", GLU["key"], "busy", "held", {})]))
+    table, _ = memory(frame_of(tmp_path, [GLU, PACKED], [failed_row("ncu", GLU.key, Status.BUSY, "held", {})]))
     assert table.columns[-1].title == "of ceiling"
     assert "not counters" in table.notes[0]
 

@@ -21,7 +21,7 @@ def plan(**changes):
 
 
 def keys(folder):
-    return [row["key"] for row in read_rows(folder)]
+    return [row.key for row in read_rows(folder)]
 
 
 def test_rows_are_stored_as_they_come_with_their_layer(tmp_path):
@@ -30,7 +30,7 @@ def test_rows_are_stored_as_they_come_with_their_layer(tmp_path):
         count = run_plan(plan(), store, FakeSession(), finished=lambda m: seen.append((m.case.key, keys(folder)[-1])))
     assert count == len(seen) == 6
     assert all(key == stored for key, stored in seen)
-    assert {row["layer"] for row in read_rows(folder)} == {"lu", "mglu"}
+    assert {row.layer for row in read_rows(folder)} == {"lu", "mglu"}
 
 
 @pytest.mark.parametrize("stop_after", range(6))
@@ -52,7 +52,7 @@ def test_a_run_cut_off_anywhere_is_completed_without_repetition(tmp_path, stop_a
         assert run_plan(plan(), store, FakeSession()) == 6 - len(before)
     after = list(read_rows(tmp_path / "run"))
     assert after[: len(before)] == before
-    assert {row["key"] for row in after} == {case.key for case in plan().cases}
+    assert {row.key for row in after} == {case.key for case in plan().cases}
     assert len(after) == 6
 
 
@@ -61,7 +61,7 @@ def test_a_failed_case_is_not_tried_again(tmp_path):
         run_plan(plan(), store, FakeSession({"lu": "crash"}))
     with open_store(tmp_path / "run", plan(), resume=True) as store:
         assert run_plan(plan(), store, FakeSession()) == 0
-    assert [row["status"] for row in read_rows(tmp_path / "run")].count("crash") == 2
+    assert [row.status for row in read_rows(tmp_path / "run")].count("crash") == 2
 
 
 def test_a_row_that_cannot_be_written_ends_the_run(tmp_path, monkeypatch):

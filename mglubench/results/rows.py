@@ -1,0 +1,133 @@
+"""The rows of a run, typed: what was measured of a case, and what a profiler said of one. Schema 1.
+
+On disk a row is a JSON object with the names of these fields. A field that a row lacks has its default, and a name that
+is not known is passed over, so that rows of older and of newer minor versions load; a value of another type is an
+error that says where it stands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import msgspec
+
+from mglubench.cases.case import Case
+from mglubench.measure.measurement import Errors, Measurement, Summary
+from mglubench.status import Status
+from mglubench.system.strict_json import strict_loads
+
+__all__ = ["SCHEMA", "CounterRow", "Errors", "Fact", "Measurement", "Row", "Status", "Summary"]
+
+SCHEMA = 1
+
+# What JSON holds.
+Plain = bool | int | float | str | Sequence["Plain"] | Mapping[str, "Plain"] | None
+# How a case was profiled: where the report lies, launches, what was flushed.
+Fact = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row(Measurement):
+    """One finished case: a measurement, under its key and with the kind of its layer."""
+
+    key: str
+    layer: str = ""
+
+    @classmethod
+    def of(cls, measurement: Measurement, layer: str) -> Self:
+        """The row that is stored of a measurement."""
+        return cls(key=measurement.case.key, layer=layer, **_shallow(measurement))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Plain]) -> Self:
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: a value has another type than its field; the message says where.
+        """
+        return msgspec.convert(values, cls)
+
+    def to_dict(self) -> dict[str, Plain]:
+        """Plain values, for JSON; the order of keys is that of all earlier rows."""
+        values = _shallow(self)
+        return {"layer": values.pop("layer"), "key": values.pop("key"), **values, "case": self.case.to_dict()}
+
+    def why_damaged(self) -> str | None:
+        """What no measurement can have led to, in words; ``None`` if there is nothing of the kind."""
+        if self.status == Status.OK and not self.samples:
+            return "it is ok, but has no samples"
+        wrong = next((value for value in self.samples if not 0 < value < math.inf), None)
+        return None if wrong is None else f"a latency of {wrong:g} ns"
+
+
+@dataclass(frozen=True, slots=True)
+class CounterRow:
+    """One tool's word on one case.
+
+    Attributes:
+        tool: ``ncu`` or ``nsys``. reason: one line; why there are no figures, or which are lacking.
+        figures: values by the frame's column. kernels: their names, where the tool tells them.
+        how: how the case was profiled (``launches``, ``source``, ``cache_control``, ...); stored beside the fields.
+    """
+
+    key: str
+    tool: str
+    status: Status
+    reason: str = ""
+    figures: dict[str, int | float | None] = field(default_factory=dict)
+    kernels: list[str] = field(default_factory=list)
+    how: dict[str, Fact] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Plain]) -> Self:
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: a field is missing, or a value has another type; the message says where.
+        """
+        known = {name: value for name, value in values.items() if name in _COUNTER_FIELDS}
+        how = {name: value for name, value in values.items() if name not in _COUNTER_FIELDS}
+        return msgspec.convert({**known, "how": how}, cls)
+
+    def to_dict(self) -> dict[str, Plain]:
+        """Plain values, for JSON."""
+        values = {name: value for name, value in _shallow(self).items() if name != "how"}
+        if not self.kernels:
+            del values["kernels"]
+        return {**values, **self.how}
+
+
+_COUNTER_FIELDS = tuple(item.name for item in dataclasses.fields(CounterRow) if item.name != "how")
+
+
+def _shallow(row: Measurement | CounterRow) -> dict[str, Any]:
+    return {item.name: getattr(row, item.name) for item in dataclasses.fields(row)}
+
+
+def row_decoder() -> Callable[[bytes], Row]:
+    """A function from a line of ``rows.jsonl`` to its row; it raises ValueError with what is wrong."""
+    decode = msgspec.json.Decoder(Row).decode
+
+    def row(line: bytes) -> Row:
+        found = decode(line)
+        if why := found.why_damaged():
+            raise ValueError(why)
+        # Names are counted, because the decoder takes the last of two; text may hold what looks like the end of one.
+        if line.count(b'":') != _names(found):
+            strict_loads(line)
+        return found
+
+    return row
+
+
+def _names(row: Row) -> int:
+    """How many names the JSON object of a row holds, those inside included."""
+    parts = len(row.ledger) + len(row.telemetry) + len(row.overhead)
+    return _ROW_NAMES + parts + sum(map(len, row.checks))
+
+
+_ROW_NAMES = len(dataclasses.fields(Row)) + len(dataclasses.fields(Case))
