@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
+from mglubench.executors.guard import GuardedDense, GuardedInputs
+from mglubench.executors.live import Buffers, LiveCase
 from mglubench.executors.machine import Machine, Memory
 from mglubench.executors.session import Block, Finished, Prepared
-from mglubench.hardware.cpu_readings import CpuReading, expected_cores, keeps_starved, why_starved
+from mglubench.hardware.cpu_readings import expected_cores, keeps_starved, why_starved
 from mglubench.hardware.devices import Reading
 from mglubench.hardware.environment import available_memory, device_here, last_level_cache, total_memory
 from mglubench.hardware.telemetry import GpuTelemetry, too_slow
-from mglubench.layer.problem import DenseInputs, InputSet, Problem, dense_key, host_bytes, input_key
-from mglubench.layer.tolerance import TOLERANCES
+from mglubench.layer.problem import Problem, dense_key, host_bytes, input_key
 from mglubench.measure.annotate import case_range, phase_range
-from mglubench.measure.check import Check, compare
+from mglubench.measure.check import Check
 from mglubench.measure.cpu_timer import CPU_MODES, CpuTimer
 from mglubench.measure.eviction import CpuEvictor
 from mglubench.measure.rotation import cold_on_cpu, describe
@@ -37,30 +38,17 @@ LEFT_FREE = 1 / 8
 WAKE_SECONDS, WAKE_TRIES = 0.02, 5
 
 
-@dataclass
-class _Live:
-    """A prepared case; its first problem, and a replica for every further copy that launches take turns over."""
-
-    variant: Variant
-    problems: list[Problem]
-    launch: Launch
-    timer: Timer
-    readings: list[CpuReading] = field(default_factory=list)
-
-    @property
-    def problem(self) -> Problem:
-        """The first copy."""
-        return self.problems[0]
-
-
 class LocalSession:
     """Runs cases in this process; an exception becomes a :class:`CaseError`, a crash takes the process down."""
 
     def __init__(self) -> None:
-        self._inputs: dict[tuple[Any, ...], InputSet] = {}
-        self._dense: DenseInputs | None = None
+        self._inputs: dict[tuple[Any, ...], GuardedInputs] = {}
+        self._dense: GuardedDense | None = None
         self._dense_of: tuple[Any, ...] = ()
-        self._live: dict[Case, _Live] = {}
+        self._live: dict[Case, LiveCase] = {}
+        # Who ran since the inputs were last found as they were made, and who was caught since.
+        self._ran: list[Case] = []
+        self._caught: dict[Case, str] = {}
         self._telemetry: dict[str, GpuTelemetry] = {}
 
     def describe(self, devices: tuple[str, ...]) -> Machine:
@@ -83,8 +71,14 @@ class LocalSession:
 
     def prepare(self, case: Case) -> Prepared:
         """Allocate, compile, check once, warm up."""
-        with _translated(), case_range(case.key, get_variant(case.variant).backend):
-            return self._prepare(case)
+        try:
+            with _translated(), case_range(case.key, get_variant(case.variant).backend):
+                return self._prepare(case)
+        except CaseError as error:
+            self._catch_spoiler()
+            if done := self._caught.pop(case, ""):
+                raise CaseError(error.status, f"{error}; it also {done}") from error
+            raise
 
     def _prepare(self, case: Case) -> Prepared:
         variant = get_variant(case.variant)
@@ -92,30 +86,36 @@ class LocalSession:
         start = time.perf_counter()
         with phase_range("prepare"):
             inputs = self._input_set(case)
-            problem = Problem.make(case, inputs)
+            self._catch_spoiler()
             made = time.perf_counter()
-            launch = variant.prepare(problem)
+            self._ran.append(case)
+            problem = Problem.make(case, inputs.given)
+            live = LiveCase(variant, variant.prepare(problem), inputs.judge, [Buffers(problem)])
             built = time.perf_counter()
-            check = self._check(variant, [problem], launch, fresh=0)
+            check = self._check(case, live, live.launch, fresh=0)
             checked = time.perf_counter()
-            problems, timer = self._copies(variant, problem, launch)
+            # Warm-up runs launches too, replicas are prepared.
+            self._ran.append(case)
+            live.timer = self._timer_over_copies(live)
         # The check has run the launch once; one that takes seconds is as warm as it gets.
         if checked - built < WARM_AFTER_SECONDS or case.device_kind == "cuda":
             with phase_range("warm-up"):
-                timer.warm_up()
-        self._live[case] = _Live(variant, problems, launch, timer)
+                live.timer.warm_up()
+        self._live[case] = live
         seconds = {
             "inputs": made - start,
             "build": built - made,
             "check": checked - built,
             "warm_up": time.perf_counter() - checked,
         }
-        return Prepared(check.to_dict(), variant.declare(case).to_dict(), timer.description, seconds)
+        return Prepared(check.to_dict(), variant.declare(case).to_dict(), live.timer.description, seconds)
 
     def sample(self, case: Case, seconds: float, most: int) -> Block:
         """Take samples; a block whose SM clock was too low is discarded whole. A case that fails is released."""
         try:
             with _translated(), case_range(case.key, get_variant(case.variant).backend), phase_range("timed"):
+                self._refuse_caught(case)
+                self._ran.append(case)
                 return self._sample(case, seconds, most)
         except CaseError:
             self.abandon(case)
@@ -138,15 +138,23 @@ class LocalSession:
         """Check again, on other inputs and by what was timed (the replay of a graph, say), and release."""
         with _translated(), case_range(case.key, get_variant(case.variant).backend), phase_range("check"):
             start = time.perf_counter()
-            live = self._live.pop(case)
-            check = self._check(live.variant, live.problems, live.timer.run_timed, fresh=1)
-            del live
-            self._release()
+            try:
+                check = self._checked_again(case)
+            finally:
+                self.abandon(case)
             return Finished(check.to_dict(), time.perf_counter() - start)
+
+    def _checked_again(self, case: Case) -> Check:
+        live = self._live[case]
+        self._refuse_caught(case)
+        live.refuse_tampered()
+        self._ran.append(case)
+        return self._check(case, live, live.timer.run_timed, fresh=1)
 
     def abandon(self, case: Case) -> None:
         """Release without a check."""
         self._live.pop(case, None)
+        self._caught.pop(case, None)
         self._release()
 
     def close(self) -> None:
@@ -177,40 +185,64 @@ class LocalSession:
                     Status.OOM, f"needs {needed / 1e9:.1f} GB on {place}, {free / 1e9:.1f} GB are available"
                 )
 
-    def _input_set(self, case: Case) -> InputSet:
+    def _input_set(self, case: Case) -> GuardedInputs:
         key = input_key(case)
         if key not in self._inputs:
+            self._catch_spoiler()
             while len(self._inputs) >= INPUT_SETS:
                 del self._inputs[next(iter(self._inputs))]
-            self._inputs[key] = InputSet(case, self._dense_inputs(case))
+            self._inputs[key] = GuardedInputs(case, self._dense_inputs(case))
         return self._inputs[key]
 
-    def _dense_inputs(self, case: Case) -> DenseInputs:
+    def _dense_inputs(self, case: Case) -> GuardedDense:
         """Weights are the largest part of the inputs: only the current ones are kept, whatever masks go with them."""
         if self._dense is None or self._dense_of != dense_key(case):
-            self._dense, self._dense_of = DenseInputs(case), dense_key(case)
+            self._dense, self._dense_of = GuardedDense(case), dense_key(case)
         return self._dense
 
-    def _check(self, variant: Variant, problems: list[Problem], run: Launch, fresh: int) -> Check:
-        """Run the launches of some copies of a layer and judge every copy's y; returns the first one's errors."""
-        import torch
+    def _check(self, case: Case, live: LiveCase, run: Launch, fresh: int) -> Check:
+        """Run and compare; a case that changed the inputs is wrong whatever it computed."""
+        outputs = live.run(run, fresh)
+        if self._catch_spoiler():
+            self._refuse_caught(case)
+            # Somebody else did it: this case has computed with spoiled inputs, and gets another chance.
+            outputs = live.run(run, fresh)
+        return live.judged(outputs, fresh)
 
-        for problem in problems:
-            problem.load(fresh)
-        run()
-        case, inputs = problems[0].case, problems[0].inputs
-        if case.device_kind == "cuda":
-            torch.cuda.synchronize(case.device)
-        reference, scale = inputs.reference(variant.layer, case.nm, fresh), inputs.scale(case.nm, fresh)
-        checks = [compare(problem.y.to("cpu", torch.float64).numpy(), reference, scale) for problem in problems]
-        for check in checks:
-            if failure := check.why_wrong(TOLERANCES[case.dtype]):
-                raise CaseError(Status.WRONG, f"{failure} ({'before' if fresh == 0 else 'after'} the timed loop)")
-        return checks[0]
+    def _catch_spoiler(self) -> bool:
+        """Put the inputs right and remember who changed them; whether anybody did."""
+        done = self._changes() if self._ran else ""
+        if done:
+            self._caught |= dict.fromkeys(self._culprits(), f"{done}; the inputs are every case's and were put right")
+        self._ran.clear()
+        return bool(done)
 
-    def _copies(self, variant: Variant, problem: Problem, launch: Launch) -> tuple[list[Problem], Timer]:
-        """Every copy of a layer that its mode asks for, checked, and the clock that runs them."""
-        case = problem.case
+    def _changes(self) -> str:
+        found = (change for inputs in self._inputs.values() for change in inputs.changes())
+        return " and ".join(dict.fromkeys(found))
+
+    def _culprits(self) -> list[Case]:
+        """Who of those that ran did it: run alone once more, they do it again."""
+        suspects = list(dict.fromkeys(self._ran))
+        if len(suspects) <= 1:
+            return suspects
+        again = []
+        for case in suspects:
+            if case in self._live:
+                with contextlib.suppress(Exception):
+                    self._live[case].launch()
+                    self._live[case].wait()
+                if self._changes():
+                    again.append(case)
+        return again
+
+    def _refuse_caught(self, case: Case) -> None:
+        if case in self._caught:
+            raise CaseError(Status.WRONG, self._caught.pop(case))
+
+    def _timer_over_copies(self, live: LiveCase) -> Timer:
+        """The clock, over every copy of the layer that its mode asks for; each copy is checked."""
+        variant, case = live.variant, live.problem.case
         resident, cache = variant.resident_bytes(case), last_level_cache()
         cold = None
         if case.device_kind == "cuda":
@@ -221,16 +253,17 @@ class LocalSession:
             count = cold.copies
         else:
             count = 1
-        problems, launches = [problem], [launch]
+        launches = [live.launch]
         for number in range(1, count):
-            problems.append(problem.replica(number))
-            launches.append(variant.prepare(problems[-1]))
-            self._check(variant, problems[-1:], launches[-1], fresh=0)
+            buffers = Buffers(live.problem.replica(number))
+            launches.append(variant.prepare(buffers.problem))
+            live.judged(live.run(launches[-1], 0, [buffers]), 0)
+            live.buffers.append(buffers)
         if case.device_kind == "cuda":
-            return problems, CudaTimer(launches, case.mode, case.device)
+            return CudaTimer(launches, case.mode, case.device)
         evict = self._evictor if case.mode == "walk" or (cold and cold.walk) else None
         how = describe(cold, resident, cache, evict.description if evict else "") if cold else ""
-        return problems, CpuTimer(launches, case.mode, evict, how)
+        return CpuTimer(launches, case.mode, evict, how)
 
     @cached_property
     def _evictor(self) -> CpuEvictor:
@@ -248,7 +281,7 @@ class LocalSession:
             torch.cuda.empty_cache()
 
 
-def _cpu_block(live: _Live, taken: Taken, start: float) -> Block:
+def _cpu_block(live: LiveCase, taken: Taken, start: float) -> Block:
     """A block of a CPU's samples; one whose threads had to wait for a core is discarded whole."""
     if taken.cpu is None:
         return Block(taken.samples, 0, [], time.perf_counter() - start, taken.copies, taken.settling)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import LayerKind
+from mglubench.system.sealed import SealedMemory
 
 if TYPE_CHECKING:
     import torch
@@ -37,10 +38,15 @@ class DenseInputs:
 
     ``x(k)`` for k = 0 and 1 are independent draws: correctness is checked on one before the timed loop and on the other
     after it.
+
+    Args:
+        source: inputs to copy instead of drawing them. sealed: whether what is drawn can only be read afterwards.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, source: DenseInputs | None = None, *, sealed: bool = False) -> None:
         import torch
+
+        self._source, self._sealed = source, sealed
 
         self.h, self.d, self.batch, self.seed = case.h, case.d, case.batch, case.seed
         self.dtype: torch.dtype = getattr(torch, case.dtype)
@@ -55,23 +61,34 @@ class DenseInputs:
             self._copies[matrix, number] = getattr(self, matrix).clone()
         return self._copies[matrix, number]
 
+    def copies(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every copy that was asked for, by the name of its matrix."""
+        return ((matrix, copy) for (matrix, _), copy in self._copies.items())
+
     @cached_property
     def weight(self) -> torch.Tensor:
         """W, [d, h]; the gate matrix Wg of a GLU."""
+        if self._source is not None:
+            return self._source.weight.clone()
         return self._normal(0, (self.d, self.h), 1 / math.sqrt(self.h))
 
     @cached_property
     def weight_value(self) -> torch.Tensor:
         """Wv of a GLU, [d, h]."""
+        if self._source is not None:
+            return self._source.weight_value.clone()
         return self._normal(1, (self.d, self.h), 1 / math.sqrt(self.h))
 
     @cached_property
-    def _x(self) -> torch.Tensor:
+    def tokens_drawn(self) -> torch.Tensor:
+        """Every x, [FRESH_SETS, batch, h]."""
+        if self._source is not None:
+            return self._source.tokens_drawn.clone()
         return self._normal(2, (FRESH_SETS, self.batch, self.h), 1.0)
 
     def x(self, fresh: int) -> torch.Tensor:
         """The fresh-th independent x, [batch, h]."""
-        return self._x[fresh]
+        return self.tokens_drawn[fresh]
 
     def tokens(self, fresh: int) -> slice:
         """Columns of a projection that belong to the fresh-th x."""
@@ -117,7 +134,7 @@ class DenseInputs:
 
     def _columns(self) -> torch.Tensor:
         """Both x in float64, [h, FRESH_SETS * batch]."""
-        return self._x.reshape(-1, self.h).double().T.contiguous()
+        return self.tokens_drawn.reshape(-1, self.h).double().T.contiguous()
 
     def _blocks(self, weight: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
         """Rows of a matrix and what they hold in float64, a block at a time, all in the same memory.
@@ -145,7 +162,8 @@ class DenseInputs:
         """Normal numbers in the case's dtype; blocks are drawn side by side, whatever the number of cores the same."""
         import torch
 
-        out = torch.empty(math.prod(shape), dtype=self.dtype)
+        room = SealedMemory(math.prod(shape), self.dtype) if self._sealed else None
+        out = torch.empty(math.prod(shape), dtype=self.dtype) if room is None else room.tensor
 
         def draw(block: int) -> None:
             part = out[block * _DRAWN_BLOCK : (block + 1) * _DRAWN_BLOCK]
@@ -155,7 +173,7 @@ class DenseInputs:
 
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             list(pool.map(draw, range(-(-len(out) // _DRAWN_BLOCK))))
-        return out.reshape(shape)
+        return (out if room is None else room.seal()).reshape(shape)
 
 
 class InputSet:
@@ -165,10 +183,12 @@ class InputSet:
 
     Args:
         dense: weights and x to share with other mask distributions; made afresh if left out.
+        source: an input set whose masks are copied instead of drawn.
     """
 
-    def __init__(self, case: Case, dense: DenseInputs | None = None) -> None:
+    def __init__(self, case: Case, dense: DenseInputs | None = None, source: InputSet | None = None) -> None:
         self.dense = dense or DenseInputs(case)
+        self._source = source
         self.activation = case.activation
         self.mask_name = case.mask
         self._masks: list[npt.NDArray[np.bool_]] = []
@@ -200,8 +220,14 @@ class InputSet:
     def mask(self, i: int) -> npt.NDArray[np.bool_]:
         """Mask i, [d, h]."""
         while len(self._masks) <= i:
-            self._masks.append(self._draw_mask(len(self._masks)))
+            made = len(self._masks)
+            self._masks.append(self._draw_mask(made) if self._source is None else self._source.mask(made).copy())
         return self._masks[i]
+
+    @property
+    def masks_made(self) -> list[npt.NDArray[np.bool_]]:
+        """The masks that were asked for so far."""
+        return self._masks
 
     def reference(self, layer: LayerKind, nm: int, fresh: int) -> Float64:
         """y in float64, [batch, d], for the fresh-th x."""
@@ -283,10 +309,14 @@ class Problem:
         return problem
 
     def replica(self, number: int = 1) -> Problem:
-        """The same problem over buffers of its own, for modes that rotate buffers; on a CPU cases share W's copies."""
+        """The same problem over buffers of its own, for modes that rotate buffers; on a CPU cases share W's copies.
+
+        W is as it was given, whatever became of this problem's.
+        """
         on_host = self.case.device_kind == "cpu"
-        weight = self.inputs.dense.copy_of("weight", number) if on_host else self.weight.clone()
-        return Problem(self.case, self.inputs, weight, self.x.clone(), self.y.clone(), number)
+        inputs = self.inputs
+        weight = inputs.dense.copy_of("weight", number) if on_host else inputs.weight.to(self.case.device, copy=True)
+        return Problem(self.case, inputs, weight, self.x.clone(), self.y.clone(), number)
 
     @property
     def weight_value(self) -> torch.Tensor:
@@ -321,5 +351,7 @@ def activate(values: Float64, activation: str) -> Float64:
 
 
 def host_bytes(case: Case) -> int:
-    """Host memory that the shared inputs take: weights (drawn in fp32), byte masks, references."""
-    return case.elements * (2 * (4 + case.itemsize) + case.nm) + 32 * case.d * case.batch * (case.nm + 2)
+    """Host memory that the shared inputs take: weights and byte masks, each twice (what variants get, and what results
+    are judged by), references.
+    """
+    return case.elements * (4 * case.itemsize + 2 * case.nm) + 32 * case.d * case.batch * (case.nm + 2)
