@@ -1,9 +1,10 @@
 // config.cuh - what a library is specialised for: the -D macros, their defaults and their checks.
 #pragma once
+#include <cuda_runtime.h>
 #include <stdint.h>
 
-#ifndef CUDA_EMU  // defined only where the host emulation of the tests compiles this source with g++
-#include <cuda_runtime.h>
+#ifndef MGLU_DYNAMIC_SHARED  // the block's dynamic shared memory; the host emulation of the tests brings its own
+#define MGLU_DYNAMIC_SHARED(type, name) extern __shared__ __align__(128) type name[]
 #endif
 
 #ifndef MGLU_NM  // masks per weight element: 1..8 or 16

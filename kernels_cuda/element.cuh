@@ -1,12 +1,10 @@
 // element.cuh - fp16 | bf16 elements as raw bits: conversion, blanking of tails, and the activations.
 #pragma once
-#include "config.cuh"
-#include "launch_abi.h"
-
-#ifndef CUDA_EMU
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-#endif
+
+#include "config.cuh"
+#include "launch_abi.h"
 
 namespace mglu {
 
@@ -14,9 +12,7 @@ using element_t = uint16_t;  // bits of an fp16 or bf16 number, by MGLU_BF16
 
 // Two elements, the even one in the low half-word.
 __device__ __forceinline__ float2 pair_to_float2(uint32_t pair) {
-#ifdef CUDA_EMU
-    return make_float2(cuda_emu::to_float<kBf16>(pair & 0xffff), cuda_emu::to_float<kBf16>(pair >> 16));
-#elif MGLU_BF16
+#if MGLU_BF16
     return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
 #else
     return __half22float2(*reinterpret_cast<const __half2*>(&pair));
@@ -24,9 +20,7 @@ __device__ __forceinline__ float2 pair_to_float2(uint32_t pair) {
 }
 
 __device__ __forceinline__ element_t float_to_element(float value) {
-#ifdef CUDA_EMU
-    return cuda_emu::from_float<kBf16>(value);
-#elif MGLU_BF16
+#if MGLU_BF16
     return __bfloat16_as_ushort(__float2bfloat16_rn(value));
 #else
     return __half_as_ushort(__float2half_rn(value));

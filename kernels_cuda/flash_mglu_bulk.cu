@@ -130,11 +130,7 @@ __device__ __forceinline__ void multiply_chunk(float (&sums)[kSums][kTokenTiles]
 template <int kTokenTiles, bool kVectorX>
 __global__ void __launch_bounds__(kThreads, 1) flash_mglu_bulk(const Params p) {
 #ifdef PTX_HAS_BULK_COPY
-#ifdef CUDA_EMU
-    uint8_t* const shared = cuda_emu::dynamic_shared();
-#else
-    extern __shared__ __align__(128) uint8_t shared[];
-#endif
+    MGLU_DYNAMIC_SHARED(uint8_t, shared);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int group = lane / 4, quarter = lane % 4;
     uint8_t* const ring = shared + static_cast<size_t>(warp) * kRing * kStageBytes;

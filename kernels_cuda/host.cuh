@@ -42,30 +42,20 @@ inline int choose_split(const MgluArgs& a, int tiles, int units, int min_units, 
 // kernel<<<grid, block, shared_bytes, stream>>>(args...) with its error code.
 template <class... Params, class... Args>
 int launch_kernel(void (*kernel)(Params...), dim3 grid, int threads, size_t shared_bytes, void* stream, Args... args) {
-#ifdef CUDA_EMU
-    (void)stream;
-    return cuda_emu::launch(kernel, grid, threads, shared_bytes, Params(args)...);
-#else
     cudaLaunchConfig_t config = {};
     config.gridDim = grid;
     config.blockDim = dim3(static_cast<unsigned>(threads));
     config.dynamicSmemBytes = shared_bytes;
     config.stream = static_cast<cudaStream_t>(stream);
     return static_cast<int>(cudaLaunchKernelEx(&config, kernel, Params(args)...));
-#endif
 }
 
 // Let the kernel use `shared_bytes` of dynamic shared memory (needed above 48 KB).
 template <class Kernel>
 int allow_shared_memory(Kernel* kernel, size_t shared_bytes) {
-#ifdef CUDA_EMU
-    (void)kernel;
-    return shared_bytes <= 227 * 1024 ? MGLU_OK : MGLU_ERR_SHARED_MEMORY;
-#else
     return static_cast<int>(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                                  cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                  static_cast<int>(shared_bytes)));
-#endif
 }
 
 }  // namespace mglu

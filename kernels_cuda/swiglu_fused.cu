@@ -35,11 +35,7 @@ struct Params {
 
 template <int kTokenTiles, bool kVectorX>
 __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) swiglu_fused(const Params p) {
-#ifdef CUDA_EMU
-    float* const shared = reinterpret_cast<float*>(cuda_emu::dynamic_shared());
-#else
-    extern __shared__ float shared[];
-#endif
+    MGLU_DYNAMIC_SHARED(float, shared);
     // 1. This warp's share: chunks first, first + kWarps, ... of the block's range.
     const WarpShare share = warp_share(p.h, p.chunks_per_block);
     const element_t* const w[2] = {p.gate, p.value};

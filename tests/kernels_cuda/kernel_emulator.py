@@ -67,6 +67,8 @@ class Problem:
     concurrent_blocks: bool = False
     launches: int = 1
     x_offset: int = 0  # elements by which x is moved off its 16-byte alignment
+    y_offset: int = 0  # elements by which y is moved off its 16-byte alignment
+    prepare: bool = True  # whether mglu_prepare is called before the launches
     zero_bytes: int = -1  # bytes of the workspace that the caller zeroes; -1: all
     overrides: dict[str, int] = field(default_factory=dict)
 
@@ -237,10 +239,12 @@ def _encode(library: Library, problem: Problem) -> bytes:
         "concurrent_blocks": int(problem.concurrent_blocks),
         "launches": problem.launches,
         "x_offset": problem.x_offset,
+        "y_offset": problem.y_offset,
         "zero_bytes": problem.zero_bytes,
+        "prepare": int(problem.prepare),
     }
     assert set(problem.overrides) <= set(fields)
-    header = struct.pack("<14i", *{**fields, **problem.overrides}.values())
+    header = struct.pack("<16i", *{**fields, **problem.overrides}.values())
     masks = b"" if problem.masks is None else pack(problem.masks, LAYOUTS[library.kernel]).data.tobytes()
     buffers = [_rows(problem.w, stride, problem.bf16), b"", masks, to_bits(problem.x, problem.bf16).tobytes()]
     if problem.w2 is not None:

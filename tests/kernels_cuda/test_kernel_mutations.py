@@ -115,7 +115,7 @@ def test_reads_out_of_bounds_are_found(kernel: str, patch: tuple[str, str, str])
 
 
 RACES = {
-    "counter without ordering": (MMA, "ptx.cuh", "__ATOMIC_ACQ_REL", "__ATOMIC_RELAXED"),
+    "counter without ordering": (MMA, "ptx_twins.h", "__ATOMIC_ACQ_REL", "__ATOMIC_RELAXED"),
     "plain addition instead of an atomic": (
         PAPER,
         "ptx.cuh",

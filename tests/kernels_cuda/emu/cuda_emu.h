@@ -1,12 +1,14 @@
 // cuda_emu.h - the CUDA C++ names that the kernels use, for g++. Force-included (-include) before the kernel source.
 //
-// Host emulation of kernel source, not a GPU run. Needs no CUDA headers: only what kernels_cuda/ uses is here.
+// Host emulation of kernel source, not a GPU run. Needs no CUDA headers: only what kernels_cuda/ uses is here (and in the headers
+// beside this one that take the names of CUDA's).
 #pragma once
 #define CUDA_EMU 1
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <type_traits>
 
 #include "simt.h"
@@ -34,10 +36,22 @@ inline uint2 make_uint2(uint32_t x, uint32_t y) { return {x, y}; }
 inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return {x, y, z, w}; }
 inline float2 make_float2(float x, float y) { return {x, y}; }
 
-#define threadIdx (simt::self().thread_index)
-#define blockIdx (simt::self().block_index)
-#define blockDim (simt::self().block_shape)
-#define gridDim (simt::self().grid_shape)
+namespace cuda_emu {
+template <simt::Index3 simt::Thread::*kWhich, unsigned simt::Index3::*kAxis>
+struct Axis {
+    operator unsigned() const { return simt::self().*kWhich.*kAxis; }
+};
+template <simt::Index3 simt::Thread::*kWhich>
+struct Axes {
+    Axis<kWhich, &simt::Index3::x> x;
+    Axis<kWhich, &simt::Index3::y> y;
+    Axis<kWhich, &simt::Index3::z> z;
+};
+}  // namespace cuda_emu
+inline const cuda_emu::Axes<&simt::Thread::thread_index> threadIdx{};
+inline const cuda_emu::Axes<&simt::Thread::block_index> blockIdx{};
+inline const cuda_emu::Axes<&simt::Thread::block_shape> blockDim{};
+inline const cuda_emu::Axes<&simt::Thread::grid_shape> gridDim{};
 
 #define CUDA_EMU_TEXT_(x) #x
 #define CUDA_EMU_TEXT(x) CUDA_EMU_TEXT_(x)
@@ -58,44 +72,23 @@ inline void __syncwarp(uint32_t mask = 0xffffffffu) {
     simt::warp_collective(mask, nullptr, nullptr, "__syncwarp", true);
 }
 
+#include "cuda_fp16.h"
+
 namespace cuda_emu {
 
-// ---- numbers ---------------------------------------------------------------------------------------------------------
+// A vector load: a GPU stops at an address that is not a multiple of its size.
+template <class T>
+T load(const void* p) {
+    if (reinterpret_cast<uintptr_t>(p) % sizeof(T)) simt::fail("%zu-byte load from %p", sizeof(T), p);
+    return *static_cast<const T*>(p);
+}
 
-struct HalfTable {
-    float value[65536];
-    HalfTable() {
-        for (uint32_t i = 0; i < 65536; i++) {
-            const uint16_t bits = static_cast<uint16_t>(i);
-            _Float16 h;
-            memcpy(&h, &bits, sizeof h);
-            value[i] = static_cast<float>(h);
-        }
-    }
-};
-inline const HalfTable half_table;
+// ---- warp operations -------------------------------------------------------------------------------------------------
 
 template <bool kBf16>
 float to_float(uint32_t bits) {
     return kBf16 ? __uint_as_float(bits << 16) : half_table.value[bits];
 }
-
-template <bool kBf16>
-uint16_t from_float(float value) {
-    uint16_t bits;
-    if constexpr (kBf16) {
-        uint32_t u;
-        memcpy(&u, &value, sizeof u);
-        if (std::isnan(value)) return 0x7fff;
-        bits = static_cast<uint16_t>((u + 0x7fff + (u >> 16 & 1)) >> 16);
-    } else {
-        const _Float16 h = static_cast<_Float16>(value);
-        memcpy(&bits, &h, sizeof bits);
-    }
-    return bits;
-}
-
-// ---- warp operations -------------------------------------------------------------------------------------------------
 
 struct MmaLane {
     uint32_t a[4], b[2];
@@ -146,19 +139,48 @@ void shuffle_combine(void** slots, uint32_t mask) {
     }
 }
 
-// ---- launch ----------------------------------------------------------------------------------------------------------
-
 inline unsigned char* dynamic_shared() { return simt::self().shared; }
 
-template <class... Params>
-int launch(void (*kernel)(Params...), dim3 grid, int threads, size_t shared_bytes, Params... params) {
-    auto body = [&] { kernel(params...); };
-    simt::launch({grid.x, grid.y, grid.z}, {static_cast<unsigned>(threads), 1, 1}, shared_bytes,
-                 [](void* p) { (*static_cast<decltype(body)*>(p))(); }, &body);
-    return 0;
+}  // namespace cuda_emu
+
+#define MGLU_DYNAMIC_SHARED(type, name) type* const name = reinterpret_cast<type*>(cuda_emu::dynamic_shared())
+
+// ---- launch ----------------------------------------------------------------------------------------------------------
+
+using cudaStream_t = struct CUstream_st*;
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+struct cudaLaunchConfig_t {
+    dim3 gridDim = 0, blockDim = 0;
+    size_t dynamicSmemBytes = 0;
+    cudaStream_t stream = nullptr;
+};
+
+namespace cuda_emu {
+constexpr int kSharedUnasked = 48 * 1024, kSharedMost = 227 * 1024;  // sm_90: without opting in, and at most
+inline std::map<const void*, int> shared_limits;
+}  // namespace cuda_emu
+
+inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int bytes) {
+    if (bytes > cuda_emu::kSharedMost) return cudaErrorInvalidValue;
+    cuda_emu::shared_limits[kernel] = bytes;
+    return cudaSuccess;
 }
 
-}  // namespace cuda_emu
+template <class... Params>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Params... params) {
+    const dim3 grid = config->gridDim, shape = config->blockDim;
+    const size_t threads = size_t(shape.x) * shape.y * shape.z;
+    if (!threads || threads > 1024 || !grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535)
+        return cudaErrorInvalidConfiguration;
+    const auto asked = cuda_emu::shared_limits.find(reinterpret_cast<const void*>(kernel));
+    const int limit = asked == cuda_emu::shared_limits.end() ? cuda_emu::kSharedUnasked : asked->second;
+    if (config->dynamicSmemBytes > size_t(limit)) return cudaErrorInvalidValue;
+    auto body = [&] { kernel(params...); };
+    simt::launch({grid.x, grid.y, grid.z}, {shape.x, shape.y, shape.z}, config->dynamicSmemBytes,
+                 [](void* p) { (*static_cast<decltype(body)*>(p))(); }, &body);
+    return cudaSuccess;
+}
 
 template <class T>
 T __shfl_xor_sync(uint32_t mask, T value, int lane_mask) {

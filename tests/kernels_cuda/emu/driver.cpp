@@ -4,11 +4,13 @@
 //
 // CASES: int32 count, then per case the int32 fields of Case, the byte counts and bytes of w, w2, masks, x.
 // RESULTS: per case int32 status, then y of each launch.
-// Every buffer is a heap block of its exact size, so that the address sanitizer sees the first byte beyond it.
+#include <sys/mman.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "launch_abi.h"
@@ -18,7 +20,7 @@ namespace {
 
 struct Case {
     int32_t h, d, nm, batch, w_row_stride, activation, split_k, sm_count;
-    int32_t order, seed, concurrent_blocks, launches, x_offset, zero_bytes;
+    int32_t order, seed, concurrent_blocks, launches, x_offset, y_offset, zero_bytes, prepare;
 };
 
 void read_exactly(FILE* file, void* to, size_t bytes) {
@@ -28,19 +30,62 @@ void read_exactly(FILE* file, void* to, size_t bytes) {
     }
 }
 
-void* allocate(size_t bytes) {
-    void* p = nullptr;
-    if (posix_memalign(&p, 256, bytes ? bytes : 1)) abort();
-    return p;
-}
+// A buffer of exact size, `offset` bytes off its alignment. A sanitizer watches heap blocks; without one, the buffer ends
+// within 16 bytes of a page that nobody may touch, the rest of its pages hold 0xff (NaN in every float format) and must
+// still do so afterwards, and what a kernel may only read is write-protected.
+class Buffer {
+  public:
+    Buffer(size_t bytes, size_t offset) : bytes_(bytes), offset_(offset) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+        if (posix_memalign(reinterpret_cast<void**>(&base_), 256, offset + (bytes ? bytes : 1))) abort();
+        data_ = base_ + offset;
+#else
+        pages_ = (bytes + offset + 16 + kPage - 1) / kPage * kPage;
+        base_ = static_cast<char*>(mmap(nullptr, pages_ + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        if (base_ == MAP_FAILED || mprotect(base_ + kPage, pages_, PROT_READ | PROT_WRITE)) abort();
+        memset(base_ + kPage, 0xff, pages_);
+        data_ = base_ + kPage + (pages_ - bytes - offset) / 16 * 16 + offset;
+#endif
+    }
+    ~Buffer() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+        free(base_);
+#else
+        munmap(base_, pages_ + 2 * kPage);
+#endif
+    }
+    Buffer(const Buffer&) = delete;
+    char* data() { return bytes_ ? data_ : nullptr; }
+    void protect() {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        mprotect(base_ + kPage, pages_, PROT_READ);
+#endif
+    }
+    void check(const char* name) {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        for (char* p = base_ + kPage; p < base_ + kPage + pages_; p++) {
+            if (p == data_) p += bytes_;
+            if (p < base_ + kPage + pages_ && *p != char(0xff))
+                simt::fail("%s was written %td bytes from its start, it has %zu", name, p - data_, bytes_);
+        }
+#else
+        (void)name;
+#endif
+    }
 
-void* read_buffer(FILE* file, size_t offset = 0) {
+  private:
+    static constexpr size_t kPage = 4096;
+    size_t bytes_, offset_, pages_ = 0;
+    char *base_ = nullptr, *data_ = nullptr;
+};
+
+std::unique_ptr<Buffer> read_buffer(FILE* file, size_t offset = 0) {
     int64_t bytes;
     read_exactly(file, &bytes, sizeof bytes);
-    if (bytes == 0) return nullptr;
-    char* p = static_cast<char*>(allocate(offset + bytes));
-    read_exactly(file, p + offset, bytes);
-    return p;
+    auto buffer = std::make_unique<Buffer>(bytes, offset);
+    read_exactly(file, buffer->data(), bytes);
+    buffer->protect();
+    return buffer;
 }
 
 }  // namespace
@@ -55,36 +100,34 @@ int main(int argc, char** argv) {
     for (int32_t i = 0; i < count; i++) {
         Case c;
         read_exactly(in, &c, sizeof c);
-        void* w = read_buffer(in);
-        void* w2 = read_buffer(in);
-        void* masks = read_buffer(in);
-        char* x = static_cast<char*>(read_buffer(in, 2 * c.x_offset));
+        const auto w = read_buffer(in), w2 = read_buffer(in), masks = read_buffer(in);
+        const auto x = read_buffer(in, 2 * c.x_offset);
         const size_t y_bytes = size_t(2) * c.batch * c.d;
-        void* y = allocate(y_bytes);
-        MgluArgs args = {w,   w2,  masks,   x ? x + 2 * c.x_offset : nullptr, y, nullptr, c.h, c.d, c.nm,
-                         c.batch, c.w_row_stride, c.activation, c.split_k, c.sm_count};
+        Buffer y(y_bytes, 2 * c.y_offset);
+        MgluArgs args = {w->data(), w2->data(), masks->data(), x->data(),        y.data(),     nullptr,   c.h,
+                         c.d,       c.nm,       c.batch,       c.w_row_stride, c.activation, c.split_k, c.sm_count};
         const size_t workspace_bytes = mglu_workspace_bytes(&args);
-        char* workspace = nullptr;
+        Buffer workspace(workspace_bytes, 0);
         if (workspace_bytes) {
-            workspace = static_cast<char*>(allocate(workspace_bytes));
-            memset(workspace, 0xff, workspace_bytes);  // only what must be zero is zeroed
+            memset(workspace.data(), 0xff, workspace_bytes);  // only what must be zero is zeroed
             const size_t zeroed = c.zero_bytes < 0 ? workspace_bytes : size_t(c.zero_bytes);
-            memset(workspace, 0, zeroed < workspace_bytes ? zeroed : workspace_bytes);
-            args.workspace = workspace;
+            memset(workspace.data(), 0, zeroed < workspace_bytes ? zeroed : workspace_bytes);
+            args.workspace = workspace.data();
         }
         simt::set_order(static_cast<simt::Order>(c.order), c.seed);
         simt::set_concurrent_blocks(c.concurrent_blocks != 0);
-        int32_t status = mglu_prepare(&args);
+        int32_t status = c.prepare ? mglu_prepare(&args) : MGLU_OK;
         std::vector<char> results;
         for (int launch = 0; launch < c.launches; launch++) {
-            memset(y, 0xff, y_bytes);
+            memset(y.data(), 0xff, y_bytes);
             if (status == MGLU_OK) status = mglu_launch(&args, nullptr);
-            results.insert(results.end(), static_cast<char*>(y), static_cast<char*>(y) + y_bytes);
+            results.insert(results.end(), y.data(), y.data() + y_bytes);
+            y.check("y");
+            workspace.check("workspace");
         }
         fwrite(&status, sizeof status, 1, out);
         fwrite(results.data(), 1, results.size(), out);
         fflush(out);
-        free(w), free(w2), free(masks), free(x), free(y), free(workspace);
     }
     fclose(in);
     return fclose(out);

@@ -3,7 +3,7 @@
 // NOTES
 //   Build without sanitizer flags: the hooks below are weak, so one object serves plain, ASan and TSan programs. Under
 //   TSan a fiber is a thread of its own, and only barriers, __syncwarp, mbarrier waits and atomics order its accesses.
-//   Shared memory is a fresh heap block of exactly the requested size, filled with 0xff (a NaN in every float format).
+//   Shared memory is filled with 0xff (a NaN in every float format) for each block, and exactly as large as requested.
 #include "simt.h"
 
 #include <sys/mman.h>
@@ -99,6 +99,7 @@ struct Warp {
 struct Mbarrier {
     unsigned arrivals = 0, pending = 0, phase = 0;
     long bytes = 0;
+    int unfenced_by = -1;
 };
 
 struct BulkCopy {
@@ -236,6 +237,7 @@ void settle(Mbarrier& bar) {
 Mbarrier& find_mbarrier(void* bar) {
     auto it = block.mbarriers.find(bar);
     if (it == block.mbarriers.end()) fail("mbarrier %p used before mbarrier.init", bar);
+    if (it->second.unfenced_by >= 0) fail("mbarrier %p used before fence.mbarrier_init", bar);
     return it->second;
 }
 
@@ -251,15 +253,47 @@ void deliver(BulkCopy* copy) {
     settle(bar);
 }
 
+// ---- shared memory ---------------------------------------------------------------------------------------------------
+// Without a sanitizer it ends within 128 bytes of a page that nobody may touch; those bytes must stay 0xff.
+
+constexpr size_t kArena = 256 * 1024, kSharedAlignment = 128;
+
+bool sanitized() { return __tsan_create_fiber || __sanitizer_start_switch_fiber; }
+
+unsigned char* allocate_shared(size_t bytes) {
+    if (bytes == 0) return nullptr;
+    unsigned char* shared = nullptr;
+    if (sanitized()) {
+        if (posix_memalign(reinterpret_cast<void**>(&shared), 1024, bytes)) abort();
+        memset(shared, 0xff, bytes);
+        return shared;
+    }
+    static unsigned char* const arena = [] {
+        void* p = mmap(nullptr, kArena + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED || mprotect(p, kArena, PROT_READ | PROT_WRITE)) abort();
+        return static_cast<unsigned char*>(p);
+    }();
+    shared = arena + (kArena - bytes) / kSharedAlignment * kSharedAlignment;
+    memset(shared, 0xff, arena + kArena - shared);
+    return shared;
+}
+
+void check_shared(const unsigned char* shared, size_t bytes) {
+    if (sanitized() || bytes == 0) return;
+    const size_t beyond = (kSharedAlignment - bytes % kSharedAlignment) % kSharedAlignment;
+    for (size_t i = 0; i < beyond; i++)
+        if (shared[bytes + i] != 0xff) fail("shared memory was written %zu bytes beyond its end", i);
+}
+
+void free_shared(unsigned char* shared) {
+    if (sanitized()) free(shared);
+}
+
 // ---- one block -------------------------------------------------------------------------------------------------------
 
 void run_block(Index3 grid, Index3 block_shape, Index3 block_index, size_t shared_bytes) {
     const int threads = static_cast<int>(block_shape.x * block_shape.y * block_shape.z);
-    unsigned char* shared = nullptr;
-    if (shared_bytes) {
-        if (posix_memalign(reinterpret_cast<void**>(&shared), 1024, shared_bytes)) abort();
-        memset(shared, 0xff, shared_bytes);
-    }
+    unsigned char* const shared = allocate_shared(shared_bytes);
     block = Block();
     block.threads = block.alive = threads;
     block.fibers.resize(threads);
@@ -292,9 +326,10 @@ void run_block(Index3 grid, Index3 block_shape, Index3 block_index, size_t share
         done++;
         if (__tsan_destroy_fiber && !concurrent_blocks) __tsan_destroy_fiber(block.fibers[index].tsan);
     }
+    check_shared(shared, shared_bytes);
     if (!block.copies.empty()) fail("%zu bulk copies still in flight when the block ended", block.copies.size());
     if (concurrent_blocks) return;  // keep the addresses unique
-    free(shared);
+    free_shared(shared);
     free(orders);
 }
 
@@ -386,7 +421,14 @@ void mbarrier_init(void* bar, unsigned arrivals) {
     if (block.mbarriers.count(bar)) fail("mbarrier %p initialised twice", bar);
     Mbarrier fresh;
     fresh.arrivals = fresh.pending = arrivals;
+    fresh.unfenced_by = block.current;
     block.mbarriers[bar] = fresh;
+}
+
+void mbarrier_fence() {
+    HiddenFromTsan hidden;
+    for (auto& [bar, state] : block.mbarriers)
+        if (state.unfenced_by == block.current) state.unfenced_by = -1;
 }
 
 void mbarrier_arrive_expect_tx(void* bar, unsigned bytes) {

@@ -32,6 +32,7 @@ void warp_collective(uint32_t mask, void* slot, Combine combine, const char* wha
 
 // mbarrier objects (8 bytes of shared memory each) and the bulk copy engine that completes on them.
 void mbarrier_init(void* bar, unsigned arrivals);
+void mbarrier_fence();  // by the thread that initialised: before it, neither copies nor other threads may use them
 void mbarrier_arrive_expect_tx(void* bar, unsigned bytes);
 void mbarrier_wait(void* bar, unsigned parity);
 void bulk_copy(void* shared, const void* global, unsigned bytes, void* bar);

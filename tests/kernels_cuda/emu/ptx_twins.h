@@ -1,0 +1,49 @@
+// ptx_twins.h - host twins of the functions of kernels_cuda/ptx.cuh, after the PTX ISA's documented semantics.
+//
+// Same names and parameters: a kernel that compiles with one compiles with the other. What a GPU refuses (an address off
+// its vector's alignment, an mbarrier that no fence has shown to the copy engine) is refused here.
+#pragma once
+#include "config.cuh"
+
+#define PTX_HAS_BULK_COPY 1
+
+namespace ptx {
+
+inline uint4 ld_stream_v4(const void* p) { return cuda_emu::load<uint4>(p); }
+inline uint2 ld_stream_v2(const void* p) { return cuda_emu::load<uint2>(p); }
+inline uint32_t ld_stream_u32(const void* p) { return cuda_emu::load<uint32_t>(p); }
+inline uint4 ld_cached_v4(const void* p) { return cuda_emu::load<uint4>(p); }
+inline float ld_other_block_f32(const float* p) { return cuda_emu::load<float>(p); }
+
+inline uint32_t atom_add_acq_rel_gpu(uint32_t* p, uint32_t v) { return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL); }
+
+inline void red_add_f32(float* p, float v) {
+    float old, next;
+    __atomic_load(p, &old, __ATOMIC_RELAXED);
+    do {
+        next = old + v;
+    } while (!__atomic_compare_exchange(p, &old, &next, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+}
+
+inline uint32_t xor_and(uint32_t a, uint32_t b, uint32_t c) { return a ^ (b & c); }
+
+inline void mma_m16n8k16(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+    cuda_emu::MmaLane lane = {{a0, a1, a2, a3}, {b0, b1}, c};
+    simt::warp_collective(0xffffffffu, &lane, cuda_emu::mma_combine<mglu::kBf16>, "mma.sync");
+}
+
+inline void mbarrier_init(uint64_t* bar, uint32_t arrivals) {
+    *bar = 0;
+    simt::mbarrier_init(bar, arrivals);
+}
+inline void fence_mbarrier_init() { simt::mbarrier_fence(); }
+inline void mbarrier_arrive_expect_tx(uint64_t* bar, uint32_t bytes) { simt::mbarrier_arrive_expect_tx(bar, bytes); }
+inline void mbarrier_wait_parity(uint64_t* bar, uint32_t parity) {
+    (void)*static_cast<volatile uint64_t*>(bar);
+    simt::mbarrier_wait(bar, parity);
+}
+inline void bulk_copy_to_shared(void* shared, const void* global, uint32_t bytes, uint64_t* bar) {
+    simt::bulk_copy(shared, global, bytes, bar);
+}
+
+}  // namespace ptx
