@@ -48,12 +48,12 @@ __device__ __forceinline__ uint4 gather_first(const element_t* p, int count) {
     return make_uint4(word[0], word[1], word[2], word[3]);
 }
 
-// NOTES silu: __expf(-v) overflows to inf for v < -88, and v / inf is -0, the right limit. relu: v > 0 ? v : 0 so that
-// a NaN does not pass; callers return NaN by the rule below anyway.
+// NOTES silu: __expf(-v) overflows to inf for v < -88, and v / inf is -0, the right limit. relu: v < 0 ? 0 : v so that a
+// NaN passes, as it does in torch.
 __device__ __forceinline__ float activate(float v, int activation) {
     if (activation == MGLU_SILU) return v / (1.0f + __expf(-v));
     if (activation == MGLU_GELU) return 0.5f * v * (1.0f + erff(v * 0.70710678118654752f));
-    return v > 0.0f ? v : 0.0f;
+    return v < 0.0f ? 0.0f : v;
 }
 
 // The definition multiplies masked-out elements by 0, and 0 * inf = NaN: whatever a non-finite weight or input touches

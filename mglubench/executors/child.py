@@ -56,9 +56,9 @@ class ChildSession:
             kind = UnavailableError if error.status == Status.UNAVAILABLE else MglubenchError
             raise kind(str(error)) from None
 
-    def prepare(self, case: Case) -> Prepared:
+    def prepare(self, case: Case, offset: int = 0) -> Prepared:
         """Prepare in the current worker."""
-        reply = self._for_case(case, "prepare")
+        reply = self._for_case(case, "prepare", **({"offset": offset} if offset else {}))
         self._ready.add(case)
         return Prepared(**reply)
 

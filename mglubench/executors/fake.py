@@ -59,7 +59,7 @@ class FakeSession:
             },
         )
 
-    def prepare(self, case: Case) -> Prepared:
+    def prepare(self, case: Case, offset: int = 0) -> Prepared:
         """Fail if asked to, else be ready at once."""
         variant = get_variant(case.variant)
         if case.variant in self._faults:

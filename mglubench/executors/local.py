@@ -69,18 +69,18 @@ class LocalSession:
             },
         )
 
-    def prepare(self, case: Case) -> Prepared:
+    def prepare(self, case: Case, offset: int = 0) -> Prepared:
         """Allocate, compile, check once, warm up."""
         try:
             with _translated(), case_range(case.key, get_variant(case.variant).backend):
-                return self._prepare(case)
+                return self._prepare(case, offset)
         except CaseError as error:
             self._catch_spoiler()
             if done := self._caught.pop(case, ""):
                 raise CaseError(error.status, f"{error}; it also {done}") from error
             raise
 
-    def _prepare(self, case: Case) -> Prepared:
+    def _prepare(self, case: Case, offset: int) -> Prepared:
         variant = get_variant(case.variant)
         self._refuse(variant, case)
         start = time.perf_counter()
@@ -89,7 +89,7 @@ class LocalSession:
             self._catch_spoiler()
             made = time.perf_counter()
             self._ran.append(case)
-            problem = Problem.make(case, inputs.given)
+            problem = Problem.make(case, inputs.given, offset)
             live = LiveCase(variant, variant.prepare(problem), inputs.judge, [Buffers(problem)])
             built = time.perf_counter()
             check = self._check(case, live, live.launch, fresh=0)

@@ -67,8 +67,8 @@ class Session(Protocol):
         """Devices, memory, and why which variant is unavailable."""
         ...
 
-    def prepare(self, case: Case) -> Prepared:
-        """Allocate, compile, check once, warm up."""
+    def prepare(self, case: Case, offset: int = 0) -> Prepared:
+        """Allocate, compile, check once, warm up; x and y start ``offset`` elements into their memory."""
         ...
 
     def sample(self, case: Case, seconds: float, most: int) -> Block:

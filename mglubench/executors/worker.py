@@ -59,7 +59,7 @@ def _dispatch(message: dict[str, Any], session: Session) -> Any:
         return session.describe(tuple(message["devices"])).to_dict()
     case = Case.from_dict(message["case"])
     if request == "prepare":
-        return asdict(session.prepare(case))
+        return asdict(session.prepare(case, **({"offset": message["offset"]} if "offset" in message else {})))
     if request == "sample":
         return asdict(session.sample(case, message["seconds"], message["most"]))
     if request == "finish":

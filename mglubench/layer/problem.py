@@ -297,13 +297,16 @@ class Problem:
     copy: int = 0
 
     @classmethod
-    def make(cls, case: Case, inputs: InputSet) -> Problem:
-        """Move the inputs to the case's device."""
+    def make(cls, case: Case, inputs: InputSet, offset: int = 0) -> Problem:
+        """Move the inputs to the case's device; x and y start ``offset`` elements into their memory."""
         import torch
 
+        def buffer(columns: int) -> torch.Tensor:
+            memory = torch.empty(case.batch * columns + offset, dtype=inputs.dtype, device=case.device)
+            return memory[offset:].view(case.batch, columns)
+
         weight = inputs.weight.to(case.device)
-        x = torch.empty((case.batch, case.h), dtype=inputs.dtype, device=case.device)
-        y = torch.empty((case.batch, case.d), dtype=inputs.dtype, device=case.device)
+        x, y = buffer(case.h), buffer(case.d)
         problem = cls(case, inputs, weight, x, y)
         problem.load(0)
         return problem

@@ -21,7 +21,13 @@ from mglubench.variants.registry import get_variant, has_masks, variants
 # (h, d): one element, odd sizes below a vector, tails in both directions, and a size that enters every unrolled body.
 SHAPES = ((1, 1), (7, 5), (64, 3001), (1000, 33), (2048, 264))
 MASKS = ("bernoulli:0.5", "ones", "zeros", "bernoulli:0.1", "bernoulli:0.5")
-BATCHES = (1, 3, 8, 2, 5, 16, 4)
+BATCHES = (1, 3, 9, 8, 2, 12, 5, 16, 4, 14, 10)
+# At this shape x and y lie an element off the alignment that a kernel could hope for.
+UNALIGNED = (1000, 33)
+# Rows that one multiprocessor works on at a time, at most: 4 resident blocks of 16 (flash_mglu_bulk.cu, blocks_per_sm).
+# With more rows than that on all of them, blocks that stay have to take a second tile.
+ROWS_PER_MULTIPROCESSOR = 64
+MULTIPROCESSORS = 8  # of a CPU, and of a GPU that does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,29 @@ class Verdict:
         return self.status != Status.OK and not self.status.absent
 
 
-def verify_cases(names: Sequence[str], nms: Sequence[int], dtypes: Sequence[str], device: str) -> list[Case]:
+@dataclass(frozen=True, slots=True)
+class KernelPath:
+    """A shape, batch and place in the list of nm that enter a path of a kernel that turns could miss."""
+
+    h: int
+    d: int
+    batch: int
+    nm_at: int
+
+
+def kernel_paths(multiprocessors: int) -> tuple[KernelPath, ...]:
+    """More tiles than a GPU takes at a time, by wide loads and by single ones; the most sums there can be."""
+    many = ROWS_PER_MULTIPROCESSOR * multiprocessors + 21
+    return KernelPath(584, many, 11, 1), KernelPath(331, many, 9, 0), KernelPath(1032, 40, 13, -1)
+
+
+def verify_cases(
+    names: Sequence[str],
+    nms: Sequence[int],
+    dtypes: Sequence[str],
+    device: str,
+    multiprocessors: int = MULTIPROCESSORS,
+) -> list[Case]:
     """Every variant at every shape and dtype, and at every nm; batch, activation and masks take turns."""
     cases = []
     for name in names:
@@ -56,6 +84,11 @@ def verify_cases(names: Sequence[str], nms: Sequence[int], dtypes: Sequence[str]
         for ((h, d), dtype), (nm, batch, activation, mask) in zip(wanted, turns, strict=False):
             case = Case(name, h, d, 0, batch, dtype, activation, "none", "hot", device)
             cases.append(dataclasses.replace(case, nm=nm, mask=mask) if has_masks(name) else case)
+        for k, path in enumerate(kernel_paths(multiprocessors)):
+            dtype = dtypes[-1 - k % min(2, len(dtypes))]
+            case = Case(name, path.h, path.d, 0, path.batch, dtype, ACTIVATIONS[k], "none", "hot", device)
+            nm = nms[path.nm_at % len(nms)]
+            cases.append(dataclasses.replace(case, nm=nm, mask="bernoulli:0.5") if has_masks(name) else case)
     return list(dict.fromkeys(cases))
 
 
@@ -68,7 +101,7 @@ def verify(session: Session, cases: Sequence[Case]) -> Iterator[Verdict]:
     """Check each case on two independent inputs; a failure is a verdict, never an exception."""
     for case in cases:
         try:
-            before = session.prepare(case)
+            before = session.prepare(case, offset=int((case.h, case.d) == UNALIGNED))
             after = session.finish(case)
         except CaseError as error:
             yield Verdict(case, error.status, str(error), None)
@@ -96,7 +129,8 @@ def verify_plan(session: Session, names: str | None, device: str, dtypes: str, n
         if name != "auto":
             get_variant(name.removeprefix("-"))
     here_all = tuple(name for name in variants() if name not in absent)
+    multiprocessors = machine.devices[here].sm_count or MULTIPROCESSORS
     cases: list[Case] = []
     for name in spec.resolve(device=here, dtype="float32", variants=here_all).variants:
-        cases += verify_cases([name], spec.nm if nm else default_nms(name), spec.dtype, here)
+        cases += verify_cases([name], spec.nm if nm else default_nms(name), spec.dtype, here, multiprocessors)
     return cases

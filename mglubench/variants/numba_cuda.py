@@ -141,7 +141,8 @@ class MGLUNumbaPacked(_NumbaCuda):
         case, device, x = problem.case, problem.weight.device, problem.x
         w = pad_columns(problem.weight, self.column_multiple)
         masks = masks_on_device(problem, self.layout)
-        padded = x if w.shape[1] == case.h else torch.zeros((case.batch, w.shape[1]), dtype=x.dtype, device=device)
+        fits = w.shape[1] == case.h and x.data_ptr() % 16 == 0
+        padded = x if fits else torch.zeros((case.batch, w.shape[1]), dtype=x.dtype, device=device)
         words = [tensor.view(torch.int32).reshape(-1) for tensor in (w, masks, padded)]
         grid = (-(-case.d // kernels.WARPS), case.batch)
         kernel = kernels.packed(_special(case), cuda_primitives())

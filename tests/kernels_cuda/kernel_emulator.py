@@ -47,6 +47,9 @@ class Library:
     sanitizer: str = ""
     defines: tuple[str, ...] = ()
     patch: tuple[str, str, str] | None = None  # file, text, replacement
+    replaced: tuple[str, str] | None = None  # file, its whole text instead
+    optimize: str = "-O2"
+    seconds: float = 240.0  # after which a run has hung
 
 
 @dataclass
@@ -69,6 +72,7 @@ class Problem:
     x_offset: int = 0  # elements by which x is moved off its 16-byte alignment
     y_offset: int = 0  # elements by which y is moved off its 16-byte alignment
     prepare: bool = True  # whether mglu_prepare is called before the launches
+    status: int = 0  # what the launch has to answer
     zero_bytes: int = -1  # bytes of the workspace that the caller zeroes; -1: all
     overrides: dict[str, int] = field(default_factory=dict)
 
@@ -97,13 +101,34 @@ def skip_reason(sanitizer: str = "") -> str | None:
     return None if works else f"g++ has no working {sanitizer} runtime"
 
 
+def build_probe(bf16: bool, replaced: tuple[str, str] | None = None) -> Path:
+    """The device functions of element.cuh as a shared library."""
+    sources = {path.name: path.read_text() for path in (*KERNELS.glob("*.cuh"), *KERNELS.glob("*.h"), *EMU.glob("*.*"))}
+    if replaced:
+        sources[replaced[0]] = replaced[1]
+    target = CACHE / f"probe-{hashlib.sha256(repr((sorted(sources.items()), bf16)).encode()).hexdigest()[:24]}.so"
+    CACHE.mkdir(exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not target.exists():
+            runtime = str(_object("simt.cpp", sources, ["-std=c++17", "-O2", "-fPIC"]))
+            with tempfile.TemporaryDirectory(prefix="build-", dir=CACHE) as folder:
+                for name, text in sources.items():
+                    (Path(folder) / name).write_text(text)
+                command = ["g++", "-std=c++17", "-O1", "-Wno-unknown-pragmas", f"-DMGLU_BF16={int(bf16)}", "-fPIC"]
+                command += ["-shared", "-I", folder, "-include", "cuda_emu.h", "element_probe.cpp", "-x", "none"]
+                done = _execute([*command, runtime, "-o", "probe.so"], cwd=folder)
+                assert done.returncode == 0, f"g++ failed for the probe\n{done.stderr[-4000:]}"
+                (Path(folder) / "probe.so").rename(target)
+    return target
+
+
 def build(library: Library) -> Path:
     """Path of the driver program for a library, compiled once per content of the sources and flags."""
     sources = _sources(library)
     flags = [
         "-std=c++17",
         "-g1" if library.sanitizer else "-g0",
-        "-O1" if library.sanitizer else "-O2",
+        "-O1" if library.sanitizer else library.optimize,
         "-Wall",
         "-Wextra",
         "-Wno-unknown-pragmas",
@@ -123,7 +148,7 @@ def run(library: Library, problems: list[Problem]) -> list[list[np.ndarray]]:
     """y of every launch of every problem, float64 [batch, d]. Raises EmulationError, or AssertionError on a status."""
     results = run_statuses(library, problems)
     for problem, (status, _) in zip(problems, results, strict=True):
-        assert status == 0, f"{library}: status {status} for d={problem.w.shape[0]} h={problem.w.shape[1]}"
+        assert status == problem.status, f"status {status} for d={problem.w.shape[0]} h={problem.w.shape[1]}: {library}"
     return [outputs for _, outputs in results]
 
 
@@ -133,9 +158,12 @@ def run_statuses(library: Library, problems: list[Problem]) -> list[tuple[int, l
         cases, results = Path(folder) / "cases", Path(folder) / "results"
         cases.write_bytes(struct.pack("<i", len(problems)) + b"".join(_encode(library, p) for p in problems))
         environment = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1 exitcode=66", "ASAN_OPTIONS": "detect_leaks=0"}
-        done = _execute([str(program), str(cases), str(results)], env=environment, timeout=240)
+        try:
+            done = _execute([str(program), str(cases), str(results)], env=environment, timeout=library.seconds)
+        except subprocess.TimeoutExpired:
+            raise EmulationError(f"no end after {library.seconds:g} s: {library}") from None
         if done.returncode != 0:
-            raise EmulationError(f"{library}\nexit status {done.returncode}\n{done.stderr[-3000:]}")
+            raise EmulationError(f"exit status {done.returncode}\n{done.stderr[-3000:]}\n{library}")
         return _decode(library, problems, results.read_bytes())
 
 
@@ -143,21 +171,24 @@ def reference(problem: Problem) -> np.ndarray:
     """The definition in float64, [batch, d]."""
     if problem.masks is None:
         assert problem.w2 is not None
-        return activate(problem.x @ problem.w.T, problem.activation) * (problem.x @ problem.w2.T)
+        with np.errstate(invalid="ignore"):
+            return activate(problem.x @ problem.w.T, problem.activation) * (problem.x @ problem.w2.T)
     y = np.zeros((problem.x.shape[0], problem.w.shape[0]))
-    for mask in problem.masks:
-        gate = problem.x @ np.where(mask, problem.w, 0.0).T
-        value = problem.x @ np.where(mask, 0.0, problem.w).T
-        y += activate(gate, problem.activation) * value
+    with np.errstate(invalid="ignore"):  # 0 times infinity is NaN, as in the definition
+        for mask in problem.masks:
+            gate = problem.x @ (mask * problem.w).T
+            value = problem.x @ (~mask * problem.w).T
+            y += activate(gate, problem.activation) * value
     return y
 
 
 def activate(v: np.ndarray, activation: int) -> np.ndarray:
     if activation == RELU:
         return np.maximum(v, 0.0)
-    if activation == SILU:
-        return v / (1.0 + np.exp(-v))
-    return 0.5 * v * (1.0 + _erf(v / np.sqrt(2.0)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        if activation == SILU:
+            return v / (1.0 + np.exp(-v))
+        return 0.5 * v * (1.0 + _erf(v / np.sqrt(2.0)))
 
 
 def to_bits(values: np.ndarray, bf16: bool) -> np.ndarray:
@@ -189,6 +220,8 @@ def _erf(v: np.ndarray) -> np.ndarray:
 def _sources(library: Library) -> dict[str, str]:
     files = [*KERNELS.glob("*.cuh"), *KERNELS.glob("*.h"), KERNELS / f"{library.kernel}.cu", *EMU.glob("*.*")]
     sources = {path.name: path.read_text() for path in files}
+    if library.replaced:
+        sources[library.replaced[0]] = library.replaced[1]
     if library.patch:
         name, text, replacement = library.patch
         assert sources[name].count(text) == 1, f"{name} holds {sources[name].count(text)} times {text!r}"
@@ -197,28 +230,31 @@ def _sources(library: Library) -> dict[str, str]:
 
 
 def _compile(library: Library, sources: dict[str, str], flags: list[str], defines: list[str], program: Path) -> None:
-    runtime = _runtime(sources["simt.cpp"], sources["simt.h"])
+    runtime = _object("simt.cpp", sources, ["-std=c++17", "-O2"])  # never instrumented by a sanitizer
+    driver = _object("driver.cpp", sources, ["-std=c++17", "-O2", *SANITIZERS[library.sanitizer]])
     with tempfile.TemporaryDirectory(prefix="build-", dir=CACHE) as folder:
         for name, text in sources.items():
             (Path(folder) / name).write_text(text)
         command = ["g++", *flags, *defines, "-I", folder, "-include", "cuda_emu.h", "-x", "c++", f"{library.kernel}.cu"]
-        command += ["driver.cpp", "-x", "none", str(runtime), "-o", "program"]
+        command += ["-x", "none", str(driver), str(runtime), "-o", "program"]
         done = _execute(command, cwd=folder)
         assert done.returncode == 0, f"g++ failed for {library}\n{done.stderr[-4000:]}"
-        assert library.patch or not done.stderr, f"g++ warns for {library}\n{done.stderr[-4000:]}"
+        assert library.patch or library.replaced or not done.stderr, f"g++ warns for {library}\n{done.stderr[-4000:]}"
         (Path(folder) / "program").rename(program)
 
 
-def _runtime(source: str, header: str) -> Path:
-    """The SIMT runtime, never instrumented by a sanitizer."""
-    digest = hashlib.sha256((source + header).encode()).hexdigest()[:24]
-    target = CACHE / f"simt-{digest}.o"
+def _object(name: str, sources: dict[str, str], flags: list[str]) -> Path:
+    """A file of the emulation that does not depend on the kernel, compiled once."""
+    text = "".join(sources[used] for used in (name, "simt.h", "launch_abi.h"))
+    target = CACHE / f"{name}-{hashlib.sha256((text + repr(flags)).encode()).hexdigest()[:24]}.o"
     with FileLock(f"{target}.lock"):
         if not target.exists():
-            fresh = target.with_suffix(f".{os.getpid()}.o")
-            done = _execute(["g++", "-std=c++17", "-O2", "-c", str(EMU / "simt.cpp"), "-o", str(fresh)])
-            assert done.returncode == 0, done.stderr
-            fresh.rename(target)
+            with tempfile.TemporaryDirectory(prefix="build-", dir=CACHE) as folder:
+                for used in (name, "simt.h", "launch_abi.h"):
+                    (Path(folder) / used).write_text(sources[used])
+                done = _execute(["g++", *flags, "-c", name, "-o", "object"], cwd=folder)
+                assert done.returncode == 0, done.stderr
+                (Path(folder) / "object").rename(target)
     return target
 
 
@@ -261,7 +297,9 @@ def _rows(w: np.ndarray, stride: int, bf16: bool) -> bytes:
 
 def _decode(library: Library, problems: list[Problem], data: bytes) -> list[tuple[int, list[np.ndarray]]]:
     results = []
-    at = 0
+    abi, layout = struct.unpack_from("<i32s", data)
+    assert (abi, layout.rstrip(b"\0").decode()) == (1, LAYOUTS.get(library.kernel, "")), f"{library}: identity"
+    at = 36
     for problem in problems:
         shape = (problem.x.shape[0], problem.w.shape[0])
         (status,) = struct.unpack_from("<i", data, at)

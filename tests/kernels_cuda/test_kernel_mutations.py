@@ -118,7 +118,7 @@ RACES = {
     "counter without ordering": (MMA, "ptx_twins.h", "__ATOMIC_ACQ_REL", "__ATOMIC_RELAXED"),
     "plain addition instead of an atomic": (
         PAPER,
-        "ptx.cuh",
+        "ptx_twins.h",
         "float old, next;",
         "*p += v;\n    return;\n    float old, next;",
     ),
