@@ -61,7 +61,7 @@ def build(bench: Bench, step: Step) -> Outcome:
         return Outcome(ABSENT, why)
     arch = architecture_of(*map(int, str(bench.device.capability).split(".")))
     options = step.options
-    names = options["variants"] or [kernel.name for kernel in KERNELS if capability(arch) >= kernel.oldest]
+    names = options["variants"] or [variant.name for variant in KERNELS if capability(arch) >= variant.kernel.oldest]
     if not bench.slice.starts(LEAST_SECONDS):
         return Outcome(PART, "no time left")
     limit = min(options["timeout"], max(LEAST_SECONDS, bench.slice.left()))
@@ -151,7 +151,7 @@ def sanitize(bench: Bench, step: Step) -> Outcome:
         return Outcome(ABSENT, why)
     program, file = find_sanitizer(), f"{step.name}.jsonl"
     arch = architecture_of(*map(int, str(bench.device.capability).split(".")))
-    kernels = {kernel.name: kernel.kernel for kernel in KERNELS if capability(arch) >= kernel.oldest}
+    kernels = {variant.name: variant.kernel.source for variant in KERNELS if capability(arch) >= variant.kernel.oldest}
     names = step.options["variants"] or list(kernels)
     done = bench.rows(file)
     wanted = [(tool, name) for tool in step.options["tools"] for name in names]

@@ -11,10 +11,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from mglubench.cli.build_command import build
 from mglubench.cli.campaign_command import campaign
 from mglubench.cli.doctor_command import doctor
 from mglubench.cli.import_command import import_report
-from mglubench.cli.kernel_commands import build, inspect, tune
+from mglubench.cli.inspect_command import inspect
 from mglubench.cli.plot_command import plot
 from mglubench.cli.predict_command import predict
 from mglubench.cli.profile_command import profile
@@ -22,6 +23,7 @@ from mglubench.cli.report_command import report
 from mglubench.cli.roofline_command import roofline
 from mglubench.cli.runs_command import runs
 from mglubench.cli.sweep_command import sweep
+from mglubench.cli.tune_command import tune
 from mglubench.cli.variants_command import variants
 from mglubench.cli.verify_command import verify
 from mglubench.errors import MglubenchError

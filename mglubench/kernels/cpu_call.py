@@ -1,89 +1,143 @@
-"""The CPU kernels: MGLU in one pass over W with bit-packed masks, and its fair rival, a fused SwiGLU."""
+"""Launching a CPU kernel: the one place where packed weights, masks, x and y become its arguments.
+
+The kernels read x as fp32 rows of whole blocks and write y as fp32. Tensors that are that already are used as they are;
+for others there is scratch, which a thread keeps for its next call of the same shape.
+"""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
-from mglubench.kernels.numba_cpu_ir import LANES, row_kernel
+from mglubench.kernels.cpu_layers import Layer, glu_layer, mglu_layer, row_sums
+from mglubench.kernels.cpu_rows import LANES, PIECES_PER_THREAD, as_bits, token_tile
+from mglubench.kernels.on_device import dtype_of
+from mglubench.layer.masks import round_up
+
+if TYPE_CHECKING:
+    import torch
+
+    from mglubench.kernels.cpu_rows import Bits
+
+LAYOUT = "row-words16"
+ROW_MULTIPLE = LANES  # elements
+# Scratch that a thread keeps: so many tensors, none of more elements than that.
+SCRATCH_KEPT, SCRATCH_ELEMENTS = 8, 1 << 23
+
+CpuCall = Callable[["torch.Tensor", "torch.Tensor"], None]
 
 
-@cache
-def mglu_layer(nm: int, tile: int, dtype: str, activation: str) -> Any:
-    """The compiled layer ``(weight[d, H], masks, x[B, H] fp32, y[batch, d] fp32, pieces)``."""
-    import numba
+def mglu_call(weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str) -> CpuCall:
+    """``call(x, y)``: MGLU of x [tokens, h] into y [tokens, d], both of the weight's dtype; any number of tokens.
+
+    Args:
+        weight: [d, columns], rows padded to a multiple of 16. masks: uint8 [bytes] in layout ``row-words16``.
+    """
     import numpy as np
 
-    row = row_kernel(nm, tile, dtype)
-    act = _activation(activation)
-    itemsize = 4 if dtype == "float32" else 2
+    dtype, operands = dtype_of(weight), (as_bits(weight), masks.numpy().view(np.uint16))
 
-    # No "nnan" and "ninf": a non-finite weight or x must come out as NaN, as 0 * inf does in the definition.
-    @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
-    def layer(weight, masks, x, y, pieces):  # type: ignore[no-untyped-def]
-        d, columns = weight.shape
-        batch = y.shape[0]
-        blocks = columns // LANES
-        for piece in numba.prange(pieces):
-            sums = np.empty((nm + 1, tile), np.float32)
-            for r in range(piece * d // pieces, (piece + 1) * d // pieces):
-                w_row = weight.ctypes.data + r * columns * itemsize
-                m_row = masks.ctypes.data + r * blocks * nm * 2
-                for token in range(0, batch, tile):
-                    row(w_row, m_row, x.ctypes.data + token * columns * 4, columns, blocks, sums.ctypes.data)
-                    for t in range(min(tile, batch - token)):
-                        total = sums[nm, t]
-                        result = np.float32(0.0)
-                        for i in range(nm):
-                            result += act(sums[i, t]) * (total - sums[i, t])
-                        y[token + t, r] = result if np.isfinite(total) else np.float32(np.nan)
+    def call(x: torch.Tensor, y: torch.Tensor) -> None:
+        tile = token_tile(nm, x.shape[0])
+        _run(mglu_layer(nm, tile, dtype, activation), operands, x, y, tile)
 
-    return layer
+    return call
 
 
-@cache
-def glu_layer(tile: int, dtype: str, activation: str) -> Any:
-    """The compiled layer ``(gate[d, H], value[d, H], x[B, H] fp32, y[batch, d] fp32, pieces)``."""
-    import numba
+def glu_call(gate: torch.Tensor, value: torch.Tensor, activation: str) -> CpuCall:
+    """``call(x, y)``: the gated layer of two matrices [d, columns], otherwise as :func:`mglu_call`."""
+    dtype, operands = dtype_of(gate), (as_bits(gate), as_bits(value))
+
+    def call(x: torch.Tensor, y: torch.Tensor) -> None:
+        tile = token_tile(0, x.shape[0])
+        _run(glu_layer(tile, dtype, activation), operands, x, y, tile)
+
+    return call
+
+
+def row_sums_call(weight: torch.Tensor) -> Callable[[torch.Tensor], None]:
+    """``call(sums)``: the sum of every row of weight [d, columns] into fp32 sums [d]."""
     import numpy as np
 
-    row = row_kernel(0, tile, dtype)
-    act = _activation(activation)
-    itemsize = 4 if dtype == "float32" else 2
+    layer, bits = row_sums(dtype_of(weight)), as_bits(weight)
+    ones = np.ones(bits.shape[1], np.float32)
 
-    @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
-    def layer(gate, value, x, y, pieces):  # type: ignore[no-untyped-def]
-        d, columns = gate.shape
-        batch = y.shape[0]
-        blocks = columns // LANES
-        for piece in numba.prange(pieces):
-            sums = np.empty((2, tile), np.float32)
-            for r in range(piece * d // pieces, (piece + 1) * d // pieces):
-                offset = r * columns * itemsize
-                for token in range(0, batch, tile):
-                    x_tile = x.ctypes.data + token * columns * 4
-                    row(gate.ctypes.data + offset, 0, x_tile, columns, blocks, sums.ctypes.data)
-                    row(value.ctypes.data + offset, 0, x_tile, columns, blocks, sums.ctypes.data + tile * 4)
-                    for t in range(min(tile, batch - token)):
-                        y[token + t, r] = act(sums[0, t]) * sums[1, t]
+    def call(sums: torch.Tensor) -> None:
+        with _alone():
+            layer(bits, ones, sums.numpy(), _pieces(bits.shape[0]))
 
-    return layer
+    return call
 
 
-@cache
-def _activation(name: str) -> Any:
-    import math
+def _run(layer: Layer, operands: tuple[Bits, Bits], x: torch.Tensor, y: torch.Tensor, tile: int) -> None:
+    import torch
 
+    tokens, d = y.shape
+    if tokens == 0:
+        return
+    wide = _widened(x, round_up(tokens, tile), operands[0].shape[1])
+    out = y if y.dtype == torch.float32 and y.is_contiguous() else _SCRATCH.get("y", tokens, d, d)
+    with _alone():
+        layer(*operands, wide.numpy(), out.numpy(), _pieces(d))
+    if out is not y:
+        y.copy_(out)
+
+
+def _widened(x: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """x [tokens, h] as fp32 [rows, columns]; zero beyond h, anything beyond the tokens."""
+    import torch
+
+    tokens, h = x.shape
+    x = x.detach()
+    if x.dtype == torch.float32 and (rows, columns) == (tokens, h) and x.is_contiguous():
+        return x
+    wide = _SCRATCH.get("x", rows, columns, h)
+    wide[:tokens, :h].copy_(x)
+    return wide
+
+
+def _pieces(d: int) -> int:
     import numba
-    import numpy as np
 
-    def silu(v):  # type: ignore[no-untyped-def]
-        return v / (np.float32(1.0) + np.exp(-v))
+    return min(d, int(numba.get_num_threads()) * PIECES_PER_THREAD)
 
-    def gelu(v):  # type: ignore[no-untyped-def]
-        return np.float32(0.5) * v * (np.float32(1.0) + np.float32(math.erf(v * np.float32(0.7071067811865476))))
 
-    def relu(v):  # type: ignore[no-untyped-def]
-        return max(v, np.float32(0.0))
+def _alone() -> AbstractContextManager[object]:
+    """Held around a launch; a lock where two threads must not launch at once, which Numba's ``workqueue`` forbids."""
+    from numba.np.ufunc import parallel
 
-    return numba.njit({"silu": silu, "gelu": gelu, "relu": relu}[name])
+    chosen: Callable[[], str] = parallel.threading_layer
+    try:
+        return _LOCK if chosen() == "workqueue" else _FREE
+    except ValueError:
+        # Numba chooses its threading layer at the first launch.
+        return _LOCK
+
+
+class _Scratch(threading.local):
+    """Zeroed fp32 tensors of this thread, by use and shape, the last used kept."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int, int, int], torch.Tensor] = OrderedDict()
+
+    def get(self, use: str, rows: int, columns: int, written: int) -> torch.Tensor:
+        """[rows, columns], of which columns from ``written`` on are zero and stay so."""
+        import torch
+
+        key = (use, rows, columns, written)
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = torch.zeros((rows, columns))
+        if found.numel() <= SCRATCH_ELEMENTS:
+            self._kept[key] = found
+            if len(self._kept) > SCRATCH_KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+
+_SCRATCH = _Scratch()
+_LOCK = threading.Lock()
+_FREE = nullcontext()

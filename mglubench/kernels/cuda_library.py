@@ -1,21 +1,12 @@
-"""The C interface of the kernel libraries (``kernels_cuda/launch_abi.h``) through ctypes, every return code checked.
-
-A :class:`BoundKernel` is a launch: it enqueues on torch's current stream and neither allocates nor synchronises, so it
-can be captured in a CUDA graph.
-"""
+"""The C interface of the kernel libraries (``kernels_cuda/launch_abi.h``) through ctypes, every return code checked."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from mglubench.errors import BuildError, MglubenchError, UnavailableError
-
-if TYPE_CHECKING:
-    import torch
 
 ABI_VERSION = 1
 ACTIVATION_CODES = {"silu": 0, "gelu": 1, "relu": 2}
@@ -79,7 +70,7 @@ class KernelLibrary:
             raise BuildError(f"{path} cannot be used as a kernel library: {error}; delete it to build anew") from None
         if version != ABI_VERSION:
             raise BuildError(f"{path} has interface version {version}, this mglubench speaks {ABI_VERSION}")
-        self._library: Any = library
+        self._library = library
 
     @property
     def mask_layout(self) -> str:
@@ -123,28 +114,3 @@ def describe_status(status: int) -> str:
     except Exception:
         # A CPU build of torch has no CUDA runtime to ask.
         return f"CUDA error {status}"
-
-
-class BoundKernel:
-    """A library bound to device buffers; calling it is the launch.
-
-    Args:
-        args: filled in but for the workspace. tensors: what ``args`` points into, kept alive here.
-    """
-
-    def __init__(self, library: KernelLibrary, args: MgluArgs, tensors: Sequence[torch.Tensor | None]) -> None:
-        import torch
-
-        device = next(tensor for tensor in tensors if tensor is not None).device
-        self._library, self._args, self._tensors = library, args, tensors
-        self._device, self._guard, self._current = device, torch.cuda.device, torch.cuda.current_stream
-        with self._guard(device):
-            library.prepare(args)
-            # Zeroed once: every launch leaves the workspace as it found it.
-            self._workspace = torch.zeros(library.workspace_bytes(args), dtype=torch.uint8, device=device)
-        args.workspace = self._workspace.data_ptr() or None
-
-    def __call__(self) -> None:
-        """Enqueue on torch's current stream of the device."""
-        with self._guard(self._device):
-            self._library.launch(self._args, self._current(self._device).cuda_stream)

@@ -17,93 +17,46 @@ for a mask of ones.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-    import torch
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
-LANES = 16
+from mglubench.kernels.cpu_rows import LANES, RowShape
+
 WORDS_PER_LOAD = 4
-# Accumulators that stay in registers: AVX-512 has 32, and the loop needs a few for weights, x and products.
-ACCUMULATORS = 28
 # Bytes of W that are asked for ahead of their use. Without, a core waits for memory while it adds under masks: nm = 8
 # took 1.5 times as long on a Xeon with AVX-512. From 2 to 8 KiB made no difference.
 PREFETCH_BYTES = 4096
-# Pieces of rows per thread: enough to even out a core that was taken away for a moment.
-PIECES_PER_THREAD = 8
 
 
-def token_tile(nm: int, batch: int) -> int:
-    """Tokens that share one pass over a row: a power of two whose nm + 1 sums per token fit the registers."""
-    tile = 1
-    while tile < 8 and tile < batch and 2 * tile * (nm + 1) <= ACCUMULATORS:
-        tile *= 2
-    return tile
-
-
-class RowShape(NamedTuple):
-    """What a row kernel is specialised for; nm = 0 is a plain product."""
-
-    nm: int
-    tile: int
-    dtype: str
-
-    @property
-    def sums(self) -> int:
-        """Accumulators: nm gates and one total, per token."""
-        return (self.nm + 1) * self.tile
-
-    @property
-    def unroll(self) -> int:
-        """Independent partial sums per accumulator, so that a short row of additions does not wait for itself."""
-        return max(1, min(4, 8 // self.sums))
-
-
-def as_bits(weight: torch.Tensor) -> npt.NDArray[Any]:
-    """A numpy view of a contiguous tensor; 16-bit floats come as uint16, since numpy has no bfloat16."""
-    import torch
-
-    array: npt.NDArray[Any] = weight.numpy() if weight.dtype == torch.float32 else weight.view(torch.uint16).numpy()
-    return array
-
-
-@cache
-def row_kernel(nm: int, tile: int, dtype: str) -> Any:
-    """A Numba intrinsic ``row(w, m, x, stride, blocks, out)`` for one (nm, token tile, weight dtype).
-
-    Args of the intrinsic, all integers: address of the row of W, of its mask words (``row-words16``), of x (fp32,
-    16-column blocks), elements between tokens of x, number of blocks, address of the output: fp32
-    ``[nm + 1, tile]``, gates first, total last.
-    """
-    from llvmlite import ir
-    from numba.core import types
-    from numba.extending import intrinsic
-
-    shape = RowShape(nm, tile, dtype)
+def row_intrinsic(shape: RowShape) -> Callable[..., None]:
+    """The loop for one shape as a function that compiled code may call; see :func:`.cpu_rows.row_kernel`."""
 
     @intrinsic
-    def row(typingctx: Any, w: Any, m: Any, x: Any, stride: Any, blocks: Any, out: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _emit(ir, builder, args, shape)
+    def row(typingctx, w, m, x, stride, blocks, out):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            _emit(builder, args, shape)
             return context.get_dummy_value()
 
         return types.void(types.uintp, types.uintp, types.uintp, types.intp, types.intp, types.uintp), codegen
 
-    return row
+    made: Callable[..., None] = row
+    return made
 
 
 class _Operands(NamedTuple):
     """LLVM values: addresses of W's row, of its mask words and of x, and the elements between tokens of x."""
 
-    w: Any
-    m: Any
-    x: Any
-    stride: Any
+    w: ir.Value
+    m: ir.Value
+    x: ir.Value
+    stride: ir.Value
 
 
-def _emit(ir: Any, builder: Any, args: Any, shape: RowShape) -> None:
+def _emit(builder: ir.IRBuilder, args: Sequence[ir.Value], shape: RowShape) -> None:
     """Emit a main loop of ``unroll`` blocks per step, a remainder loop of one, and the reduction."""
     w, m, x, stride, blocks, out = args
     operands = _Operands(w, m, x, stride)
@@ -114,17 +67,17 @@ def _emit(ir: Any, builder: Any, args: Any, shape: RowShape) -> None:
 
     steps = builder.udiv(blocks, ir.Constant(i64, unroll))
     start = [zero] * (shape.sums * unroll)
-    partial = _loop(ir, builder, (ir.Constant(i64, 0), steps), start, unroll, operands, shape)
+    partial = _loop(builder, (ir.Constant(i64, 0), steps), start, unroll, operands, shape)
     folded = [_tree(builder, partial[k :: shape.sums]) for k in range(shape.sums)]
     if unroll > 1:
         done = builder.mul(steps, ir.Constant(i64, unroll))
-        folded = _loop(ir, builder, (done, blocks), folded, 1, operands, shape)
+        folded = _loop(builder, (done, blocks), folded, 1, operands, shape)
     target = builder.inttoptr(out, f32.as_pointer())
     for k, value in enumerate(folded):
-        builder.store(_across_lanes(ir, builder, value), builder.gep(target, [ir.Constant(i64, k)]))
+        builder.store(_across_lanes(builder, value), builder.gep(target, [ir.Constant(i64, k)]))
 
 
-def _across_lanes(ir: Any, builder: Any, value: Any) -> Any:
+def _across_lanes(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     """Sum of a vector's lanes, halves upon halves; the same order for every sum."""
     i32, lanes = ir.IntType(32), LANES
     while lanes > 1:
@@ -136,8 +89,13 @@ def _across_lanes(ir: Any, builder: Any, value: Any) -> Any:
 
 
 def _loop(
-    ir: Any, builder: Any, span: tuple[Any, Any], initial: list[Any], unroll: int, operands: _Operands, shape: RowShape
-) -> list[Any]:
+    builder: ir.IRBuilder,
+    span: tuple[ir.Value, ir.Value],
+    initial: list[ir.Value],
+    unroll: int,
+    operands: _Operands,
+    shape: RowShape,
+) -> list[ir.Value]:
     """``for k in range(*span)`` over ``unroll`` blocks each; returns the sums after it."""
     i64 = ir.IntType(64)
     vector = initial[0].type
@@ -152,10 +110,10 @@ def _loop(
     sums = [builder.phi(vector) for _ in initial]
     for phi, value in zip(sums, initial, strict=True):
         phi.add_incoming(value, entry)
-    updated: list[Any] = []
+    updated: list[ir.Value] = []
     for u in range(unroll):
         block = builder.add(builder.mul(k, ir.Constant(i64, unroll)), ir.Constant(i64, u))
-        updated += _block(ir, builder, block, sums[u * shape.sums : (u + 1) * shape.sums], operands, shape)
+        updated += _block(builder, block, sums[u * shape.sums : (u + 1) * shape.sums], operands, shape)
     following = builder.add(k, ir.Constant(i64, 1))
     last = builder.block
     k.add_incoming(following, last)
@@ -171,15 +129,17 @@ def _loop(
     return results
 
 
-def _block(ir: Any, builder: Any, block: Any, sums: list[Any], operands: _Operands, shape: RowShape) -> list[Any]:
+def _block(
+    builder: ir.IRBuilder, block: ir.Value, sums: list[ir.Value], operands: _Operands, shape: RowShape
+) -> list[ir.Value]:
     """Add 16 weights to every sum; ``sums`` is [nm + 1, tile], gates first, total last."""
     nm, tile, _ = shape
     i64 = ir.IntType(64)
     vector = sums[0].type
-    _prefetch_weights(ir, builder, operands.w, block, shape.dtype)
-    weights = _load_weights(ir, builder, operands.w, block, shape.dtype)
-    bits = _load_bits(ir, builder, operands.m, block, nm)
-    out: list[Any] = [None] * len(sums)
+    _prefetch_weights(builder, operands.w, block, shape.dtype)
+    weights = _load_weights(builder, operands.w, block, shape.dtype)
+    bits = _load_bits(builder, operands.m, block, nm)
+    out = list(sums)
     for t in range(tile):
         offset = builder.add(
             builder.mul(operands.stride, ir.Constant(i64, t)), builder.mul(block, ir.Constant(i64, LANES))
@@ -195,7 +155,7 @@ def _block(ir: Any, builder: Any, block: Any, sums: list[Any], operands: _Operan
     return out
 
 
-def _load_bits(ir: Any, builder: Any, m: Any, block: Any, nm: int) -> list[Any]:
+def _load_bits(builder: ir.IRBuilder, m: ir.Value, block: ir.Value, nm: int) -> list[ir.Value]:
     """The nm mask words of a block as 16-lane predicates.
 
     Up to four words come with one integer load and are shifted apart: a load per word, straight into mask registers,
@@ -216,7 +176,7 @@ def _load_bits(ir: Any, builder: Any, m: Any, block: Any, nm: int) -> list[Any]:
     return bits
 
 
-def _prefetch_weights(ir: Any, builder: Any, w: Any, block: Any, dtype: str) -> None:
+def _prefetch_weights(builder: ir.IRBuilder, w: ir.Value, block: ir.Value, dtype: str) -> None:
     """Ask for the weights that lie ``PREFETCH_BYTES`` behind the block's; beyond the matrix that has no effect."""
     i32, i64, pointer = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
     prefetch = builder.module.declare_intrinsic(
@@ -228,7 +188,7 @@ def _prefetch_weights(ir: Any, builder: Any, w: Any, block: Any, dtype: str) -> 
     builder.call(prefetch, [builder.inttoptr(builder.add(w, ahead), pointer), read, keep_close, data])
 
 
-def _load_weights(ir: Any, builder: Any, w: Any, block: Any, dtype: str) -> Any:
+def _load_weights(builder: ir.IRBuilder, w: ir.Value, block: ir.Value, dtype: str) -> ir.Value:
     """16 weights as fp32."""
     i16, i32, f32 = ir.IntType(16), ir.IntType(32), ir.FloatType()
     vector = ir.VectorType(f32, LANES)
@@ -245,7 +205,7 @@ def _load_weights(ir: Any, builder: Any, w: Any, block: Any, dtype: str) -> Any:
     return builder.bitcast(builder.shl(wide, ir.Constant(wide.type, [16] * LANES)), vector)
 
 
-def _tree(builder: Any, values: list[Any]) -> Any:
+def _tree(builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
     while len(values) > 1:
         values = [builder.fadd(a, b) for a, b in zip(values[::2], values[1::2], strict=True)]
     return values[0]

@@ -7,8 +7,13 @@ CPU, where its results can be checked without a GPU.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from types import ModuleType
 from typing import Any, NamedTuple
+
+# What compiled code may call: Numba infers the types of its arguments, which no annotation here could say.
+DeviceFunction = Callable[..., Any]
 
 
 class Primitives(NamedTuple):
@@ -21,24 +26,26 @@ class Primitives(NamedTuple):
         shuffle: ``(value, distance)``: a float32 of the lane ``distance`` above in the warp.
     """
 
-    load4: Any
-    half_to_float: Any
-    float_to_half: Any
-    bits_to_float: Any
-    float_to_bits: Any
-    shuffle: Any
+    load4: DeviceFunction
+    half_to_float: DeviceFunction
+    float_to_half: DeviceFunction
+    bits_to_float: DeviceFunction
+    float_to_bits: DeviceFunction
+    shuffle: DeviceFunction
 
 
-def cuda_module() -> Any:
+def cuda_module() -> ModuleType:
     """``numba.cuda``, or what a simulation has put in its place."""
     from numba import cuda
 
-    return cuda
+    module: ModuleType = cuda
+    return module
 
 
-def device_function(function: Any) -> Any:
+def device_function(function: DeviceFunction) -> DeviceFunction:
     """A function that kernels may call. It is inlined: a compiled call would ask for a GPU to compile for."""
-    return cuda_module().jit(device=True, inline="always")(function)
+    made: DeviceFunction = cuda_module().jit(device=True, inline="always")(function)
+    return made
 
 
 @cache
@@ -55,15 +62,17 @@ def cuda_primitives() -> Primitives:
     return Primitives(*intrinsics(intrinsic, types), device_function(shuffle))
 
 
-def intrinsics(intrinsic: Any, types: Any) -> tuple[Any, Any, Any, Any, Any]:
+def intrinsics(
+    intrinsic: Callable[[DeviceFunction], DeviceFunction], types: ModuleType
+) -> tuple[DeviceFunction, DeviceFunction, DeviceFunction, DeviceFunction, DeviceFunction]:
     """``load4``, ``half_to_float``, ``float_to_half``, ``bits_to_float``, ``float_to_bits`` for one Numba target."""
     from llvmlite import ir
 
     i16, i32, f16, f32 = ir.IntType(16), ir.IntType(32), ir.HalfType(), ir.FloatType()
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def load4(typingctx: Any, array: Any, index: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    @intrinsic
+    def load4(typingctx, array, index):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
             data = context.make_array(signature.args[0])(context, builder, args[0]).data
             place = builder.bitcast(builder.gep(data, [args[1]]), ir.VectorType(i32, 4).as_pointer())
             vector = builder.load(place, align=16)
@@ -72,30 +81,30 @@ def intrinsics(intrinsic: Any, types: Any) -> tuple[Any, Any, Any, Any, Any]:
 
         return types.UniTuple(types.int32, 4)(array, types.int64), codegen
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def half_to_float(typingctx: Any, bits: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    @intrinsic
+    def half_to_float(typingctx, bits):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
             return builder.fpext(builder.bitcast(args[0], f16), f32)
 
         return types.float32(types.int16), codegen
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def float_to_half(typingctx: Any, value: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    @intrinsic
+    def float_to_half(typingctx, value):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
             return builder.bitcast(builder.fptrunc(args[0], f16), i16)
 
         return types.int16(types.float32), codegen
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def bits_to_float(typingctx: Any, bits: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    @intrinsic
+    def bits_to_float(typingctx, bits):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
             return builder.bitcast(args[0], f32)
 
         return types.float32(types.int32), codegen
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def float_to_bits(typingctx: Any, value: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    @intrinsic
+    def float_to_bits(typingctx, value):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
             return builder.bitcast(args[0], i32)
 
         return types.int32(types.float32), codegen

@@ -10,10 +10,11 @@ Arrays of all kernels: w [d, columns] and x [batch, h] of int16 bits (fp16, bf16
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from mglubench.kernels.numba_cuda_ir import Primitives, cuda_module, device_function
+from mglubench.kernels.numba_cuda_ir import DeviceFunction, Primitives, cuda_module, device_function
 
 THREADS = 128
 WARPS = THREADS // 32
@@ -31,9 +32,9 @@ class Special(NamedTuple):
 class Scalars(NamedTuple):
     """Device functions: element to float32, float32 to element, the activation."""
 
-    load: Any
-    store: Any
-    activate: Any
+    load: DeviceFunction
+    store: DeviceFunction
+    activate: DeviceFunction
 
 
 @cache
@@ -77,7 +78,7 @@ def scalar_functions(special: Special, use: Primitives) -> Scalars:
     return Scalars(device_function(load), device_function(store), device_function(activate))
 
 
-def naive(special: Special, use: Primitives) -> Any:
+def naive(special: Special, use: Primitives) -> Callable[..., None]:
     """``kernel(w, masks[d, h], x, y)``; grid (rows / THREADS, batch), block THREADS."""
     import numpy as np
 
@@ -107,7 +108,7 @@ def naive(special: Special, use: Primitives) -> Any:
     return kernel
 
 
-def splitk_sums(special: Special, use: Primitives) -> Any:
+def splitk_sums(special: Special, use: Primitives) -> Callable[..., None]:
     """``kernel(w, masks[d, h], x, partial[batch, 2 nm, d], columns)``; grid (rows / WARPS, h / columns, batch)."""
     import numpy as np
 
@@ -143,7 +144,7 @@ def splitk_sums(special: Special, use: Primitives) -> Any:
     return kernel
 
 
-def splitk_activate(special: Special, use: Primitives) -> Any:
+def splitk_activate(special: Special, use: Primitives) -> Callable[..., None]:
     """``kernel(partial, y)``: y from the sums, which are zeroed for the next launch; grid (rows / THREADS, batch)."""
     import numpy as np
 
@@ -164,7 +165,7 @@ def splitk_activate(special: Special, use: Primitives) -> Any:
     return kernel
 
 
-def packed(special: Special, use: Primitives) -> Any:
+def packed(special: Special, use: Primitives) -> Callable[..., None]:
     """``kernel(w, masks, x, y, h)``; w, masks and x are flat int32 views, rows of w and x padded to 1024 columns.
 
     Grid (rows / WARPS, batch). Of a chunk, lane l takes columns 256 u + 8 l + 0..7 for u = 0..3: one 16-byte load of
@@ -234,7 +235,7 @@ def packed(special: Special, use: Primitives) -> Any:
     return kernel
 
 
-def _unpack_word(special: Special, use: Primitives) -> Any:
+def _unpack_word(special: Special, use: Primitives) -> DeviceFunction:
     """A device function: the one or two elements of a 32-bit word as float32, the lower column first."""
     import numpy as np
 

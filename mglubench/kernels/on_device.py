@@ -1,21 +1,28 @@
-"""What every CUDA-only variant needs: whether there is a GPU, which one, and packed masks and padded rows on it."""
+"""What every kernel on a device needs: whether there is a GPU, which one, packed masks and padded rows on it."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from mglubench.hardware.cuda_toolchain import architecture_of
-from mglubench.kernels.cuda_heuristics import Gpu
-from mglubench.layer.masks import pack, round_up
-from mglubench.layer.problem import InputSet, Problem
+from mglubench.kernels.tuning import Gpu
+from mglubench.layer.masks import BoolArray, pack, round_up
 
 if TYPE_CHECKING:
     import torch
 
-# The packed masks last made for an input set: replicas of one layer follow each other and share them.
-_packed: WeakKeyDictionary[InputSet, tuple[tuple[str, int], torch.Tensor]] = WeakKeyDictionary()
+
+class MaskSource(Protocol):
+    """Who has the masks of a layer, such as an input set."""
+
+    def masks(self, nm: int) -> BoolArray:
+        """The first nm of them, [nm, d, h]."""
+
+
+# The packed masks last made for a source: replicas of one layer follow each other and share them.
+_packed: WeakKeyDictionary[MaskSource, tuple[tuple[str, int], torch.Tensor]] = WeakKeyDictionary()
 
 
 def why_no_gpu(oldest: int = 0) -> str | None:
@@ -47,16 +54,19 @@ def _gpu(index: int) -> Gpu:
     return Gpu(properties.name, arch, properties.multi_processor_count)
 
 
-def masks_on_device(problem: Problem, layout: str) -> torch.Tensor:
-    """The problem's masks in ``layout``, uint8 [bytes], on its device."""
+def masks_on_device(source: MaskSource, nm: int, layout: str, device: torch.device | str) -> torch.Tensor:
+    """The first nm masks of ``source`` in ``layout``, uint8 [bytes], on ``device``: packed once, copied per caller.
+
+    Replicas of a layer must not share them, or one would warm the caches for the next.
+    """
     import torch
 
-    wanted = (layout, problem.case.nm)
-    found = _packed.get(problem.inputs)
+    wanted = (layout, nm)
+    found = _packed.get(source)
     if found is None or found[0] != wanted:
-        found = (wanted, torch.from_numpy(pack(problem.masks(), layout).data))
-        _packed[problem.inputs] = found
-    return found[1].to(problem.case.device)
+        found = (wanted, torch.from_numpy(pack(source.masks(nm), layout).data))
+        _packed[source] = found
+    return found[1].to(device, copy=True)
 
 
 def pad_columns(weight: torch.Tensor, multiple: int) -> torch.Tensor:
@@ -67,3 +77,8 @@ def pad_columns(weight: torch.Tensor, multiple: int) -> torch.Tensor:
     if columns == weight.shape[1]:
         return weight.contiguous()
     return torch.nn.functional.pad(weight, (0, columns - weight.shape[1])).contiguous()
+
+
+def dtype_of(tensor: torch.Tensor) -> str:
+    """``float16`` for ``torch.float16``."""
+    return str(tensor.dtype).removeprefix("torch.")

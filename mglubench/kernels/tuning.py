@@ -7,10 +7,10 @@ the built-in heuristics back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from mglubench.system.notebook import Notebook
 
@@ -45,19 +45,22 @@ class Choice:
         """Value of a macro, by its name without prefix."""
         return dict(self.macros).get(f"MGLU_{name}", default)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, dict[str, int] | int]:
         """Plain values, for JSON."""
         return {"macros": dict(self.macros), "split_k": self.split_k}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Choice:
-        """Inverse of :meth:`to_dict`."""
-        macros = values["macros"].items()
-        return cls(tuple(sorted((str(name), int(value)) for name, value in macros)), int(values["split_k"]))
 
     def __str__(self) -> str:
         words = [f"{name.removeprefix('MGLU_').lower()}={value}" for name, value in self.macros]
         return " ".join([*words, *([f"split_k={self.split_k}"] if self.split_k else [])]) or "defaults"
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """What choices depend on: the name that tables use, ``sm_90a``, multiprocessors (0 if unknown)."""
+
+    name: str
+    arch: str
+    sm_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,14 @@ class Job:
         return f"{gpu}/{self.kernel}/{self.h}x{self.d}/nm{self.nm}/b{self.batch}/{self.dtype}"
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found for a job: the choice, and the median in nanoseconds (infinite where none was kept)."""
+
+    choice: Choice
+    median_ns: float
+
+
 _forced: Choice | None = None
 
 
@@ -87,11 +98,18 @@ def remembered(gpu: str, job: Job) -> Choice | None:
     """
     if _forced is not None:
         return _forced
+    found = recalled(gpu, job)
+    return found.choice if found else None
+
+
+def recalled(gpu: str, job: Job) -> Found | None:
+    """The table's entry for this job, whatever is forced; raises as :func:`remembered`."""
     entry = NOTEBOOK.read().get(job.key(gpu))
     if entry is None:
         return None
     try:
-        return Choice.from_dict(entry)
+        macros = tuple(sorted((str(name), int(value)) for name, value in entry["macros"].items()))
+        return Found(Choice(macros, int(entry["split_k"])), float(entry.get("median_ns", math.inf)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise NOTEBOOK.damaged(f"{job.key(gpu)}: {type(error).__name__} {error}") from None
 

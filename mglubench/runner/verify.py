@@ -92,9 +92,9 @@ def verify_cases(
     return list(dict.fromkeys(cases))
 
 
-def default_nms(name: str) -> tuple[int, ...]:
-    """Every nm that the variant takes."""
-    return tuple(range(1, get_variant(name).nm_max + 1))
+def default_nms(name: str, device: str = "cpu") -> tuple[int, ...]:
+    """Every nm that the variant takes on the device."""
+    return get_variant(name).accepted_nm(device_kind(device))
 
 
 def verify(session: Session, cases: Sequence[Case]) -> Iterator[Verdict]:
@@ -132,5 +132,6 @@ def verify_plan(session: Session, names: str | None, device: str, dtypes: str, n
     multiprocessors = machine.devices[here].sm_count or MULTIPROCESSORS
     cases: list[Case] = []
     for name in spec.resolve(device=here, dtype="float32", variants=here_all).variants:
-        cases += verify_cases([name], spec.nm if nm else default_nms(name), spec.dtype, here, multiprocessors)
+        accepted = spec.nm if nm else default_nms(name, here)
+        cases += verify_cases([name], accepted, spec.dtype, here, multiprocessors)
     return cases

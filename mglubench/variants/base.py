@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import ITEMSIZE, NM_MAX, LayerKind
+from mglubench.kernels.accepted_nm import in_words
 from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.problem import Problem
 
@@ -71,12 +72,19 @@ class Variant(ABC):
             return f"dtype {case.dtype} is not among {', '.join(self.dtypes)}"
         if case.nm > self.nm_max:
             return f"nm={case.nm} is above {self.nm_max}"
+        accepted = self.accepted_nm(case.device_kind)
+        if case.nm and case.nm not in accepted:
+            return f"nm={case.nm} is not among {in_words(accepted)}"
         if case.batch > self.batch_max:
             return f"batch={case.batch} is above {self.batch_max}"
         return None
 
     unavailable = why_unavailable
     unsupported = why_unsupported
+
+    def accepted_nm(self, device_kind: str) -> tuple[int, ...]:
+        """Every nm that it takes on a device of this kind, for a layer with masks."""
+        return tuple(range(1, self.nm_max + 1))
 
     def declare(self, case: Case) -> Ledger:
         """Bytes and FLOPs of one run; override where the variant moves more than its layer needs."""

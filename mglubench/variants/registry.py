@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from mglubench.cases.vocabulary import near
 from mglubench.errors import UsageError
+from mglubench.kernels.inspect import Inspectable
 from mglubench.variants.base import Variant
 
 GROUP = "mglubench.variants"
@@ -46,6 +47,7 @@ BUILT_IN = (
     "cuda_kernels:FlashMGLUPacked",
     "cuda_kernels:FlashMGLUMma",
     "cuda_kernels:FlashMGLUBulk",
+    "mglu_op:MGLUOperator",
 )
 
 
@@ -76,6 +78,12 @@ def get_variant(name: str) -> Variant:
 def has_masks(name: str) -> bool:
     """Whether the named variant is an MGLU."""
     return get_variant(name).layer == "mglu"
+
+
+def inspectable() -> dict[str, Inspectable]:
+    """Kernels whose machine code can be made here, by the name of their variant."""
+    kernels = {name: getattr(variant, "kernel", variant) for name, variant in variants().items()}
+    return {name: kernel for name, kernel in kernels.items() if isinstance(kernel, Inspectable)}
 
 
 def _load(name: str, load: object) -> Variant:

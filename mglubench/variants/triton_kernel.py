@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from functools import cache
-from typing import Any
 
 from mglubench.cases.case import Case
-from mglubench.errors import UnavailableError
 from mglubench.kernels.on_device import masks_on_device, pad_columns, why_no_gpu
+from mglubench.kernels.triton_call import LAYOUT, ROW_MULTIPLE, bind
 from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.masks import get_layout, round_up
 from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
-
-LAYOUT = "row-1024"
-ROW_MULTIPLE = 16  # elements; Triton then knows that every row starts on a 16-byte boundary
 
 
 class FlashMGLUTriton(Variant):
@@ -49,52 +44,7 @@ class FlashMGLUTriton(Variant):
 
     def prepare(self, problem: Problem) -> Launch:
         """Pack, pad, and run once so that compilation and tuning are over."""
-        import torch
-
-        case, x, y, device = problem.case, problem.x, problem.y, problem.weight.device
+        case, device = problem.case, problem.weight.device
         weight = pad_columns(problem.weight, ROW_MULTIPLE)
-        masks = masks_on_device(problem, LAYOUT).view(torch.int32)
-
-        def launch() -> None:
-            with torch.cuda.device(device):
-                enqueue(_tuned(), weight, masks, x, y, case.nm, case.activation)
-
-        try:
-            launch()
-        except Exception as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise UnavailableError(f"triton cannot compile or run the kernel here: {lines[0]}") from error
-        return launch
-
-
-def enqueue(kernel: Any, weight: Any, masks: Any, x: Any, y: Any, nm: int, activation: str, **constants: int) -> None:
-    """Launch ``kernel`` for weight [d, stride], masks int32 [words], x [batch, h], y [batch, d].
-
-    Args:
-        constants: tuning constants (ROWS, STAGES) of a kernel that is not autotuned.
-    """
-    batch, h = x.shape
-    d = y.shape[1]
-    kernel[lambda chosen: (-(-d // chosen["ROWS"]), batch)](
-        weight,
-        masks,
-        x,
-        y,
-        h,
-        d,
-        weight.stride(0),
-        NM=nm,
-        MASKS=1 << (nm - 1).bit_length(),
-        ACTIVATION=activation,
-        WHOLE=h % 1024 == 0,
-        **constants,
-    )
-
-
-@cache
-def _tuned() -> Any:
-    import triton
-
-    from mglubench.kernels.triton_source import configurations, flash_mglu
-
-    return triton.autotune(configurations(), key=["h", "d", "NM", "ACTIVATION"])(flash_mglu)
+        masks = masks_on_device(problem.inputs, case.nm, LAYOUT, device)
+        return bind(weight, masks, problem.x, problem.y, case.nm, case.activation)

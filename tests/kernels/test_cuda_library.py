@@ -18,7 +18,7 @@ from mglubench.kernels.cuda_build import Target, build
 from mglubench.kernels.cuda_library import ABI_VERSION, ACTIVATION_CODES, STATUS, KernelLibrary, MgluArgs, load
 from mglubench.layer.masks import LAYOUTS
 from mglubench.system.resources import data_folder
-from mglubench.variants.cuda_kernels import KERNELS, CudaKernel
+from mglubench.variants.cuda_kernels import KERNELS, CudaVariant
 
 SOURCES = data_folder("kernels_cuda")
 HEADER = (SOURCES / "launch_abi.h").read_text()
@@ -112,13 +112,13 @@ def test_a_real_library_refuses_bad_arguments_without_a_gpu(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("kind", KERNELS, ids=lambda kind: kind.name)
-def test_variant_packs_what_its_kernel_reads(kind: type[CudaKernel]) -> None:
-    source = (SOURCES / f"{kind.kernel}.cu").read_text()
+def test_variant_packs_what_its_kernel_reads(kind: type[CudaVariant]) -> None:
+    source = (SOURCES / f"{kind.kernel.source}.cu").read_text()
     named = re.search(r'MGLU_EXPORT_IDENTITY\("([^"]*)"\)', source)
     assert named
-    assert named[1] == kind.layout
-    assert kind.layout in ("", *LAYOUTS)
-    assert kind.name == kind.kernel.replace("_", "-") or kind.name == "stream-read-cuda"
+    assert named[1] == kind.kernel.layout
+    assert kind.kernel.layout in ("", *LAYOUTS)
+    assert kind.name == kind.kernel.source.replace("_", "-") or kind.name == "stream-read-cuda"
 
 
 def test_declared_bytes_hold_padding_passes_and_partial_sums() -> None:
@@ -159,7 +159,7 @@ def test_what_a_kernel_cannot_take_is_said(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("kind", KERNELS, ids=lambda kind: kind.name)
-def test_variant_agrees_with_float64_on_the_gpu(kind: type[CudaKernel], dtype: str) -> None:
+def test_variant_agrees_with_float64_on_the_gpu(kind: type[CudaVariant], dtype: str) -> None:
     import torch
 
     if not torch.cuda.is_available():

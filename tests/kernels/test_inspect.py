@@ -22,14 +22,15 @@ import pytest
 from mglubench.errors import UsageError
 from mglubench.hardware.cuda_toolchain import find_tool, why_cannot_build
 from mglubench.kernels.cuda_build import build_all
-from mglubench.kernels.cuda_heuristics import dynamic_shared_bytes
+from mglubench.kernels.cuda_catalogue import BULK, MMA, SWIGLU
+from mglubench.kernels.cuda_kernel import CudaKernel
+from mglubench.kernels.inspect import Subject, examine, subjects
 from mglubench.kernels.occupancy import occupancy
 from mglubench.kernels.sass import Work, loops_of, parse, short_name
 from mglubench.kernels.tuning import Choice
-from mglubench.report import inspect_sass
-from mglubench.report.inspect_sass import Subject
 from mglubench.system.resources import data_folder
 from mglubench.variants.cuda_kernels import KERNELS
+from mglubench.variants.registry import inspectable
 
 HERE = Path(__file__).resolve().parent
 SASS = (HERE / "recorded" / "row_dots.sass").read_text()
@@ -94,12 +95,12 @@ def test_occupancy_by_hand(arch: str, threads: int, registers: int, shared: int,
 
 
 def test_subjects_are_what_exists() -> None:
-    items = inspect_sass.subjects([], ["sm_90a"], [1, 8], ["float16", "float32"])
+    items = subjects(inspectable(), [], ["sm_90a"], [1, 8], ["float16", "float32"])
     assert Subject("flash-mglu-mma", "sm_90a", 8, "float16") in items
     assert Subject("swiglu-fused", "sm_90a", 0, "float16") in items
     assert not [item for item in items if item.dtype == "float32" and item.variant.startswith("flash-mglu-mma")]
     with pytest.raises(UsageError, match="has no kernel to inspect"):
-        inspect_sass.subjects(["swiglu"], ["sm_90a"], [1], ["float16"])
+        subjects(inspectable(), ["swiglu"], ["sm_90a"], [1], ["float16"])
 
 
 EMULATION = HERE.parent / "kernels_cuda" / "emu"
@@ -107,15 +108,15 @@ EMULATION = HERE.parent / "kernels_cuda" / "emu"
 
 @pytest.mark.skipif(shutil.which("g++") is None or not EMULATION.is_dir(), reason="no g++ on PATH")
 @pytest.mark.parametrize("nm", [1, 4, 8, 16])
-@pytest.mark.parametrize("kernel", ["flash_mglu_mma", "flash_mglu_bulk", "swiglu_fused"])
-def test_shared_memory_is_what_the_source_computes(kernel: str, nm: int, tmp_path: Path) -> None:
-    choice = Choice.of(RING=2, SEGMENT=128) if kernel == "flash_mglu_bulk" else Choice()
+@pytest.mark.parametrize("kernel", [MMA, BULK, SWIGLU], ids=lambda kernel: kernel.source)
+def test_shared_memory_is_what_the_source_computes(kernel: CudaKernel, nm: int, tmp_path: Path) -> None:
+    choice = Choice.of(RING=2, SEGMENT=128) if kernel is BULK else Choice()
     for tried in (Choice(), choice):
-        wanted = dynamic_shared_bytes(kernel, nm, tried)
-        actual = "kSharedBytes" if kernel == "flash_mglu_bulk" else "reduction_bytes<mglu::kSums>()"
+        wanted = kernel.shared_bytes(nm, tried)
+        actual = "kSharedBytes" if kernel is BULK else "reduction_bytes<mglu::kSums>()"
         source = tmp_path / "check.cpp"
         check = f'static_assert(mglu::{actual} == {wanted}, "bytes");'
-        source.write_text(f'#include "cuda_emu.h"\n#include "{kernel}.cu"\n{check}\n')
+        source.write_text(f'#include "cuda_emu.h"\n#include "{kernel.source}.cu"\n{check}\n')
         macros = [f"-D{name}={value}" for name, value in (("MGLU_NM", nm), *tried.macros)]
         folders = [f"-I{data_folder('kernels_cuda')}", f"-I{EMULATION}"]
         command = ["g++", "-std=c++17", "-fsyntax-only", "-DCUDA_EMU", "-w", *macros, *folders, str(source)]
@@ -128,11 +129,12 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, lis
     """Rows of every CUDA kernel at nm = 8 in fp16 for sm_90a, by variant."""
     patch = pytest.MonkeyPatch()
     patch.setenv("MGLUBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-    kernels = [kind() for kind in KERNELS]
-    targets = [kernel.target("sm_90a", 8, "float16", Choice()) for kernel in kernels]
+    targets = [kind.kernel.target("sm_90a", 8, "float16", Choice()) for kind in KERNELS]
     assert not [error for _, error in build_all(targets, workers=2) if error]
-    items = [Subject(kernel.name, "sm_90a", 8 if kernel.layer == "mglu" else 0, "float16") for kernel in kernels]
-    yield {item.variant: inspect_sass.examine(item) for item in items}
+    items = [
+        (kind.kernel, Subject(kind.name, "sm_90a", 8 if kind.layer == "mglu" else 0, "float16")) for kind in KERNELS
+    ]
+    yield {item.variant: examine(kernel, item) for kernel, item in items}
     patch.undo()
 
 

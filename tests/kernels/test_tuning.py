@@ -11,16 +11,21 @@ import pytest
 from mglubench.cases.case import Case
 from mglubench.errors import CaseError, StoreError, UnavailableError, UsageError
 from mglubench.executors.session import Block, Finished, Prepared
-from mglubench.kernels.cuda_heuristics import Gpu, candidates, choose, fits
+from mglubench.kernels.cuda_catalogue import BULK
 from mglubench.kernels.occupancy import occupancy
-from mglubench.kernels.tuning import NOTEBOOK, Choice, Job, forced, remember, remembered
+from mglubench.kernels.tuning import NOTEBOOK, Choice, Gpu, Job, forced, remember, remembered
 from mglubench.runner import tune
-from mglubench.variants.cuda_kernels import KERNELS, CudaKernel
+from mglubench.variants.cuda_kernels import KERNELS, CudaVariant
 
 HOPPER = Gpu("some hopper", "sm_90a", 132)
 CONSUMER = Gpu("some blackwell", "sm_120a", 170)
 JOB = Job("flash_mglu_mma", 2048, 8192, 8, 1, "float16")
 CASE = Case("flash-mglu-mma", 2048, 8192, 8, 1, "float16", "silu", "bernoulli:0.5", "cold", "cuda")
+
+
+def choose(job: Job, gpu: Gpu) -> Choice:
+    kernel = next(kind.kernel for kind in KERNELS if kind.kernel.source == job.kernel)
+    return kernel.choose(job, gpu)
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +88,7 @@ def test_rules_fit_the_gpu_and_the_shape() -> None:
     for nm in (1, 2, 4, 6, 8, 16):
         bulk = Job("flash_mglu_bulk", 4096, 14336, nm, 1, "float16")
         assert choose(bulk, HOPPER) == Choice()
-        assert fits("flash_mglu_bulk", nm, choose(bulk, CONSUMER), "sm_120a")
+        assert BULK.fits(nm, choose(bulk, CONSUMER), "sm_120a")
     assert choose(Job("flash_mglu_packed", 2048, 256, 1, 1, "float16"), HOPPER) == Choice.of(ROWS=1)
     assert choose(Job("flash_mglu_packed", 2048, 8192, 1, 1, "float16"), HOPPER) == Choice()
 
@@ -91,19 +96,19 @@ def test_rules_fit_the_gpu_and_the_shape() -> None:
 @pytest.mark.parametrize("kind", KERNELS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("arch", ["sm_90a", "sm_120a"])
 @pytest.mark.parametrize("nm", [1, 8, 16])
-def test_the_usual_launch_has_room_on_every_architecture(kind: type[CudaKernel], arch: str, nm: int) -> None:
-    block = kind().block(arch, nm)
+def test_the_usual_launch_has_room_on_every_architecture(kind: type[CudaVariant], arch: str, nm: int) -> None:
+    block = kind.kernel.block(arch, nm)
     assert occupancy(arch, block.threads, 128, block.shared_bytes).blocks >= 1
 
 
 @pytest.mark.parametrize("kind", KERNELS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("nm", [1, 8, 16])
-def test_candidates_begin_with_the_rule_and_all_fit(kind: type[CudaKernel], nm: int) -> None:
-    job = Job(kind.kernel, 2048, 8192, nm, 1, "float16")
-    found = candidates(job, HOPPER)
+def test_candidates_begin_with_the_rule_and_all_fit(kind: type[CudaVariant], nm: int) -> None:
+    job = Job(kind.kernel.source, 2048, 8192, nm, 1, "float16")
+    found = kind.kernel.candidates(job, HOPPER)
     assert found[0] == choose(job, HOPPER)
     assert len(set(found)) == len(found) > 5
-    assert all(fits(kind.kernel, nm, choice, HOPPER.arch) for choice in found)
+    assert all(kind.kernel.fits(nm, choice, HOPPER.arch) for choice in found)
 
 
 class Stage:

@@ -10,8 +10,8 @@ import platform
 import shutil
 import subprocess
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,16 +19,15 @@ import pytest
 import torch
 
 from mglubench.cases.case import Case
-from mglubench.kernels import cuda_build, on_device
+from mglubench.kernels import cuda_build, cuda_call, cuda_kernel, on_device
 from mglubench.kernels.cuda_build import Target
-from mglubench.kernels.cuda_heuristics import Gpu
+from mglubench.kernels.tuning import Gpu
 from mglubench.layer.masks import pack
 from mglubench.layer.problem import InputSet, Problem
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.nn import functional as ops
 from mglubench.system.resources import data_folder
-from mglubench.variants import cuda_kernels
-from mglubench.variants.cuda_kernels import KERNELS, CudaKernel
+from mglubench.variants.cuda_kernels import KERNELS, CudaVariant, FlashMGLUPaper
 
 EMULATION = Path(__file__).resolve().parent.parent / "kernels_cuda" / "emu"
 pytestmark = pytest.mark.skipif(
@@ -38,6 +37,16 @@ pytestmark = pytest.mark.skipif(
 FLAGS = ("-std=c++17", "-O2", "-mf16c", "-mfma", "-ffp-contract=off", "-w", "-shared", "-fPIC", "-DCUDA_EMU")
 # Few multiprocessors, so that some launches split k and use the workspace.
 GPU = Gpu("emulated", "sm_90a", 4)
+
+
+@dataclass
+class Stream:
+    """A stand-in for torch's stream: the emulation runs at once."""
+
+    cuda_stream: int
+
+    def synchronize(self) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +70,23 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(autouse=True)
 def stand_ins(emulated: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MGLUBENCH_TUNING", str(tmp_path / "tuning.json"))
-    monkeypatch.setattr(cuda_kernels, "build", emulated)
+    monkeypatch.setattr(cuda_kernel, "build", emulated)
     monkeypatch.setattr(cuda_build, "build", emulated)
-    monkeypatch.setattr(cuda_kernels, "gpu_of", lambda device: GPU)
-    monkeypatch.setattr(on_device, "gpu_of", lambda device: GPU)
+    monkeypatch.setattr(cuda_call, "gpu_of", lambda device: GPU)
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: SimpleNamespace(cuda_stream=0))
-    ops._library.cache_clear()
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: Stream(0))
+    cuda_call.forget()
 
 
-def problem_of(kind: type[CudaKernel], dtype: str, h: int, d: int, nm: int, batch: int) -> Problem:
+def problem_of(kind: type[CudaVariant], dtype: str, h: int, d: int, nm: int, batch: int) -> Problem:
     masked = kind.layer == "mglu"
     mask = "bernoulli:0.5" if masked else "none"
     case = Case(kind.name, h, d, nm if masked else 0, batch, dtype, "gelu", mask)
     return Problem.make(case, InputSet(case))
+
+
+def masks_of(problem: Problem, layout: str) -> torch.Tensor:
+    return on_device.masks_on_device(problem.inputs, problem.case.nm, layout, problem.weight.device)
 
 
 def error_of(y: torch.Tensor, problem: Problem, layer: Any, fresh: int) -> float:
@@ -84,7 +96,7 @@ def error_of(y: torch.Tensor, problem: Problem, layer: Any, fresh: int) -> float
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("kind", KERNELS, ids=lambda kind: kind.name)
-def test_a_prepared_launch_agrees_with_float64(kind: type[CudaKernel], dtype: str) -> None:
+def test_a_prepared_launch_agrees_with_float64(kind: type[CudaVariant], dtype: str) -> None:
     variant = kind()
     for h, d, batch in ((700, 21, 3), (1027, 5, 1)):
         problem = problem_of(kind, dtype, h, d, 3, batch)
@@ -107,17 +119,26 @@ def test_a_split_launch_declares_its_partial_sums() -> None:
 def test_the_operator_takes_any_number_of_tokens(dtype: str) -> None:
     kind = next(kind for kind in KERNELS if kind.name == "flash-mglu-mma")
     problem = problem_of(kind, dtype, 700, 21, 3, 19)
-    weight = on_device.pad_columns(problem.weight, ops.LAYOUTS["cuda"][1])
-    masks = torch.from_numpy(pack(problem.masks(), ops.LAYOUTS["cuda"][0]).data)
+    weight = on_device.pad_columns(problem.weight, ops.BACKENDS["cuda"].row_multiple)
+    masks = torch.from_numpy(pack(problem.masks(), ops.BACKENDS["cuda"].layout).data)
     y = ops._on_cuda(problem.x, weight, masks, 3, "gelu")
     assert error_of(y, problem, "mglu", 0) <= TOLERANCES[dtype].relative
     assert ops._on_cuda(problem.x[:0], weight, masks, 3, "gelu").shape == (0, 21)
 
 
-def test_replicas_share_the_packed_masks_of_one_layout() -> None:
-    problem = problem_of(KERNELS[0], "float16", 64, 4, 2, 1)
-    first = on_device.masks_on_device(problem, "bytes")
-    assert on_device.masks_on_device(problem.replica(), "bytes") is first
-    other = on_device.masks_on_device(problem, "row-1024")
+def test_masks_of_one_layout_are_packed_once_and_no_replica_shares_their_memory(monkeypatch: Any) -> None:
+    packed: list[str] = []
+
+    def counted(masks: Any, layout: str) -> Any:
+        packed.append(layout)
+        return pack(masks, layout)
+
+    monkeypatch.setattr(on_device, "pack", counted)
+    problem = problem_of(FlashMGLUPaper, "float16", 64, 4, 2, 1)
+    first, second = masks_of(problem, "bytes"), masks_of(problem.replica(), "bytes")
+    assert torch.equal(first, second)
+    assert first.data_ptr() != second.data_ptr()
+    assert packed == ["bytes"]
+    other = masks_of(problem, "row-1024")
     assert other.numel() == 4 * 1024 * 2 // 8
-    assert torch.equal(on_device.masks_on_device(problem, "bytes"), first)
+    assert torch.equal(masks_of(problem, "bytes"), first)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mglubench.kernels.numba_cpu_ir import ACCUMULATORS, token_tile
+from mglubench.kernels.cpu_rows import ACCUMULATORS, token_tile
 from mglubench.layer.problem import InputSet, Problem
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import compare

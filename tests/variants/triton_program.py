@@ -13,10 +13,10 @@ import torch
 
 from mglubench.cases.case import Case
 from mglubench.kernels.on_device import pad_columns
+from mglubench.kernels.triton_call import LAYOUT, ROW_MULTIPLE, enqueue
 from mglubench.kernels.triton_source import flash_mglu
 from mglubench.layer.masks import pack
 from mglubench.layer.problem import InputSet
-from mglubench.variants.triton_kernel import LAYOUT, ROW_MULTIPLE, enqueue
 
 
 def main() -> None:

@@ -1,0 +1,61 @@
+"""``mglubench build``: compile the CUDA kernels ahead."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mglubench.cli import kernel_options as options
+from mglubench.cli.output import console, progress_bar
+from mglubench.errors import UsageError
+
+if TYPE_CHECKING:
+    from mglubench.kernels.cuda_build import Target
+
+
+def build(
+    arch: options.Arch = "sm_80,sm_90a,sm_100a,sm_120a",
+    variants: Annotated[str | None, typer.Option(help="CUDA variants. (default: all)")] = None,
+    nm: options.Nm = "1,2,4,8",
+    dtype: options.Dtype = "float16,bfloat16",
+    jobs: Annotated[int | None, typer.Option(min=1, help="Compilers at once. (default: one per core)")] = None,
+) -> int:
+    """Compile the CUDA kernels into the build cache; needs nvcc, no GPU. Exit code 1 if one does not compile."""
+    from mglubench.hardware.cuda_toolchain import require_tool
+    from mglubench.kernels.cuda_build import build_all, cache_folder
+
+    targets = _targets(arch, variants, nm, dtype)
+    require_tool("nvcc")
+    failed = 0
+    with progress_bar(len(targets), "build") as (progress, task):
+        for target, error in build_all(targets, jobs or len(os.sched_getaffinity(0))):
+            progress.update(task, advance=1, description=target.label)
+            if error:
+                failed += 1
+                sys.stderr.write(f"error: {error}\n")
+    words = f"{len(targets) - failed} of {len(targets)} libraries are in {cache_folder()}"
+    console(stderr=True).print(words, markup=False, soft_wrap=True)
+    return 1 if failed else 0
+
+
+def _targets(arch: str, names: str | None, nm: str, dtype: str) -> list[Target]:
+    from mglubench.hardware.cuda_toolchain import capability
+    from mglubench.runner.tune import tunable
+    from mglubench.variants.cuda_kernels import KERNELS
+
+    wanted = options.items(names, "variants") if names else [variant.name for variant in KERNELS]
+    targets = [
+        kernel.target(one, count, kind, kernel.usual_choice(one, count))
+        for kernel in (tunable(name).kernel for name in wanted)
+        for one in options.archs(arch)
+        if capability(one) >= kernel.oldest
+        for count in options.nms(nm)
+        for kind in options.dtypes(dtype)
+        if kind in kernel.dtypes and (count in kernel.nms or not kernel.masked)
+    ]
+    if not targets:
+        raise UsageError("nothing to build: no kernel takes these architectures and dtypes")
+    return list(dict.fromkeys(targets))

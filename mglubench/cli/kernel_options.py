@@ -1,0 +1,50 @@
+"""What ``build``, ``inspect`` and ``tune`` share: architectures, numbers of masks and dtypes on the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mglubench.errors import UsageError
+from mglubench.kernels.accepted_nm import LIBRARY_NMS, in_words
+
+Arch = Annotated[str, typer.Option(help="Architectures, such as sm_80,sm_90a,sm_100a,sm_120a.")]
+Nm = Annotated[str, typer.Option(help=f"Numbers of masks, {in_words(LIBRARY_NMS, 'or')}.")]
+Dtype = Annotated[str, typer.Option(help="float16, bfloat16 (or float32 where a kernel takes it).")]
+
+
+def archs(text: str) -> list[str]:
+    """Architectures whose limits are known; raises :class:`UsageError` for others."""
+    from mglubench.hardware.cuda_toolchain import architecture_name
+    from mglubench.kernels.occupancy import limits_of
+
+    names = [architecture_name(item) for item in items(text, "arch")]
+    for name in names:
+        limits_of(name)
+    return names
+
+
+def nms(text: str) -> list[int]:
+    """Numbers of masks that libraries exist for; raises :class:`UsageError` for others."""
+    from mglubench.cases.sweep_spec import parse_int
+
+    numbers = [parse_int(item, "nm") for item in items(text, "nm")]
+    for value in numbers:
+        if value not in LIBRARY_NMS:
+            raise UsageError(f"nm must be {in_words(LIBRARY_NMS, 'or')}, got {value}")
+    return numbers
+
+
+def dtypes(text: str) -> list[str]:
+    """Canonical dtype names."""
+    from mglubench.cases.vocabulary import dtype_name
+
+    return [dtype_name(item) for item in items(text, "dtype")]
+
+
+def items(text: str, what: str) -> list[str]:
+    """The entries of a list, each once."""
+    from mglubench.cases.config import as_list
+
+    return list(dict.fromkeys(as_list(text, what)))

@@ -1,0 +1,68 @@
+"""``mglubench tune``: search launch choices on the GPU at hand."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mglubench.cli import kernel_options, options
+from mglubench.cli.output import print_json, progress_bar
+from mglubench.errors import UsageError
+
+if TYPE_CHECKING:
+    from mglubench.cases.case import Case
+    from mglubench.runner.tune import TuneRow
+
+
+def tune(
+    variants: Annotated[str, typer.Option(help="CUDA variants.")] = "flash-mglu-mma",
+    shape: Annotated[str, typer.Option(help="Pairs HxD.")] = "2048x8192",
+    nm: kernel_options.Nm = "1,2,4,8",
+    batch: Annotated[str, typer.Option(help="Tokens, 1 to 16.")] = "1",
+    dtype: kernel_options.Dtype = "float16",
+    mode: Annotated[str, typer.Option(help="cold, hot or graph.")] = "cold",
+    device: Annotated[str, typer.Option(help="cuda or cuda:N.")] = "cuda",
+    seconds: Annotated[float, typer.Option(min=0.01, help="Sampling time per candidate.")] = 0.2,
+    as_json: options.Json = False,
+) -> int:
+    """Search launch choices on this GPU and remember the best per GPU, shape, nm, batch and dtype."""
+    given = {"shape": shape, "nm": nm, "batch": batch, "dtype": dtype, "mode": mode, "device": device}
+    cases = _cases({**given, "variants": variants, "name": "tune"})
+    rows = [_tuned(case, seconds) for case in cases]
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            sys.stdout.write(
+                f"{row['case']}: {row['choice']}, {row['median_us']:.2f} us; rule {row['rule_us']}; "
+                f"{row['tried']} tried, {row['failed']} failed\n"
+            )
+    return 0
+
+
+def _cases(given: Mapping[str, str]) -> list[Case]:
+    """The cases to tune; refuses what has no GPU before anything is built."""
+    from mglubench.cases.config import build_spec
+    from mglubench.executors.local import require_device
+    from mglubench.runner.tune import tunable
+    from mglubench.variants.registry import has_masks
+
+    spec = build_spec(given)
+    for name in spec.variants:
+        tunable(name)
+    for device in spec.device:
+        if not device.startswith("cuda"):
+            raise UsageError(f"device {device!r} cannot be tuned; only the CUDA kernels have launch choices")
+        require_device(device)
+    return spec.cases(has_masks)
+
+
+def _tuned(case: Case, seconds: float) -> TuneRow:
+    from mglubench.runner.tune import plan_search, tune_case
+
+    planned = plan_search(case)
+    with progress_bar(planned.steps, case.key) as (progress, task):
+        return tune_case(planned, seconds, lambda step: progress.update(task, advance=1, description=step))

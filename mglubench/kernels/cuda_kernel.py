@@ -1,0 +1,122 @@
+"""What a kernel of ``kernels_cuda/`` says of itself: what it takes, how it is launched, and how its library is made.
+
+Kernels have defaults of their own (warps, register stages, the split along k from the number of multiprocessors). A
+rule here only says where those do not fit a GPU or a shape; everything else is for ``mglubench tune`` to find.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from mglubench.errors import BuildError
+from mglubench.kernels.accepted_nm import LIBRARY_NMS
+from mglubench.kernels.cuda_build import Target, build
+from mglubench.kernels.cuda_library import KernelLibrary, load
+from mglubench.kernels.inspect import Block, Inspectable
+from mglubench.kernels.tuning import Choice, Gpu, Job, remembered
+
+# MGLU_WARPS of every kernel, and kMaxBatch.
+WARPS = 4
+TOKENS_MAX = 16
+ROW_MULTIPLE = 8  # elements, 16 bytes
+# What a block gets without opting in to more.
+SHARED_BYTES = 48 * 1024
+
+
+class CudaKernel(Inspectable):
+    """A source file, and all that differs between it and the others.
+
+    Attributes:
+        source: its name without ``.cu``. layout: of its masks, empty without. matrices: weight matrices.
+        tokens_per_pass: tokens that share one pass over W. tokens_max: tokens that one launch takes.
+    """
+
+    dtypes = ("float16", "bfloat16")
+    nms = LIBRARY_NMS
+
+    source: ClassVar[str]
+    layout: ClassVar[str] = ""
+    matrices: ClassVar[int] = 1
+    tokens_per_pass: ClassVar[int] = TOKENS_MAX
+    tokens_max: ClassVar[int] = TOKENS_MAX
+
+    def rule(self, job: Job, gpu: Gpu) -> Choice:
+        """The launch choice where nothing is remembered."""
+        return Choice()
+
+    def tried(self) -> Iterable[Choice]:
+        """What a search tries beside the rule, whether it fits or not."""
+        return ()
+
+    def shared_bytes(self, nm: int, choice: Choice) -> int:
+        """Dynamic shared memory of a block, as the source computes it."""
+        return 0
+
+    def shared_limit(self, arch: str) -> int:
+        """Most dynamic shared memory that a block may have."""
+        return SHARED_BYTES
+
+    def job(self, h: int, d: int, nm: int, batch: int, dtype: str) -> Job:
+        """What the launch choice for a shape depends on."""
+        return Job(self.source, h, d, nm, batch, dtype)
+
+    def fits(self, nm: int, choice: Choice, arch: str) -> bool:
+        """Whether a block of this choice gets its shared memory."""
+        return self.shared_bytes(nm, choice) <= self.shared_limit(arch)
+
+    def choose(self, job: Job, gpu: Gpu) -> Choice:
+        """A forced or remembered choice if there is one, else the rule's."""
+        choice = remembered(gpu.name, job)
+        return self.rule(job, gpu) if choice is None else choice
+
+    def candidates(self, job: Job, gpu: Gpu) -> list[Choice]:
+        """What a search tries, the present choice first."""
+        wanted = [choice for choice in self.tried() if self.fits(job.nm, choice, gpu.arch)]
+        return list(dict.fromkeys([self.choose(job, gpu), *wanted]))
+
+    def target(self, arch: str, nm: int, dtype: str, choice: Choice) -> Target:
+        """What to compile."""
+        return Target(self.source, nm if self.masked else 0, dtype, arch, choice.macros)
+
+    def library(self, target: Target) -> KernelLibrary:
+        """The library of a target, built if need be and loaded.
+
+        Raises:
+            BuildError: it does not compile or load, or reads its masks in another layout than the one stated here.
+        """
+        library = load(build(target))
+        if library.mask_layout != self.layout:
+            raise BuildError(
+                f"{library.name} reads masks in layout {library.mask_layout!r}, they are packed in {self.layout!r}; "
+                f"make {self.source}.cu and its class agree"
+            )
+        return library
+
+    def usual_choice(self, arch: str, nm: int) -> Choice:
+        """What a large layer is launched with on an untuned GPU of this architecture."""
+        return self.choose(self.job(4096, 14336, nm, 1, "float16"), Gpu("", arch, 0))
+
+    def artifact(self, arch: str, nm: int, dtype: str) -> Path:
+        """The library of the usual choice."""
+        return build(self.target(arch, nm, dtype, self.usual_choice(arch, nm)))
+
+    def block(self, arch: str, nm: int) -> Block:
+        """Of the usual choice."""
+        choice = self.usual_choice(arch, nm)
+        return Block(32 * choice.get("WARPS", WARPS), self.shared_bytes(nm, choice))
+
+
+def grid(splits: Iterable[int], **macros: Iterable[int]) -> Iterator[Choice]:
+    """All combinations of splits and macro values."""
+    wanted = tuple(splits)
+    for values in itertools.product(*macros.values()):
+        for split in wanted:
+            yield Choice.of(split, **dict(zip(macros, values, strict=True)))
+
+
+def reduction_bytes(choice: Choice, sums: int) -> int:
+    """Where the warps' fp32 sums of a tile meet, [warps][sums][4][32 lanes]."""
+    return 4 * choice.get("WARPS", WARPS) * sums * 4 * 32

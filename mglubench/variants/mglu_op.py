@@ -1,0 +1,84 @@
+"""``mglu-op``: the operator that a model calls, :func:`mglubench.flash_mglu`, timed as it is shipped.
+
+Beside the bare kernels it shows what the shipped function adds to them: torch's dispatch, looking up the kernel, a new
+y, which is then copied to where the benchmark looks for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mglubench.cases.case import Case
+from mglubench.hardware.cuda_toolchain import why_cannot_build
+from mglubench.kernels.cuda_catalogue import SHIPPED
+from mglubench.kernels.on_device import masks_on_device, why_no_gpu
+from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.masks import get_layout, round_up
+from mglubench.layer.problem import Problem
+from mglubench.variants.base import Launch, Variant
+
+if TYPE_CHECKING:
+    from mglubench.nn.functional import Backend
+
+
+class MGLUOperator(Variant):
+    """The shipped function."""
+
+    name = "mglu-op"
+    summary = "flash_mglu, the operator that a model calls: the kernel and all that surrounds it"
+    layer = "mglu"
+
+    def why_unavailable(self, device: str) -> str | None:
+        """On CUDA it needs what its kernels need."""
+        reason = super().why_unavailable(device)
+        if reason or device == "cpu":
+            return reason
+        return why_no_gpu(SHIPPED[0].oldest) or why_cannot_build()
+
+    def why_unsupported(self, case: Case) -> str | None:
+        """What the operator takes depends on the kind of device."""
+        dtypes = _backend(case.device_kind).dtypes
+        if case.dtype not in dtypes:
+            return f"dtype {case.dtype} is not among {', '.join(dtypes)} on {case.device_kind}"
+        return super().why_unsupported(case)
+
+    def accepted_nm(self, device_kind: str) -> tuple[int, ...]:
+        """The operator's own statement."""
+        return _backend(device_kind).nms
+
+    def declare(self, case: Case) -> Ledger:
+        """Rows and masks with their padding, once per pass; y is written, copied and read once more."""
+        backend, floor = _backend(case.device_kind), declare("mglu", case)
+        passes = -(-case.batch // backend.tokens_per_pass) if backend.tokens_per_pass else 1
+        weights = case.d * round_up(case.h, backend.row_multiple) * case.itemsize
+        masks = get_layout(backend.layout).nbytes(case.nm, case.d, case.h)
+        return Ledger(passes * weights, passes * masks, floor.x, floor.y, floor.flops, scratch=2 * floor.y)
+
+    def resident_bytes(self, case: Case) -> int:
+        """W (and its padded copy) and masks, whatever the batch."""
+        backend = _backend(case.device_kind)
+        columns = round_up(case.h, backend.row_multiple)
+        copies = 1 if columns == case.h else 2
+        masks = get_layout(backend.layout).nbytes(case.nm, case.d, case.h)
+        return copies * case.d * columns * case.itemsize + masks
+
+    def prepare(self, problem: Problem) -> Launch:
+        """Pack, and call once so that the kernel is compiled."""
+        from mglubench.nn.functional import flash_mglu, with_masks
+
+        case, x, y = problem.case, problem.x, problem.y
+        layout = _backend(case.device_kind).layout
+        masks = masks_on_device(problem.inputs, case.nm, layout, problem.weight.device)
+        packed = with_masks(problem.weight, masks, case.nm)
+
+        def launch() -> None:
+            y.copy_(flash_mglu(x, packed, case.activation))
+
+        launch()
+        return launch
+
+
+def _backend(device_kind: str) -> Backend:
+    from mglubench.nn.functional import BACKENDS
+
+    return BACKENDS[device_kind]
