@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,8 +24,9 @@ from mglubench.campaign.step import (
     run_process,
 )
 from mglubench.errors import UnavailableError
-from mglubench.hardware.cuda_toolchain import architecture_of, capability
+from mglubench.hardware.cuda_toolchain import architecture_of, capability, cuda_homes
 from mglubench.system.files import publish
+from mglubench.system.programs import find_program
 from mglubench.variants.cuda_kernels import KERNELS
 
 SANITIZER = "compute-sanitizer"
@@ -135,14 +135,13 @@ def find_sanitizer() -> str:
     """
     if given := os.environ.get("MGLUBENCH_SANITIZER"):
         return given
-    home = os.environ.get("CUDA_HOME")
-    folders = [*([str(Path(home) / "bin")] if home else []), *SANITIZER_PLACES]
-    found = shutil.which(SANITIZER) or shutil.which(SANITIZER, path=os.pathsep.join(folders))
+    folders = [*(str(Path(home) / "bin") for home in cuda_homes()), *SANITIZER_PLACES]
+    found = find_program(SANITIZER) or find_program(SANITIZER, folders)
     if found is None:
         raise UnavailableError(
             f"{SANITIZER} was not found: it comes with the CUDA toolkit; MGLUBENCH_SANITIZER names it"
         )
-    return found
+    return str(found)
 
 
 def sanitize(bench: Bench, step: Step) -> Outcome:

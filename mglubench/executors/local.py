@@ -14,9 +14,10 @@ from mglubench.executors.guard import GuardedDense, GuardedInputs
 from mglubench.executors.live import Buffers, LiveCase
 from mglubench.executors.machine import Machine, Memory
 from mglubench.executors.session import Block, Finished, Prepared
+from mglubench.hardware.cpu import last_level_cache
 from mglubench.hardware.cpu_readings import expected_cores, keeps_starved, why_starved
 from mglubench.hardware.devices import Reading
-from mglubench.hardware.environment import available_memory, device_here, last_level_cache, total_memory
+from mglubench.hardware.environment import available_memory, device_here, total_memory
 from mglubench.hardware.telemetry import GpuTelemetry, too_slow
 from mglubench.layer.problem import Problem, dense_key, host_bytes, input_key
 from mglubench.measure.annotate import case_range, phase_range

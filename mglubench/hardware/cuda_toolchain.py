@@ -8,24 +8,38 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
 
 from mglubench.errors import BuildError, UnavailableError, UsageError
+from mglubench.system.programs import find_program, folders_in
 
+HOMES = ("CUDA_HOME", "CUDA_PATH")
 ARCHITECTURES = ("sm_80", "sm_90a", "sm_100a", "sm_120a")
 _ARCHITECTURE = re.compile(r"sm_(\d{2,3})[af]?")
 
 
 def find_tool(name: str) -> Path | None:
     """Path of ``nvcc``, ``cuobjdump`` or ``nvdisasm``; ``None`` if it is nowhere."""
-    found = shutil.which(name)
-    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-    if found is None and home:
-        found = shutil.which(name, path=str(Path(home) / "bin"))
-    return Path(found) if found else _in_packages(name)
+    found = find_program(name) or find_program(name, (str(Path(home) / "bin") for home in cuda_homes()))
+    return found or _in_packages(name)
+
+
+def odd_home() -> str:
+    """What is wrong with CUDA_HOME or CUDA_PATH, in one line; empty if nothing is, or neither is set."""
+    for variable in HOMES:
+        value = os.environ.get(variable, "")
+        if len(folders := folders_in(value)) > 1:
+            return f"{variable} names {len(folders)} folders ({value}); each is looked into"
+        if folders and not Path(folders[0]).is_dir():
+            return f"{variable} names {folders[0]}, which is not there"
+    return ""
+
+
+def cuda_homes() -> list[str]:
+    """Folders of CUDA installations that the environment names, CUDA_HOME's first."""
+    return [folder for variable in HOMES for folder in folders_in(os.environ.get(variable, ""))]
 
 
 def require_tool(name: str) -> Path:
@@ -38,14 +52,15 @@ def require_tool(name: str) -> Path:
 
 def why_missing(name: str) -> str:
     """The sentence that says where a tool was looked for."""
-    return f"{name} is not on PATH, not in CUDA_HOME and not among the installed packages"
+    odd = odd_home()
+    return f"{name} is not on PATH, not in CUDA_HOME and not among the installed packages" + (f"; {odd}" if odd else "")
 
 
 def why_cannot_build() -> str | None:
     """Why nothing can be compiled here, in one line; ``None`` if it can."""
     if find_tool("nvcc") is None:
         return why_missing("nvcc")
-    if "NVCC_CCBIN" not in os.environ and shutil.which("g++") is None:
+    if not os.environ.get("NVCC_CCBIN") and find_program("g++") is None:
         return "nvcc needs a host compiler and g++ is not on PATH"
     return None
 

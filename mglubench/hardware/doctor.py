@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -11,11 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mglubench.hardware.environment import available_memory, cpu_record, package_version
+from mglubench.hardware.cpu import cpu_here, thread_words
+from mglubench.hardware.cuda_toolchain import find_tool, odd_home, why_cannot_build, why_missing
+from mglubench.hardware.environment import available_memory, numba_threads, package_version
+from mglubench.hardware.nsight import find_ncu, find_nsys
 from mglubench.hardware.telemetry import GpuTelemetry, card_count, driver_version, nvml
 
 GOOD, ABSENT, BAD = "ok", "absent", "broken"
-NCU_PLACES = ("/usr/local/cuda/bin", "/opt/nvidia/nsight-compute/*", "/usr/local/NVIDIA-Nsight-Compute*")
 NVIDIA_PARAMS = Path("/proc/driver/nvidia/params")
 
 
@@ -46,6 +47,7 @@ def examine() -> list[Finding]:
         _cpu(),
         _torch(),
         _numba(),
+        _threads(),
         *_packages(),
         _compiler(),
         _driver(),
@@ -63,19 +65,6 @@ def can_run(findings: list[Finding]) -> bool:
     return not any(finding.needed and finding.status != GOOD for finding in findings)
 
 
-def find_ncu() -> str | None:
-    """Path of Nsight Compute's command line: MGLUBENCH_NCU, on PATH, or in the usual places."""
-    found = os.environ.get("MGLUBENCH_NCU") or shutil.which("ncu")
-    if found:
-        return found
-    for pattern in NCU_PLACES:
-        root = Path(pattern.partition("*")[0]).parent
-        for folder in sorted(root.glob(Path(pattern).name), reverse=True) if root.is_dir() else []:
-            if (folder / "ncu").is_file():
-                return str(folder / "ncu")
-    return None
-
-
 def _python() -> Finding:
     good = (3, 11) <= sys.version_info[:2] <= (3, 13)
     return Finding(
@@ -84,10 +73,25 @@ def _python() -> Finding:
 
 
 def _cpu() -> Finding:
-    cpu = cpu_record()
-    cache = f", {cpu['cache_bytes'] / 2**20:.0f} MiB cache" if cpu["cache_bytes"] else ""
-    detail = f"{cpu['model']}, {cpu['cores']} cores{cache}, {available_memory() / 1e9:.1f} GB memory free"
+    cpu = cpu_here()
+    cache = f", {cpu.cache_bytes / 2**20:.0f} MiB cache" if cpu.cache_bytes else ""
+    detail = f"{cpu.model}, {cpu.cores_in_words}{cache}, {available_memory() / 1e9:.1f} GB memory free"
     return Finding("cpu", GOOD, detail, needed=True)
+
+
+def _threads() -> Finding:
+    try:
+        import torch
+
+        of_torch = torch.get_num_threads()
+    except Exception:
+        # That torch cannot be imported is another finding.
+        of_torch = None
+    of_numba = numba_threads()
+    if words := thread_words(of_torch, of_numba, cpu_here().cores):
+        advice = "set OMP_NUM_THREADS and NUMBA_NUM_THREADS to the cores that can be used, or variants compare unlike"
+        return Finding("threads", GOOD, words, advice)
+    return Finding("threads", GOOD, f"torch {of_torch or '?'}, Numba {of_numba or '?'}")
 
 
 def _torch() -> Finding:
@@ -175,23 +179,16 @@ def _cuda_in_torch() -> Finding:
 
 
 def _nvcc() -> Finding:
-    home = os.environ.get("CUDA_HOME", "")
-    found = (
-        shutil.which("nvcc") or (shutil.which("nvcc", path=str(Path(home) / "bin")) if home else None) or _pypi_nvcc()
-    )
+    found = find_tool("nvcc")
     if found is None:
-        return Finding("nvcc", ABSENT, "not on PATH, in CUDA_HOME or from PyPI", "pip install mglubench[cu13]")
-    lines = _output(found, "--version").splitlines()
-    return Finding("nvcc", GOOD, f"{found} ({lines[-1] if lines else 'no version'})")
-
-
-def _pypi_nvcc() -> str | None:
-    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.pathfinder") is None:
-        return None
-    from cuda import pathfinder
-
-    finder = getattr(pathfinder, "find_nvidia_binary_utility", None)
-    return finder("nvcc") if finder else None
+        return Finding("nvcc", ABSENT, why_missing("nvcc"), "pip install mglubench[cu13]")
+    lines = _output(str(found), "--version").splitlines()
+    detail = f"{found} ({lines[-1] if lines else 'no version'})"
+    if why := why_cannot_build():
+        return Finding("nvcc", BAD, f"{detail}; {why}", "install g++, or name a host compiler in NVCC_CCBIN")
+    if wrong := odd_home():
+        return Finding("nvcc", GOOD, detail, wrong)
+    return Finding("nvcc", GOOD, detail)
 
 
 def _ncu() -> Finding:
@@ -203,7 +200,7 @@ def _ncu() -> Finding:
 
 
 def _nsys() -> Finding:
-    found = os.environ.get("MGLUBENCH_NSYS") or shutil.which("nsys")
+    found = find_nsys()
     if found is None:
         return Finding("nsys", ABSENT, "Nsight Systems was not found", "install nsight-systems to see timelines")
     lines = _output(found, "--version").splitlines()

@@ -11,8 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from mglubench.hardware.cpu import cpu_here, cpu_model
 from mglubench.hardware.devices import Device
 from mglubench.hardware.telemetry import GpuTelemetry
+from mglubench.system.limits import memory_left, memory_limit
 from mglubench.system.resources import PACKAGE
 
 PACKAGES = (
@@ -31,21 +33,19 @@ PACKAGES = (
 )
 _ENVIRONMENT_PREFIXES = ("OMP_", "MKL_", "NUMBA_", "CUDA_VISIBLE", "TORCH", "MGLUBENCH_", "KMP_")
 
-MIB = 1 << 20
-
 
 def host_record() -> dict[str, Any]:
     """What can be read without importing torch: CPU, memory, operating system, versions, git, command."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "cpu": cpu_record(),
+        "command": [_plain(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
+        "cpu": cpu_here().to_dict(),
         "memory_bytes": total_memory(),
         "os": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := package_version(name))},
         "git": git_record(PACKAGE.parent),
-        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(_ENVIRONMENT_PREFIXES)},
+        "variables": {k: _plain(v) for k, v in sorted(os.environ.items()) if k.startswith(_ENVIRONMENT_PREFIXES)},
     }
 
 
@@ -56,10 +56,10 @@ def device_here(device: str) -> Device:
     if not device.startswith("cuda"):
         return Device(
             "cpu",
-            cpu_record()["model"],
+            cpu_model(),
             torch_threads=torch.get_num_threads(),
-            numba_threads=_numba_threads(),
-            cpu_capability=torch.backends.cpu.get_cpu_capability(),
+            numba_threads=numba_threads(),
+            cpu_capability=_cpu_capability(),
         )
     telemetry = GpuTelemetry.of_cuda(device)
     properties = torch.cuda.get_device_properties(torch.device(device).index or 0)
@@ -77,33 +77,16 @@ def device_here(device: str) -> Device:
     )
 
 
-def cpu_record() -> dict[str, Any]:
-    """Model, cores this process may use, current clock and the last-level cache."""
-    import psutil
-
-    clock = psutil.cpu_freq()
-    return {
-        "model": _cpu_model(),
-        "architecture": platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "mhz": round(clock.current) if clock else None,
-        "cache_bytes": last_level_cache(),
-    }
-
-
 def total_memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or its control group's limit."""
-    import psutil
-
-    return min(psutil.virtual_memory().total, _cgroup_limit())
+    """Bytes of memory that this process may use: the machine's, or the limit of its control groups."""
+    return min(filter(None, (_memory("total"), memory_limit())), default=0)
 
 
 def available_memory() -> int:
     """Bytes of memory that can be allocated now without swapping."""
-    import psutil
-
-    used = psutil.Process().memory_info().rss
-    return min(psutil.virtual_memory().available, max(0, _cgroup_limit() - used))
+    left = memory_left()
+    free = _memory("available")
+    return free if left is None else min(free, left)
 
 
 def package_version(name: str) -> str | None:
@@ -131,39 +114,37 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _cpu_model() -> str:
+def numba_threads() -> int | None:
+    """Threads that Numba's parallel loops use; ``None`` where Numba cannot be imported."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        import numba
+
+        return int(numba.get_num_threads())
+    except Exception:
+        # Whatever an installation that does not fit raises: Numba's variants say so themselves.
+        return None
 
 
-def _cgroup_limit() -> int:
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            return int(Path(path).read_text())
-        except (OSError, ValueError):
-            continue
-    return 1 << 62
+def _cpu_capability() -> str | None:
+    import torch
+
+    try:
+        return str(torch.backends.cpu.get_cpu_capability())
+    except Exception:
+        return None
 
 
-def _numba_threads() -> int:
-    import numba
+def _memory(which: str) -> int:
+    """Bytes of the machine's memory, ``total`` or ``available``."""
+    import psutil
 
-    return int(numba.get_num_threads())
+    try:
+        return int(getattr(psutil.virtual_memory(), which))
+    except Exception:
+        # psutil parses /proc/meminfo, whose lines a sandbox may hide; the C library knows pages.
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES" if which == "total" else "SC_AVPHYS_PAGES")
 
 
-def last_level_cache() -> int | None:
-    """Bytes of the largest cache that cpu0 reports, or ``None`` if it reports none."""
-    sizes = []
-    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        try:
-            text = (index / "size").read_text().strip()
-        except OSError:
-            continue
-        factor = {"K": 1 << 10, "M": MIB, "G": 1 << 30}.get(text[-1:], 1)
-        sizes.append(int(text.rstrip("KMG")) * factor)
-    return max(sizes, default=None)
+def _plain(text: str) -> str:
+    """Text that every reader of JSON takes: bytes that are no UTF-8 become question marks."""
+    return text.encode("utf-8", "replace").decode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 from mglubench.errors import BuildError, MglubenchError
 from mglubench.hardware.cuda_toolchain import compiler_version, require_tool
 from mglubench.system.resources import data_folder
+from mglubench.system.user_folders import cache_folder_of_user
 
 SOURCES = "kernels_cuda"
 FLAGS = ("-std=c++17", "-O3", "-lineinfo", "--shared", "-Xcompiler", "-fPIC")
@@ -29,6 +31,9 @@ Macros = tuple[tuple[str, int], ...]
 # What this process tried in vain, and why: cases of a sweep that need the same library fail at once, not one
 # compilation after another.
 _failed: dict[Path, str] = {}
+# Why nvcc takes no host compiler here, by the host compiler that was named: no kernel can be built with it.
+_refused: dict[str, str] = {}
+_REFUSAL = re.compile(r"unsupported (?:GNU|clang) version!\s*(.*?not supported)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,10 @@ def cache_folder() -> Path:
     """Where builds are kept: MGLUBENCH_CACHE, or the user's cache folder."""
     if given := os.environ.get("MGLUBENCH_CACHE"):
         return Path(given)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("mglubench"))
+    try:
+        return cache_folder_of_user()
+    except OSError as error:
+        raise BuildError(f"no folder for compiled kernels: {error}; set MGLUBENCH_CACHE to one") from None
 
 
 def build(target: Target) -> Path:
@@ -81,8 +87,9 @@ def build(target: Target) -> Path:
     path = cache_folder() / f"{target.label}-{_digest(target, source)}.so"
     if path.is_file():
         return path
-    if path in _failed:
-        raise BuildError(_failed[path])
+    host = os.environ.get("NVCC_CCBIN", "")
+    if why := _failed.get(path) or _refused.get(host):
+        raise BuildError(why)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as scratch:
@@ -114,6 +121,11 @@ def _compile(target: Target, source: Path, made: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         raise BuildError(f"{source.name}: nvcc took longer than {TIMEOUT_SECONDS} s ({target.label})") from None
+    if refusal := _REFUSAL.search(done.stderr + done.stdout):
+        host = os.environ.get("NVCC_CCBIN", "")
+        why = f"nvcc refuses the host compiler{f' {host}' * bool(host)}: {refusal[1]}"
+        _refused[host] = why
+        raise BuildError(f"{why}; name an older one in NVCC_CCBIN, such as /usr/bin/g++-13, for this and all kernels")
     if done.returncode != 0 or not made.is_file():
         raise BuildError(f"{source.name}: {first_error(done.stderr + done.stdout)} ({target.label})")
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from mglubench.hardware.environment import MIB, last_level_cache
+from mglubench.hardware.cpu import MIB, last_level_cache
 
 # Caches above this are not walked in full (some report hundreds of MiB, most of them another core's).
 LARGEST_WALK = 256 * MIB

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mglubench.hardware.environment import MIB
+from mglubench.hardware.cpu import MIB
 
 # Of the last-level cache, whose size a virtual machine reports although others use it as well.
 TIMES_THE_CACHE = 2

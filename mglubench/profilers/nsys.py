@@ -6,7 +6,6 @@ Nsight Systems User Guide, "CLI profile command", "CLI export command".
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from mglubench.status import Status
 
 LAUNCHES = 20
 EXPORT_SECONDS = 600.0
-PLACES = ("/usr/local/cuda/bin", "/opt/nvidia/nsight-systems/*/bin", "/opt/nvidia/nsight-systems/*/target-linux-*")
 
 
 class Nsys:
@@ -55,15 +53,3 @@ class Nsys:
     def facts(self, cases: Sequence[Case]) -> dict[str, str | int]:
         """Launches in each case's range."""
         return {"launches": LAUNCHES}
-
-
-def find_nsys() -> str | None:
-    """Path of Nsight Systems' command line, on PATH or in the usual places."""
-    found = shutil.which("nsys")
-    if found:
-        return found
-    for pattern in PLACES:
-        for folder in sorted(Path("/").glob(pattern.lstrip("/")), reverse=True):
-            if (folder / "nsys").is_file():
-                return str(folder / "nsys")
-    return None

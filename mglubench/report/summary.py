@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mglubench.errors import MglubenchError
+from mglubench.hardware.cpu import Cpu, thread_words
 from mglubench.hardware.devices import Device, devices_in
 from mglubench.report.table import Column, Table, number, text
 from mglubench.results.store import read_header, read_rows
@@ -108,10 +109,11 @@ def doctor_table(findings: Sequence[Any], able: bool) -> Table:
 
 def _device(device: Device, environment: Mapping[str, Any]) -> str:
     if device.kind == "cpu":
-        cpu = environment["cpu"]
-        cache = f", {cpu['cache_bytes'] / 2**20:.0f} MiB last-level cache" if cpu.get("cache_bytes") else ""
+        cpu = Cpu.from_dict(environment["cpu"])
+        cache = f", {cpu.cache_bytes / 2**20:.0f} MiB last-level cache" if cpu.cache_bytes else ""
         capability = f", {device.cpu_capability}" if device.cpu_capability else ""
-        return f"{device.name}, {cpu['cores']} cores{capability}{cache}"
+        uneven = thread_words(device.torch_threads, device.numba_threads, cpu.cores)
+        return f"{device.name}, {cpu.cores_in_words}{capability}{cache}{'; ' * bool(uneven)}{uneven}"
     driver = f", driver {device.card.driver}" if device.card and device.card.driver else ""
     return f"{device.name}, CUDA {device.cuda}{driver}"
 

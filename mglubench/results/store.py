@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -49,9 +50,15 @@ class RunStore:
             UsageError: the folder holds a run, or cannot be written.
             StoreError: another process is writing to it.
         """
+        was_there = folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             store = cls(folder, take_lock(folder))
+        except UsageError:
+            if not was_there:
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
         except OSError as error:
             raise UsageError(
                 f"cannot write to {folder}: {reason_of(error)}; choose another folder with --out"

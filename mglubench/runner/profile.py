@@ -15,9 +15,9 @@ from typing import Any
 from mglubench.cases.case import Case
 from mglubench.errors import MglubenchError, UnavailableError, UsageError
 from mglubench.hardware.devices import Device
-from mglubench.hardware.doctor import find_ncu
+from mglubench.hardware.nsight import find_ncu, find_nsys
 from mglubench.profilers.ncu import Ncu
-from mglubench.profilers.nsys import Nsys, find_nsys
+from mglubench.profilers.nsys import Nsys
 from mglubench.profilers.profiler import START_SECONDS, Attempt, Failure, Profiler, find_tool
 from mglubench.results.counters import failed_row, joined_row, read_profile
 from mglubench.results.rows import CounterRow, Fact

@@ -6,6 +6,7 @@ out, and so is a damaged line in the middle, each with a warning that names file
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import warnings
@@ -22,6 +23,11 @@ from mglubench.system.strict_json import strict_loads
 T = TypeVar("T")
 
 LOCK = ".lock"
+# Errors of a folder in which no file can be made; any other one is of the lock itself.
+_NO_FILE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
+    *(errno.ELOOP, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE),
+}
 # Damaged lines of one file that are told of one by one.
 TOLD = 5
 
@@ -125,7 +131,11 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 def take_lock(folder: Path) -> FileLock:
-    """The lock of the one process that may write to a folder; raises :class:`StoreError` if another has it."""
+    """The lock of the one process that may write to a folder.
+
+    Raises:
+        StoreError: another process has it. UsageError: the file system refuses locks. OSError: no file can be made.
+    """
     lock = FileLock(str(folder / LOCK))
     try:
         lock.acquire(timeout=0)
@@ -133,6 +143,13 @@ def take_lock(folder: Path) -> FileLock:
         raise StoreError(
             f"{folder} is being written by another process; wait for it, or choose another --out"
         ) from None
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno in _NO_FILE:
+            raise
+        with suppress(OSError):
+            (folder / LOCK).unlink()
+        why = reason_of(error) if isinstance(error, OSError) else "its file system has no locks"
+        raise UsageError(f"{folder / LOCK} cannot be locked: {why}; choose another --out, on a local disk") from None
     return lock
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from mglubench.errors import StoreError, UsageError
 from mglubench.system.files import publish
+from mglubench.system.user_folders import data_folder_of_user
 
 LOCK_SECONDS = 60
 
@@ -35,13 +36,12 @@ class Notebook:
     what: str
     again: str
 
-    def path(self) -> Path:
-        """Where the table is."""
+    def path(self) -> Path | None:
+        """Where the table is; ``None`` where nothing says, because no home is known."""
         if given := os.environ.get(self.variable):
             return Path(given)
-        import platformdirs
-
-        return Path(platformdirs.user_data_dir("mglubench")) / self.file
+        folder = data_folder_of_user()
+        return folder / self.file if folder else None
 
     def read(self) -> dict[str, Any]:
         """All entries; empty if there is no table.
@@ -50,6 +50,8 @@ class Notebook:
             UsageError: the file is not a table of this version.
         """
         path = self.path()
+        if path is None:
+            return {}
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
             if table["version"] != self.version:
@@ -57,6 +59,11 @@ class Notebook:
             return dict(table[self.content])
         except FileNotFoundError:
             return {}
+        except (PermissionError, NotADirectoryError) as error:
+            # A home that is somebody else's, or none at all, holds nothing for this user; a file that was named must.
+            if self.variable not in os.environ:
+                return {}
+            raise self.damaged(str(error)) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self.damaged(str(error)) from None
 
@@ -73,10 +80,12 @@ class Notebook:
         from filelock import FileLock, Timeout
 
         path = self.path()
+        if path is None:
+            raise StoreError(f"no home is known to keep a {self.what} in; set {self.variable} to a file")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
                 table = {"version": self.version, self.content: update(self.read())}
                 publish(path, json.dumps(table, indent=1) + "\n")
-        except (OSError, Timeout) as error:
+        except (OSError, NotImplementedError, Timeout) as error:
             raise StoreError(f"{path} cannot be written: {error}; set {self.variable} to another file") from None

@@ -136,7 +136,7 @@ def test_sanitizers_that_run_at_once_do_not_share_ports(bench, tmp_path):
 
 def test_no_sanitizer_is_an_absence(bench, monkeypatch):
     monkeypatch.delenv("MGLUBENCH_SANITIZER", raising=False)
-    monkeypatch.setattr(campaign_commands.shutil, "which", lambda *args, **more: None)
+    monkeypatch.setattr(campaign_commands, "find_program", lambda *args: None)
     with pytest.raises(UnavailableError, match="compute-sanitizer was not found"):
         sanitize(*bench('kind = "sanitize"'))
 

@@ -152,6 +152,40 @@ def test_build_all_yields_every_target_with_its_error(sources: Path) -> None:
     assert len(results) == 2
 
 
+REFUSING = """#!/bin/sh
+if [ "$1" = --version ]; then echo "stand-in compiler 2.0"; exit 0; fi
+echo run >> "{log}"
+echo "/cuda/include/crt/host_config.h:143:2: error: #error -- unsupported GNU version! gcc versions later than 14 \
+are not supported! The nvcc flag '-allow-unsupported-compiler' can be used to override this version check" >&2
+exit 1
+"""
+
+
+def test_a_host_compiler_that_nvcc_refuses_is_tried_once_and_the_advice_given_once(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda_build, "_refused", {})
+    monkeypatch.setattr(cuda_build, "_failed", {})
+    monkeypatch.delenv("NVCC_CCBIN", raising=False)
+    (tmp_path / "bin" / "nvcc").write_text(REFUSING.format(log=tmp_path / "log"))
+    said = []
+    for nm in (1, 2, 4):
+        with pytest.raises(BuildError) as caught:
+            build(Target("kernel", nm, "float16", "sm_90a"))
+        said.append(str(caught.value))
+    why = "nvcc refuses the host compiler: gcc versions later than 14 are not supported"
+    assert said == [
+        f"{why}; name an older one in NVCC_CCBIN, such as /usr/bin/g++-13, for this and all kernels",
+        why,
+        why,
+    ]
+    assert runs(tmp_path) == 1
+    monkeypatch.setenv("NVCC_CCBIN", "g++-12")
+    with pytest.raises(BuildError, match=r"refuses the host compiler g\+\+-12: gcc"):
+        build(TARGET)
+    assert runs(tmp_path) == 2
+
+
 def test_what_is_not_there_is_named(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BuildError, match="no such kernel source"):
         build(Target("absent", 1, "float16", "sm_80"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mglubench.hardware import environment
-from mglubench.hardware.environment import MIB
+from mglubench.hardware import cpu
+from mglubench.hardware.cpu import MIB
 from mglubench.measure import eviction
 from mglubench.measure.eviction import CpuEvictor, walk_size
 
@@ -43,10 +43,10 @@ def test_the_largest_cache_is_the_last_level(tmp_path, monkeypatch):
         (tmp_path / f"index{index}").mkdir()
         (tmp_path / f"index{index}" / "size").write_text(size + "\n")
     (tmp_path / "index9").mkdir()
-    monkeypatch.setattr(environment, "Path", lambda _: tmp_path)
-    assert environment.last_level_cache() == 36 * MIB
+    monkeypatch.setattr(cpu, "CACHES", tmp_path)
+    assert cpu.last_level_cache() == 36 * MIB
 
 
 def test_a_machine_that_reports_no_cache_is_unknown(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "Path", lambda _: tmp_path)
-    assert environment.last_level_cache() is None
+    monkeypatch.setattr(cpu, "CACHES", tmp_path)
+    assert cpu.last_level_cache() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mglubench.hardware.environment import MIB
+from mglubench.hardware.cpu import MIB
 from mglubench.measure.rotation import CACHE_WHERE_UNKNOWN, LEAST_COPIES, MOST_COPIES, Cold, cold_on_cpu, describe
 
 PLENTY = 1 << 40
