@@ -14,9 +14,10 @@ from mglubench.errors import UsageError
 from mglubench.hardware.counter_names import COLUMNS, Kernel, by_key, combine
 from mglubench.results.read_ncu import read_csv
 from mglubench.results.read_ncu_rep import read_report
-from mglubench.results.read_nsys import Timeline, read_sqlite
+from mglubench.results.read_nsys import read_sqlite
 from mglubench.results.rows import CounterRow, Fact
 from mglubench.results.store import read_counters
+from mglubench.results.timeline import Timeline
 from mglubench.status import Status
 
 NOT_PROFILED = "not profiled"

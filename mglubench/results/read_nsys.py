@@ -1,71 +1,47 @@
 """Kernel time per case and launch gaps out of a timeline: the SQLite export of Nsight Systems. Needs no GPU, no nsys.
 
-Made with ``nsys export --type sqlite REPORT.nsys-rep``. A kernel belongs to the range in which its launch was called:
-``NVTX_EVENTS`` (names in ``text``, or by ``textId`` in ``StringIds``) encloses a call on the same thread in
-``CUPTI_ACTIVITY_KIND_RUNTIME``, whose ``correlationId`` leads to ``CUPTI_ACTIVITY_KIND_KERNEL``. Times are nanoseconds.
-Tables are made lazily: one that is missing held nothing. Source: Nsight Systems, "SQLite Schema Reference".
+Made with ``nsys export --type sqlite REPORT.nsys-rep``. ``NVTX_EVENTS`` (names in ``text``, or by ``textId`` in
+``StringIds``) holds the ranges, ``CUPTI_ACTIVITY_KIND_RUNTIME`` the calls, whose ``correlationId`` leads to
+``CUPTI_ACTIVITY_KIND_KERNEL``, or to ``..._GRAPH_TRACE`` where graphs were recorded as one piece. Times are
+nanoseconds. Tables are made lazily: one that is missing held nothing; older exports lack columns; merged ones have
+tables with suffixes. Source: Nsight Systems, "SQLite Schema Reference".
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from typing import Any
 
 from mglubench.errors import UsageError
-from mglubench.hardware.counter_names import TIMED, is_key
+from mglubench.hardware.counter_names import DOMAIN, TIMED, is_key
+from mglubench.results.open_sqlite import open_sqlite
+from mglubench.results.timeline import THREAD_BITS, Events, Launch, NvtxRange, Orphan, Timeline, timelines
 
-# Ids of processes occupy the upper bits of globalTid and globalPid; the low 24 are the thread.
-THREAD_BITS = 24
-PUSH_POP, START_END = 59, 60
+NVTX, CALLS = "NVTX_EVENTS", "CUPTI_ACTIVITY_KIND_RUNTIME"
+KERNELS, GRAPHS = "CUPTI_ACTIVITY_KIND_KERNEL", "CUPTI_ACTIVITY_KIND_GRAPH_TRACE"
+NEEDED = {
+    NVTX: ("start", "end"),
+    CALLS: ("start", "correlationId"),
+    KERNELS: ("start", "end", "correlationId"),
+    GRAPHS: ("start", "end", "correlationId"),
+}
+# Push/pop and start/end ranges; 70 and 71 are those of text imports.
+PUSH_POP, START_END, DOMAIN_CREATE = (59, 70), (60, 71), 75
+_TRACE = "record with: nsys profile --trace=cuda,nvtx"
 
-_RANGES = """
-    SELECT n.start, n."end", n.globalTid, COALESCE(n.text, s.value)
-    FROM NVTX_EVENTS AS n LEFT JOIN StringIds AS s ON n.textId = s.id
-    WHERE n.eventType IN (?, ?) AND n."end" IS NOT NULL
-"""
-_KERNELS = """
-    SELECT k.rowid, r.start, r.globalTid, k.start, k."end" {pid}
-    FROM CUPTI_ACTIVITY_KIND_KERNEL AS k JOIN CUPTI_ACTIVITY_KIND_RUNTIME AS r ON k.correlationId = r.correlationId
-    ORDER BY k.start
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """What a timeline says of one case.
-
-    Attributes:
-        kernel_us: device time of all its kernels together, microseconds. kernels: how many ran.
-        gap_us: median time between the end of a kernel and the start of the next in the same range; ``None`` if every
-            range held one kernel.
-    """
-
-    kernel_us: float
-    kernels: int
-    gap_us: float | None
-
-    def to_dict(self) -> dict[str, int | float | None]:
-        """Stored figures, by frame column."""
-        return {"nsys_kernel_us": self.kernel_us, "nsys_kernels": self.kernels, "nsys_gap_us": self.gap_us}
+_Calls = dict[Any, list[tuple[int, int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Range:
-    """A closed interval of one thread."""
+class NsysReport:
+    """What a timeline holds: timelines by case key, and why there is none where there is none."""
 
-    start: int
-    end: int
-    thread: int
-    name: str
-
-
-_Span = tuple[int, int]
+    cases: dict[str, Timeline]
+    why_empty: str = ""
 
 
 def read_sqlite(path: Path) -> dict[str, Timeline]:
@@ -74,75 +50,225 @@ def read_sqlite(path: Path) -> dict[str, Timeline]:
     Raises:
         UsageError: no SQLite file, or not an export of Nsight Systems.
     """
+    return read_nsys(path).cases
+
+
+def read_nsys(path: Path) -> NsysReport:
+    """Timelines by case key, and why there is none.
+
+    Raises:
+        UsageError: no SQLite file, or not an export of Nsight Systems.
+    """
     if not path.is_file():
         raise UsageError(f"cannot read {path}: there is no such file")
-    try:
-        with closing(sqlite3.connect(f"file:{path.resolve()}?mode=ro", uri=True)) as database:
-            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-            if "StringIds" not in tables:
-                raise UsageError(f"{path} is no export of Nsight Systems: it has no table StringIds")
-            ranges = _ranges(database) if "NVTX_EVENTS" in tables else []
-            wanted = {"CUPTI_ACTIVITY_KIND_KERNEL", "CUPTI_ACTIVITY_KIND_RUNTIME"}
-            launches = _launches(database) if wanted <= tables else []
-    except sqlite3.Error as error:
-        raise UsageError(f"{path} is no SQLite export of Nsight Systems: {error}") from None
-    return timelines(ranges, launches)
+    with open_sqlite(path) as database:
+        export = _Export(path, database)
+        cases: dict[str, Timeline] = {}
+        for suffix in export.suffixes():
+            found = timelines(export.events(suffix))
+            for key, timeline in found.items():
+                cases[key] = _joined(cases[key], timeline) if key in cases else timeline
+        return NsysReport(cases, "" if cases else export.why_empty())
 
 
-def _ranges(database: sqlite3.Connection) -> list[_Range]:
-    found = database.execute(_RANGES, (PUSH_POP, START_END))
-    return [_Range(*row) for row in found if row[3] is not None and (is_key(row[3]) or row[3] == TIMED)]
+def _joined(one: Timeline, other: Timeline) -> Timeline:
+    """A case that two parts of an export hold: what one of them knows of it, if the other knows nothing."""
+    known = [timeline for timeline in (one, other) if timeline.kernels or timeline.graphs]
+    if len(known) < 2:
+        return known[0] if known else one
+    several = "several parts of this export hold kernels of this case: export and import them one by one"
+    return Timeline(None, (one.kernels or 0) + (other.kernels or 0), None, reason=several)
 
 
-def _launches(database: sqlite3.Connection) -> list[tuple[int, int, int, int]]:
-    """Call time, thread, kernel start and end; a correlation id is unique within its process, and a kernel ran once."""
-    columns = {row[1] for row in database.execute("PRAGMA table_info(CUPTI_ACTIVITY_KIND_KERNEL)")}
-    pid = ", k.globalPid" if "globalPid" in columns else ", NULL"
-    launches: dict[int, tuple[int, int, int, int]] = {}
-    for kernel, called, thread, start, end, process in database.execute(_KERNELS.format(pid=pid)):
-        if process is None or process >> THREAD_BITS == thread >> THREAD_BITS:
-            launches.setdefault(kernel, (called, thread, start, end))
-    return list(launches.values())
+class _Export:
+    """The tables of one file."""
+
+    def __init__(self, path: Path, database: sqlite3.Connection) -> None:
+        self._path, self._database = path, database
+        found = database.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+        self._columns = {name: self._columns_of(name) for (name,) in found.fetchall()}
+        if not self._columns:
+            raise UsageError(f"{path} is an empty database: nsys export was stopped, or wrote elsewhere; export again")
+        if not any(name.startswith((NVTX, "CUPTI_ACTIVITY_KIND_", "StringIds")) for name in self._columns):
+            raise UsageError(f"{path} is no export of Nsight Systems: it has no table StringIds")
+        if "CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL" in self._columns or "StringTable" in self._columns:
+            raise UsageError(f"{path} is nvprof's database, not an export of Nsight Systems: record with nsys")
+
+    def suffixes(self) -> list[str]:
+        """Ends of table names: none in an ordinary export, one a part where parts were merged."""
+        device = (CALLS, KERNELS, GRAPHS)
+        ends = {name.removeprefix(table) for table in device for name in self._suffixed(table)}
+        if any(table in self._columns for table in device):
+            return ["", *sorted(end for end in ends if re.fullmatch("_?[0-9]+", end))]
+        single = all(len(self._suffixed(table)) <= 1 for table in device)
+        return [""] if single else sorted(ends)
+
+    def events(self, suffix: str) -> Events:
+        """Ranges and launches of one part.
+
+        Raises:
+            UsageError: a table lacks a column that cannot be done without.
+        """
+        threads = all("globalTid" in self._columns.get(self._name(t, suffix), {"globalTid"}) for t in (NVTX, CALLS))
+        ranges, broken = self._ranges(suffix, threads)
+        calls = self._calls(suffix, threads)
+        launches: list[Launch] = []
+        orphans: list[Orphan] = []
+        seen: set[tuple[int, Any]] = set()
+        for table, graph in ((KERNELS, False), (GRAPHS, True)):
+            for start, end, correlation, process in self._select(table, suffix, NEEDED[table], "globalPid"):
+                called = _call_of(calls.get(correlation, []), process, threads)
+                earliest = called[0] if called else 0
+                usable = _whole(start) and _whole(end) and 0 < start < end and end > earliest
+                span = (start, end) if usable else None
+                seen.add((called[1] >> THREAD_BITS if called else 0, correlation))
+                if called is None:
+                    orphans.append(
+                        Orphan(span[0] if span else None, _process(process) if threads and process else None)
+                    )
+                else:
+                    launches.append(Launch(called[0], called[1], span, graph))
+        note = self._note(suffix)
+        if note:
+            return Events(ranges, launches, broken, note=note)
+        return Events(ranges, launches, broken, orphans, self._lost(suffix, calls, seen))
+
+    def why_empty(self) -> str:
+        """Why no case has a range."""
+        tables = {table for table in NEEDED for name in self._columns if name.startswith(table)}
+        kernels = self._count(KERNELS) + self._count(GRAPHS)
+        if not tables:
+            return f"it recorded neither CUDA nor NVTX: {_TRACE}"
+        if NVTX not in tables:
+            return f"it recorded no NVTX ranges ({kernels} kernels belong to nothing): {_TRACE}"
+        if not kernels:
+            return f"it has neither kernels nor a range that is named by a case: {_TRACE}"
+        return f"it has {kernels} kernels, but no range that is named by a case: was mglubench profiled?"
+
+    def _note(self, suffix: str) -> str:
+        """What is missing for every case."""
+        has = {table: self._name(table, suffix) in self._columns for table in NEEDED}
+        if not has[KERNELS] and not has[GRAPHS]:
+            return f"no CUDA kernel was recorded at all: {_TRACE}"
+        if not has[CALLS]:
+            return f"the report has kernels but no calls (no table {CALLS}): {_TRACE}"
+        return ""
+
+    def _ranges(self, suffix: str, threads: bool) -> tuple[list[NvtxRange], dict[str, str]]:
+        table = self._name(NVTX, suffix)
+        if table not in self._columns:
+            return [], {}
+        self._require(table, NEEDED[NVTX])
+        columns = self._columns[table]
+        text, join = "n.text" if "text" in columns else "NULL", ""
+        if "textId" in columns and (strings := self._strings(suffix)):
+            text, join = f"COALESCE({text}, s.value)", f'LEFT JOIN "{strings}" AS s ON n.textId = s.id'
+        kind, thread, domain = (f"n.{c}" if c in columns else "NULL" for c in ("eventType", "globalTid", "domainId"))
+        rows = self._database.execute(
+            f'SELECT n.start, n."end", {kind}, {thread}, {domain}, {text} FROM "{table}" AS n {join} '
+            f"WHERE {text} = ? OR {text} = ? OR {text} LIKE '%/seed%'",
+            (TIMED, DOMAIN),
+        ).fetchall()
+        ours = {(_process(row[3]), row[4]) for row in rows if row[2] == DOMAIN_CREATE and row[5] == DOMAIN}
+        named = {process for process, _ in ours}
+        ranges: list[NvtxRange] = []
+        broken: dict[str, str] = {}
+        for start, end, event, tid, number, name in rows:
+            known = event in (*PUSH_POP, *START_END) or event is None
+            stranger = _process(tid) in named and (_process(tid), number) not in ours
+            if not known or stranger or not isinstance(name, str) or not (is_key(name) or name == TIMED):
+                continue
+            if not _whole(start) or not _whole(end) or end < start or not (_whole(tid) or not threads):
+                ended = "its range has no end in the report: the recording stopped before it, or it crashed"
+                reason = ended if end is None else "a range of it ends before it begins, or has no time"
+                if is_key(name):
+                    broken.setdefault(name, reason)
+                continue
+            ranges.append(NvtxRange(start, end, tid if threads else 0, name, event in START_END))
+        return ranges, broken
+
+    def _calls(self, suffix: str, threads: bool) -> _Calls:
+        """Call time, thread and process by correlation id, of calls that have a time."""
+        calls: _Calls = {}
+        for start, correlation, tid, end in self._select(CALLS, suffix, NEEDED[CALLS], "globalTid", "end"):
+            usable = _whole(start) and start > 0 and (end is None or (_whole(end) and end >= start))
+            if usable and _whole(correlation) and (_whole(tid) or not threads):
+                thread = tid if threads else 0
+                calls.setdefault(correlation, []).append((start, thread, thread >> THREAD_BITS))
+        return calls
+
+    def _lost(self, suffix: str, calls: _Calls, seen: set[tuple[int, Any]]) -> list[tuple[int, int]]:
+        """Calls that launch a kernel and left none; not where a graph was captured, as such calls leave none."""
+        table, strings = self._name(CALLS, suffix), self._strings(suffix)
+        if not strings or "nameId" not in self._columns.get(table, ()):
+            return []
+        failed = "AND c.returnValue = 0" if "returnValue" in self._columns[table] else ""
+        joined = f'"{table}" AS c JOIN "{strings}" AS s ON c.nameId = s.id WHERE s.value LIKE ?'
+        query = f"SELECT c.correlationId FROM {joined}"
+        if self._database.execute(f"{query} LIMIT 1", ("%BeginCapture%",)).fetchone():
+            return []
+        launched = {correlation for (correlation,) in self._database.execute(f"{query} {failed}", ("%LaunchKernel%",))}
+        return [
+            (start, thread)
+            for correlation in launched
+            for start, thread, process in calls.get(correlation, [])
+            if (process, correlation) not in seen
+        ]
+
+    def _select(self, table: str, suffix: str, needed: tuple[str, ...], *optional: str) -> Iterator[tuple[Any, ...]]:
+        name = self._name(table, suffix)
+        if name not in self._columns:
+            return
+        self._require(name, needed)
+        quoted = [f'"{column}"' for column in needed]
+        quoted += [f'"{column}"' if column in self._columns[name] else "NULL" for column in optional]
+        yield from self._database.execute(f'SELECT {", ".join(quoted)} FROM "{name}"')
+
+    def _strings(self, suffix: str) -> str:
+        return next((n for n in (f"StringIds{suffix}", "StringIds") if self._has(n, ("id", "value"))), "")
+
+    def _name(self, table: str, suffix: str) -> str:
+        """A part's own table, else the one that all parts share, else the only one that is called so."""
+        for name in (f"{table}{suffix}", table):
+            if name in self._columns:
+                return name
+        others = self._suffixed(table)
+        return others[0] if len(others) == 1 else f"{table}{suffix}"
+
+    def _suffixed(self, table: str) -> list[str]:
+        named = [name for name in self._columns if re.fullmatch(rf"{table}(_?[0-9]+|_\w+)", name)]
+        return sorted(name for name in named if self._has(name, NEEDED[table]))
+
+    def _has(self, table: str, columns: tuple[str, ...]) -> bool:
+        return set(columns) <= self._columns.get(table, set())
+
+    def _require(self, table: str, columns: tuple[str, ...]) -> None:
+        lacking = [column for column in columns if column not in self._columns[table]]
+        if lacking:
+            raise UsageError(f"{self._path} cannot be used: table {table} has no column {lacking[0]}; export it again")
+
+    def _count(self, table: str) -> int:
+        names = [name for name in self._columns if name.startswith(table)]
+        return sum(self._database.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0] for name in names)
+
+    def _columns_of(self, table: str) -> set[str]:
+        quoted = table.replace('"', '""')
+        return {row[1] for row in self._database.execute(f'PRAGMA table_info("{quoted}")')}
 
 
-def timelines(ranges: Iterable[_Range], launches: Sequence[tuple[int, int, int, int]]) -> dict[str, Timeline]:
-    """Put kernels into the timed ranges of their cases, or into the case's range where it has no timed one."""
-    everything = sorted(ranges, key=lambda found: found.start)
-    timed: dict[int, list[_Range]] = {}
-    for found in everything:
-        if found.name == TIMED:
-            timed.setdefault(found.thread, []).append(found)
-    by_thread: dict[int, list[tuple[int, int, int]]] = {}
-    for called, thread, start, end in sorted(launches):
-        by_thread.setdefault(thread, []).append((called, start, end))
-    calls = {thread: [launch[0] for launch in found] for thread, found in by_thread.items()}
-
-    def kernels_in(where: _Range) -> list[_Span]:
-        at = calls.get(where.thread, [])
-        inside = slice(bisect_right(at, where.start - 1), bisect_right(at, where.end))
-        return sorted((start, end) for _, start, end in by_thread.get(where.thread, [])[inside])
-
-    whole: dict[str, list[_Range]] = {}
-    phases: dict[str, list[_Range]] = {}
-    for case in everything:
-        if is_key(case.name):
-            whole.setdefault(case.name, []).append(case)
-            phases.setdefault(case.name, []).extend(_inside(case, timed.get(case.thread, [])))
-    return {key: _timeline([kernels_in(r) for r in phases[key] or found]) for key, found in whole.items()}
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
 
 
-def _inside(case: _Range, timed: Sequence[_Range]) -> list[_Range]:
-    """The timed ranges within a case's range; ``timed`` is sorted by start and of the same thread."""
-    first = bisect_right(timed, case.start - 1, key=lambda found: found.start)
-    last = bisect_right(timed, case.end, key=lambda found: found.start)
-    return [found for found in timed[first:last] if found.end <= case.end]
+def _process(thread: object) -> int:
+    return thread >> THREAD_BITS if isinstance(thread, int) else 0
 
 
-def _timeline(ranges: Sequence[Sequence[_Span]]) -> Timeline:
-    kernels = [span for spans in ranges for span in spans]
-    gaps = [max(0, after[0] - before[1]) for spans in ranges for before, after in pairwise(spans)]
-    return Timeline(
-        kernel_us=sum(end - start for start, end in kernels) / 1e3,
-        kernels=len(kernels),
-        gap_us=median(gaps) / 1e3 if gaps else None,
-    )
+def _call_of(calls: list[tuple[int, int, int]], process: object, threads: bool) -> tuple[int, int] | None:
+    """The first call with a kernel's correlation id, in its process; ids repeat in others."""
+    own = [
+        (start, thread)
+        for start, thread, of in calls
+        if not threads or not isinstance(process, int) or process >> THREAD_BITS == of
+    ]
+    return min(own, default=None)
