@@ -12,6 +12,8 @@ class Status(StrEnum):
     """
 
     OK = "ok"
+    # A profiler's figures, some of which are lacking; the reason says which, and why.
+    PARTIAL = "partial"
     # What the case itself did.
     WRONG = "wrong"
     ERROR = "error"
@@ -35,6 +37,11 @@ class Status(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> Status | None:
         return cls.ERROR if isinstance(value, str) else None
+
+    @property
+    def counted(self) -> bool:
+        """Whether a profiler's row has figures."""
+        return self in (Status.OK, Status.PARTIAL)
 
     @property
     def defect(self) -> bool:

@@ -111,6 +111,7 @@ def show_counters(rows: Sequence[CounterRow], tool: str, form: str, folder: Path
         print_json({"run": str(folder), "tool": tool, "rows": [row.to_dict() for row in rows]})
         return
     print_tables([counters_table(rows, tool)], form)
-    good = sum(row.status == Status.OK for row in rows)
+    good, partly = (sum(row.status == status for row in rows) for status in (Status.OK, Status.PARTIAL))
+    also = f", {partly} more in part" if partly else ""
     with suppress(BrokenPipeError):
-        console(stderr=True).print(f"\n{good} of {len(rows)} cases profiled. Stored in {folder}", markup=False)
+        console(stderr=True).print(f"\n{good} of {len(rows)} cases profiled{also}. Stored in {folder}", markup=False)

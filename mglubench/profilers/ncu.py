@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mglubench.cases.case import Case
@@ -51,7 +52,7 @@ class Ncu:
         attempt = attempt_of(self.name, code, (said, log), outcomes, report, timeout)
         if attempt.report is None:
             return attempt
-        return Attempt(self._export(report), attempt.outcomes, attempt.begun, attempt.failure)
+        return replace(attempt, report=self._export(report))
 
     def command(self, cases: Sequence[Case], work: Path, report: Path, log: Path) -> list[str]:
         """The full command line."""

@@ -30,16 +30,18 @@ class Nsys:
         work, outcomes = write_work(cases, stem, LAUNCHES)
         recorded, report, log = (stem.with_suffix(end) for end in (".nsys-rep", ".sqlite", ".log"))
         try:
-            code = run_process(self.command(work, recorded), log, timeout)
+            code = run_process(self.command(cases, work, recorded), log, timeout)
             if recorded.is_file():
                 run_process(self.export_command(recorded, report), log, EXPORT_SECONDS)
         except OSError as error:
             return Attempt(None, failure=Failure(Status.UNAVAILABLE, f"cannot start {self._program}: {error}", True))
         return attempt_of(self.name, code, (log,), outcomes, report, timeout)
 
-    def command(self, work: Path, recorded: Path) -> list[str]:
-        """The command line that records: CUDA and NVTX alone, no sampling of the CPU."""
+    def command(self, cases: Sequence[Case], work: Path, recorded: Path) -> list[str]:
+        """The command line that records: CUDA and NVTX alone, no sampling of the CPU, graphs kernel by kernel."""
         options = ["--trace=cuda,nvtx", "--sample=none", "--cpuctxsw=none", "--force-overwrite=true"]
+        if any(case.mode == "graph" for case in cases):
+            options.append("--cuda-graph-trace=node")
         return [self._program, "profile", *options, f"--output={recorded}", *target_command(work)]
 
     def export_command(self, recorded: Path, report: Path) -> list[str]:

@@ -40,6 +40,11 @@ class Failure:
     reason: str
     everyone: bool = False
 
+    @property
+    def timed_out(self) -> bool:
+        """Whether it is that the profiler took too long."""
+        return self.status == Status.TIMEOUT
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -48,13 +53,14 @@ class Attempt:
     Attributes:
         report: what it saved, if it did. outcomes: status and reason of every case that came to its end.
         begun: the case that was being worked on when the process ended, if any. failure: what the log or the exit
-            code tells, if it tells of a failure.
+            code tells, if it tells of a failure. said: the tool's own last error or warning, if there is one.
     """
 
     report: Path | None
     outcomes: dict[str, tuple[Status, str]] = field(default_factory=dict)
     begun: str | None = None
     failure: Failure | None = None
+    said: str = ""
 
 
 class Profiler(Protocol):
@@ -90,6 +96,19 @@ _SAYINGS: tuple[tuple[str, Status, str, bool], ...] = (
         r"another profiler|other profiler|already (being )?(profiled|attached)|multiple profilers",
         Status.BUSY,
         "another profiler is attached: end it (nsys, ncu, CUPTI, a debugger) and profile again",
+        True,
+    ),
+    (
+        r"^==ERROR==.*(driver (is|was) not compatible|installed driver|driver version|incompatible.*driver|driver.* too"
+        r" old)|CUDA driver version is insufficient|NVIDIA driver on your system is too old",
+        Status.UNAVAILABLE,
+        "profiler and driver do not fit: update the driver, or use the Nsight that came with it",
+        True,
+    ),
+    (
+        r"^==ERROR==.*(Unable|Failed) to (initiali[sz]e|load)",
+        Status.UNAVAILABLE,
+        "the profiler cannot be initialised here: look whether nvidia-smi works",
         True,
     ),
     (
@@ -184,8 +203,8 @@ def read_outcomes(path: Path) -> tuple[dict[str, tuple[Status, str]], str | None
 def failure_in(tool: str, log: str, code: int | None, timeout: float) -> Failure | None:
     """What a profiler's log and exit code tell; a permission error can come with exit code 0."""
     for pattern, status, reason, everyone in _SAYINGS:
-        if re.search(pattern, log, re.IGNORECASE):
-            return Failure(status, reason, everyone)
+        if found := re.search(pattern, log, re.IGNORECASE | re.MULTILINE):
+            return Failure(status, f"{reason}{_quoted(tool, log, found)}", everyone)
     if unknown := _UNKNOWN_METRIC.search(log):
         reason = f"{tool} knows no metric {unknown[1].strip('.')} on this GPU: update Nsight Compute"
         return Failure(Status.UNKNOWN_METRIC, reason, True)
@@ -195,8 +214,38 @@ def failure_in(tool: str, log: str, code: int | None, timeout: float) -> Failure
         return Failure(Status.CRASH, f"the profiled process died (error code {died[1]}): {last_line(log)}")
     if code:
         said = last_line(log)
+        if code < 0:
+            killed = f"{tool} was killed by {_signal_name(-code)}"
+            return Failure(Status.CRASH, killed + (f"; its last words: {said}" if said else ""))
         return Failure(Status.CRASH, f"{tool} ended with exit code {code}" + (f": {said}" if said else ""))
     return None
+
+
+def _quoted(tool: str, log: str, found: re.Match[str]) -> str:
+    """The line in which a saying was found, and the error before it that it explains."""
+    first, last = log.rfind("\n", 0, found.start()) + 1, log.find("\n", found.end())
+    line = " ".join(log[first : last if last >= 0 else None].split())
+    before = log[:first].rstrip().rpartition("\n")[2].strip()
+    if line.startswith("==ERROR==") and before.startswith("==ERROR==") and before.endswith(":"):
+        line = f"{before} {line}"
+    return f"; {tool} said: {line[:300]}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def words_of_tool(log: str) -> str:
+    """The last error in a log of ncu or nsys, else its last warning; empty if there is neither."""
+    lines = [line.strip() for line in log.splitlines()]
+    for marks in (("==ERROR==",), ("==WARNING==", "WARNING:")):
+        said = [line for line in lines if line.startswith(marks)]
+        if said:
+            return said[-1][:300]
+    return ""
 
 
 def last_line(log: str) -> str:
@@ -213,4 +262,4 @@ def attempt_of(
     log = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in logs if path.exists())
     ended, begun = read_outcomes(outcomes)
     saved = report if report.is_file() and report.stat().st_size else None
-    return Attempt(saved, ended, begun, failure_in(tool, log, code, timeout))
+    return Attempt(saved, ended, begun, failure_in(tool, log, code, timeout), words_of_tool(log))

@@ -73,7 +73,11 @@ def _valid(row: Row) -> bool:
 def _verdict(row: Row) -> str:
     if not _valid(row):
         return "INVALID: above the peak"
-    return f"no counters: {row['counters_reason']}" if missing(row["dram_bytes"]) else ""
+    figures = ("dram_bytes_read", "dram_bytes_written", "l2_bytes_written")
+    if not any(missing(row.get(name)) for name in figures) or not row["counters_reason"]:
+        return ""
+    lacks = "no counters" if all(missing(row.get(name)) for name in figures) else "partial"
+    return f"{lacks}: {row['counters_reason']}"
 
 
 def _notes(setting: Setting, rows: Sequence[Row]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mglubench.report.table import Column, Table, number, text
 from mglubench.results.rows import CounterRow
+from mglubench.status import Status
 
 _CASE = (
     Column("variant", "variant", text("variant"), text=True),
@@ -39,6 +40,11 @@ NSYS = (
     Column("nsys_gap_us", "gap us", number("nsys_gap_us", ",.2f")),
     *_WHY,
 )
+# Where CUDA graphs were recorded as one piece.
+_GRAPHS = (
+    Column("nsys_graphs", "graphs", number("nsys_graphs", ".0f")),
+    Column("nsys_graph_us", "graph us", number("nsys_graph_us", ",.1f")),
+)
 _NOTES = {
     "ncu": "one run per case, its kernels added up; under ncu kernels are serialised and caches flushed: no latency",
     "nsys": "kernel: device time of all kernels in the case's range; gap: median time between two of them",
@@ -47,7 +53,13 @@ _NOTES = {
 
 def counters_table(rows: Sequence[CounterRow], tool: str) -> Table:
     """One line per case, in the order of profiling; a failure with its reason."""
-    return Table(f"Profiled with {tool}", NCU if tool == "ncu" else NSYS, [_shown(row) for row in rows], [_NOTES[tool]])
+    columns: Sequence[Column] = NCU if tool == "ncu" else NSYS
+    if any(row.figures.get("nsys_graphs") for row in rows):
+        columns = (*NSYS[: -len(_WHY)], *_GRAPHS, *_WHY)
+    notes = [_NOTES[tool]]
+    if any(row.status == Status.PARTIAL for row in rows):
+        notes.append("partial: figures that are shown were read; the reason says which are lacking, and why")
+    return Table(f"Profiled with {tool}", columns, [_shown(row) for row in rows], notes)
 
 
 def _shown(row: CounterRow) -> dict[str, Any]:

@@ -104,6 +104,11 @@ def tables(text: str) -> list[CsvTable]:
     return found
 
 
+def has_table(text: str) -> bool:
+    """Whether some line is the header of a table."""
+    return any(_header(line) for line in lines_of(text))
+
+
 def _header(line: str) -> tuple[str, str] | None:
     """A header's text and its delimiter."""
     match = _HEADER.match(line) or _GLUED_HEADER.search(line)

@@ -44,9 +44,11 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
 
         From profilers, joined by key, NaN where there is none: ``dram_bytes_read``, ``dram_bytes_written``,
         ``l2_bytes_read``, ``l2_bytes_written``, ``l2_hit_percent``, ``dram_percent``, ``sm_percent`` (of the chip's
-        peak), ``ncu_duration_us``, ``ncu_kernels`` for one run of the case, ``counters_reason`` (why there is none);
+        peak), ``ncu_duration_us``, ``ncu_kernels`` for one run of the case, ``counters_reason`` (why there is none,
+        or which are lacking);
         ``nsys_kernel_us`` (all timed kernels), ``nsys_kernels``, ``nsys_gap_us`` (median between kernels),
-        ``nsys_launches`` (runs that these are of, if mglubench made them). None of these durations is a latency: a
+        ``nsys_launches`` (runs that these are of, if mglubench made them), ``nsys_graphs`` and ``nsys_graph_us`` (CUDA
+        graphs that were recorded as one piece, which hides their kernels). None of these durations is a latency: a
         profiler serialises and flushes.
 
         The header is in ``frame.attrs["run"]``.

@@ -96,6 +96,8 @@ def _why_no_header(text: str) -> str:
         return f"{reason}: it is empty"
     if said := said_by_tool(text):
         return f"{reason}; ncu said: {said}"
+    if text.lstrip().startswith(("{", "[")):
+        return f"{reason}: it is JSON, perhaps a trace of another tool"
     for mark, what in _OTHER_TABLES:
         if mark in text:
             return f"{reason}: it is {what}"

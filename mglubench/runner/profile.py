@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.errors import MglubenchError, UnavailableError, UsageError
@@ -19,7 +19,8 @@ from mglubench.hardware.nsight import find_ncu, find_nsys
 from mglubench.profilers.ncu import Ncu
 from mglubench.profilers.nsys import Nsys
 from mglubench.profilers.profiler import START_SECONDS, Attempt, Failure, Profiler, find_tool
-from mglubench.results.counters import failed_row, joined_row, read_profile
+from mglubench.results.counters import failed_row, joined_row
+from mglubench.results.profile_files import Profile, read_profile
 from mglubench.results.rows import CounterRow, Fact
 from mglubench.results.store import RunStore, read_header, read_rows
 from mglubench.status import Status
@@ -27,7 +28,7 @@ from mglubench.status import Status
 FOLDER = "profiles"
 TOOLS = ("ncu", "nsys")
 # Outcomes that are nobody's defect.
-HARMLESS = (Status.OK, Status.UNSUPPORTED, Status.UNAVAILABLE, Status.OOM)
+HARMLESS = (Status.OK, Status.PARTIAL, Status.UNSUPPORTED, Status.UNAVAILABLE, Status.OOM)
 
 
 def make_profiler(tool: str, capability: str | None) -> Profiler | Failure:
@@ -64,6 +65,7 @@ def profile_cases(
         StoreError: a row could not be written. UsageError: the run's folder cannot be written.
     """
     failure = profiler if isinstance(profiler, Failure) else None
+    patience = _Patience()
     rows: list[CounterRow] = []
     for group in _groups(cases):
         observe(group)
@@ -74,15 +76,33 @@ def profile_cases(
             assert failure is not None
             new = _all_failed(tool, group, failure)
         else:
-            new, failure = _profile_group(store.folder, group, profiler, case_timeout)
+            new, failure = _profile_group(store.folder, group, profiler, case_timeout, patience)
         for row in new:
             store.append_counters(row)
         rows += new
     return rows
 
 
+class _Patience:
+    """Ends the profiling where the same failure met two cases and nothing was ever counted: a third would meet it."""
+
+    def __init__(self) -> None:
+        self._counted = False
+        self._met: Failure | None = None
+
+    def judge(self, rows: Iterable[CounterRow], failure: Failure | None) -> Failure | None:
+        """The failure of one attempt; one for everyone if it was met before."""
+        self._counted = self._counted or any(row.status.counted for row in rows)
+        if failure is None or failure.everyone or self._counted:
+            return failure
+        met, self._met = self._met, failure
+        if met is None or met.status != failure.status or (met.reason != failure.reason and not met.timed_out):
+            return failure
+        return Failure(failure.status, f"not tried, as two cases before it met this: {failure.reason}", everyone=True)
+
+
 def _profile_group(
-    run: Path, group: Sequence[Case], profiler: Profiler, case_timeout: float
+    run: Path, group: Sequence[Case], profiler: Profiler, case_timeout: float, patience: _Patience
 ) -> tuple[list[CounterRow], Failure | None]:
     """Rows of one setting's cases; started again without its culprit after a crash, until every case has its row."""
     rows: list[CounterRow] = []
@@ -94,6 +114,7 @@ def _profile_group(
         rows += new
         spoken = {row.key for row in rows}
         left = [case for case in left if case.key not in spoken]
+        failure = patience.judge(new, failure)
         if failure is not None and failure.everyone:
             return rows + _all_failed(profiler.name, left, failure), failure
     return rows, None
@@ -105,14 +126,14 @@ def _settle(
     """Rows of the cases that this attempt decides, at least one, and the failure if it had one."""
     tool, failure = profiler.name, attempt.failure
     extra = profiler.facts(cases)
-    found: dict[str, Any] = {}
+    found = Profile(tool, {}, "is not there" + (f": {attempt.said}" if attempt.said else ""))
     if attempt.report is not None:
         extra["source"] = str(attempt.report.relative_to(run))
         try:
-            found = read_profile(attempt.report)[1]
+            found = read_profile(attempt.report)
         except MglubenchError as error:
             failure = failure or Failure(Status.GARBAGE, f"{tool} left a report that cannot be read: {error}")
-    started = bool(attempt.outcomes or attempt.begun or found)
+    started = bool(attempt.outcomes or attempt.begun or found.cases)
     if not started:
         # The target never got to its first case: whatever the reason, the other groups would fare the same.
         why = failure or Failure(Status.NO_KERNEL, f"{tool} ended without an error, but profiled nothing")
@@ -122,11 +143,15 @@ def _settle(
     if not rows:
         rows = _all_failed(tool, cases, failure or Failure(Status.CRASH, f"{tool} lost its report"), extra)
     # Where counters were read, whatever else the log tells is not the machine's refusal.
-    return rows, None if any(row.status == Status.OK for row in rows) else failure
+    if failure is None or any(row.status.counted for row in rows):
+        return rows, None
+    # Every case came to its end and nothing was counted: it was not the cases.
+    unharmed = attempt.begun is None and all(status == Status.OK for status, _ in attempt.outcomes.values())
+    return rows, replace(failure, everyone=failure.everyone or unharmed)
 
 
 def _row(
-    key: str, attempt: Attempt, failure: Failure | None, found: dict[str, Any], tool: str, extra: Mapping[str, Fact]
+    key: str, attempt: Attempt, failure: Failure | None, found: Profile, tool: str, extra: Mapping[str, Fact]
 ) -> CounterRow | None:
     """The row of one case; ``None`` if its turn never came, or its figures were lost with another case's crash."""
     outcome = attempt.outcomes.get(key)
@@ -135,9 +160,10 @@ def _row(
         return failed_row(tool, key, culprit.status, culprit.reason, extra)
     if outcome and outcome[0] != Status.OK:
         return failed_row(tool, key, *outcome, extra)
-    row = joined_row(tool, key, found.get(key), extra)
-    if row.status == Status.OK:
-        return row
+    row = joined_row(tool, key, found.cases.get(key), extra, found.why_no_case(key))
+    if row.status.counted:
+        known = row.status == Status.PARTIAL and failure is not None and failure.everyone
+        return replace(row, reason=f"{row.reason}; {failure.reason}") if known and failure else row
     if attempt.begun is not None or (not outcome and attempt.outcomes):
         return None
     return failed_row(tool, key, failure.status, failure.reason, extra) if failure else row
@@ -159,13 +185,13 @@ def import_profile(store: RunStore, path: Path, *, launches: int | None = None) 
         UsageError: not a report, or none of its ranges is a case of this run.
         UnavailableError: it needs a package that is not installed.
     """
-    tool, found = read_profile(path)
+    found = read_profile(path)
     extra: dict[str, Fact] = {"source": str(path), "launches": launches}
     keys = [row.key for row in read_rows(store.folder)]
-    rows = [joined_row(tool, key, found[key], extra) for key in keys if key in found]
+    rows = [joined_row(found.tool, key, found.cases[key], extra) for key in keys if key in found.cases]
     if not rows:
-        seen = f"it has ranges of {len(found)} other cases" if found else "it has no kernel in a range of a case"
-        raise UsageError(f"{path} fits no case of {store.folder}: {seen}; was it taken of this sweep?")
+        asked = "" if found.why_empty else "; was it taken of this sweep?"
+        raise UsageError(f"{path} fits no case of {store.folder}: {found.why_none_of(keys)}{asked}")
     for row in rows:
         store.append_counters(row)
     return rows
@@ -204,7 +230,7 @@ def same_devices(stored: Mapping[str, Device], here: Mapping[str, Device]) -> No
 def exit_code(rows: Sequence[CounterRow]) -> int:
     """0 if figures were read and nothing went wrong, else 1."""
     counts = Counter(row.status for row in rows)
-    return 0 if counts[Status.OK] and all(status in HARMLESS for status in counts) else 1
+    return 0 if any(status.counted for status in counts) and all(status in HARMLESS for status in counts) else 1
 
 
 def _groups(cases: Sequence[Case]) -> list[list[Case]]:

@@ -137,6 +137,12 @@ def test_several_kernels_of_a_case_add_up(cli, run, tools):
         ("unknown-metric", "unknown-metric", "update Nsight Compute"),
         ("silent", "crash", "exit code 9: Segmentation fault"),
         ("empty", "no-kernel", "no kernel matched"),
+        ("empty", "no-kernel", "the report is not there: ==WARNING== No kernels were profiled"),
+        ("empty-report", "no-kernel", "the report is not there"),
+        ("driver", "unavailable", "said: ==ERROR== An error was reported by the driver: ==ERROR== Cuda driver is not"),
+        ("mystery", "crash", "exit code 1: ==ERROR== The moon is full."),
+        ("killed", "crash", "killed by signal 9 (SIGKILL)"),
+        ("dies", "crash", "error code 11"),
         ("wrong-filter", "no-kernel", "no kernel matched"),
         ("nan", "no-value", "MIG"),
         ("garbage", "garbage", 'no header line that begins with "ID"'),
@@ -161,11 +167,32 @@ def test_every_failure_is_a_row_with_a_reason_and_the_times_survive(cli, run, to
     assert advice in frame["counters_reason"].iloc[0]
 
 
-@pytest.mark.parametrize("mode", ["permission", "busy", "unknown-metric", "silent"])
+@pytest.mark.parametrize("mode", ["permission", "busy", "unknown-metric", "silent", "driver", "mystery", "killed"])
 def test_a_failure_of_the_machine_is_not_tried_again_for_every_setting(cli, run, tools, tmp_path, mode):
     tools.setenv("STUB_NCU", mode)
     cli("profile", str(run), *FAKE)
     assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_crash_that_meets_two_cases_alike_is_not_tried_on_a_third(cli, run, tools, tmp_path):
+    tools.setenv("STUB_NCU", "dies")
+    cli("profile", str(run), *FAKE)
+    assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 2
+    assert sum("not tried, as two cases" in row.reason for row in read_counters(run)) == CASES - 2
+
+
+def test_counters_that_are_withheld_are_named_with_the_cause(cli, run, tools):
+    tools.setenv("STUB_NCU", "withheld")
+    result = cli("profile", str(run), *FAKE)
+    assert result.code == 0
+    assert f"0 of {CASES} cases profiled, {CASES} more in part" in result.err
+    assert statuses(run) == {"partial"}
+    reason = next(iter(read_counters(run))).reason
+    assert reason.startswith("no value for l2_bytes_read, l2_bytes_written, l2_hit_percent: the report has no figure")
+    assert "split by MIG" in reason
+    frame = mglubench.load(run)
+    assert frame["dram_bytes_read"].notna().all()
+    assert frame["l2_bytes_read"].isna().all()
 
 
 def test_a_crash_costs_its_case_alone(cli, run, tools, tmp_path):
@@ -349,6 +376,74 @@ def test_a_missing_package_is_one_line(cli, gpu_run, tmp_path, monkeypatch):
     result = cli("import", str(tmp_path / "x.ncu-rep"), "--run", str(gpu_run))
     assert result.code == 2
     assert "pip install mglubench[profile]" in result.err
+
+
+def key_in(text, key):
+    """A case file with the key of a run put in."""
+    return text.replace("flash-mglu-packed/4096x14336/nm4/b1/float16/silu/bernoulli:0.5/cold/cuda:0/seed0", key)
+
+
+@pytest.mark.parametrize("name", ["right.csv", "wrong.txt", "wrong.sqlite", "wrong.ncu-rep", "none"])
+def test_a_report_is_known_by_its_content(cli, gpu_run, tmp_path, name):
+    (tmp_path / name).write_text((FIXTURES / "ncu_raw.csv").read_text())
+    assert cli("import", str(tmp_path / name), "--run", str(gpu_run)).code == 0
+    keys = [row.key for row in read_rows(gpu_run)]
+    write_timeline(tmp_path / "t", keys, launches=2)
+    (tmp_path / f"t{Path(name).suffix}").write_bytes((tmp_path / "t").read_bytes())
+    assert cli("import", str(tmp_path / f"t{Path(name).suffix}"), "--run", str(gpu_run)).code == 0
+
+
+def test_rows_of_a_details_page_are_marked_partial_and_shown(cli, gpu_run):
+    result = cli("import", str(FIXTURES / "ncu_short_rows_details.csv"), "--run", str(gpu_run), "--json")
+    (row,) = json.loads(result.out)["rows"]
+    assert row["status"] == "partial"
+    assert row["figures"]["dram_bytes_read"] == 147e6
+    assert "l2_bytes_read" in row["reason"]
+    assert "sm_percent" in row["reason"]
+
+
+def test_the_nearest_case_is_offered(cli, run, gpu_run, tmp_path):
+    key = next(row.key for row in read_rows(gpu_run) if "flash" in row.key)
+    other = key.replace("/nm4/", "/nm2/")
+    (tmp_path / "x.csv").write_text(key_in((FIXTURES / "ncu_short_rows_details.csv").read_text(), other))
+    result = cli("import", str(tmp_path / "x.csv"), "--run", str(gpu_run))
+    assert result.code == 2
+    assert f"nearest: {other} there, {key} here (nm2 is nm4 here)" in result.err
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "complaint"),
+    [
+        ("x.qdrep", b"junk", "older than .nsys-rep"),
+        ("x.qdstrm", b"junk", "QdstrmImporter"),
+        ("x.nvvp", b"junk", "of nvprof"),
+        ("x.json", b"{}", "trace of another tool"),
+        ("x.csv", b'{"traceEvents": []}', "it is JSON"),
+        ("x.csv", b"\x1f\x8b\x08", "is compressed"),
+        ("x.csv", b"==ERROR== ERR_NVGPUCTRPERM - no\n", "ncu said: ==ERROR== ERR_NVGPUCTRPERM - no"),
+        ("x.csv", b'"Time (%)","Total Time (ns)","Name"\n', "nsys stats"),
+        ("x.csv", b'"ID","Kernel Name","x Push/Pop_Range","dram__bytes_read.sum"\n', "holds no kernel"),
+        ("x.ncu-rep", b"NVR\0junk", "newer Nsight Compute"),
+    ],
+)
+def test_every_other_file_has_its_own_sentence(cli, gpu_run, tmp_path, name, data, complaint):
+    if name.endswith("ncu-rep"):
+        pytest.importorskip("ncu_report")
+    (tmp_path / name).write_bytes(data)
+    result = cli("import", str(tmp_path / name), "--run", str(gpu_run))
+    assert result.code == 2
+    assert complaint in result.err
+    assert result.err.count("\n") == 1
+    assert not (gpu_run / "counters.jsonl").exists()
+
+
+def test_kernels_outside_of_all_ranges_are_told_from_none(cli, gpu_run, tmp_path):
+    text = (FIXTURES / "ncu_short_rows_details.csv").read_text()
+    for old, complaint in (("mglubench:", "none of them in a range of mglubench"), ("seed0", "none of a case")):
+        (tmp_path / "x.csv").write_text(text.replace(old, "other"))
+        result = cli("import", str(tmp_path / "x.csv"), "--run", str(gpu_run))
+        assert result.code == 2
+        assert complaint in result.err
 
 
 def test_the_report_shows_the_ledger_once_there_are_counters(cli, gpu_run):

@@ -3,7 +3,9 @@
 
 It takes the options that mglubench passes, reads the cases from the target's file, and behaves as STUB_NCU says:
 ``ok``, ``two-kernels``, ``permission`` (exit code 0), ``busy``, ``attached``, ``mig``, ``unknown-metric``, ``empty``,
-``no-nvtx``, ``garbage``, ``garbage-report``, ``nan``, ``wrong-filter``, ``silent``, ``hang``, ``crash:VARIANT``,
+``driver`` (the target dies, too), ``mystery`` (an error that nobody knows), ``killed``, ``empty-report``, ``dies``
+(every case alike), ``withheld`` (MIG: no L2), ``no-nvtx``, ``garbage``, ``garbage-report``, ``nan``, ``wrong-filter``,
+``silent``, ``hang``, ``crash:VARIANT``,
 ``fails:VARIANT``. Bytes read are 1000 for every kernel, times the case's place in the file plus one.
 """
 
@@ -51,6 +53,10 @@ def profile(arguments: list[str], mode: str) -> int:
         "DCGM) is concurrently collecting profiling data.",
         "attached": "==ERROR== Another profiler is attached to the process.",
         "mig": "==ERROR== Profiling is not possible on this MIG instance.",
+        "driver": "==ERROR== An error was reported by the driver:\n==ERROR== Cuda driver is not compatible with Nsight "
+        "Compute.",
+        "mystery": "==ERROR== The moon is full.",
+        "withheld": "==WARNING== This is a MIG instance: shared units are withheld.",
         "unknown-metric": f"==ERROR== Failed to find metric regex:^{metrics[0].split('.')[0]}\\.(sum|avg)$",
         "empty": "==WARNING== No kernels were profiled.",
     }
@@ -64,9 +70,15 @@ def profile(arguments: list[str], mode: str) -> int:
     if mode == "silent":
         print("Segmentation fault")
         return 9
+    if mode == "killed":
+        os.kill(os.getpid(), 9)
     rows = []
     for place, case in enumerate(work["cases"]):
         tell(work, case, "begun")
+        if mode in ("driver", "dies"):
+            with log.open("a") as said:
+                said.write("==ERROR== The application returned an error code (11).\n")
+            return 11
         what, _, variant = mode.partition(":")
         if what == "crash" and variant == case["variant"]:
             log.write_text("==ERROR== The application returned an error code (11).\n")
@@ -75,14 +87,17 @@ def profile(arguments: list[str], mode: str) -> int:
             tell(work, case, "unsupported", "nm is above 8")
             continue
         tell(work, case, "ok")
-        if mode in ("permission", "busy", "attached", "mig", "empty"):
+        if mode in ("permission", "busy", "attached", "mig", "empty", "mystery", "empty-report"):
             continue
         for _ in range(2 if mode == "two-kernels" else 1):
             rows.append((len(rows), place, case))
     if mode in ("permission", "empty"):
         return 0
-    if mode in ("busy", "attached", "mig"):
+    if mode in ("busy", "attached", "mig", "mystery"):
         return 1
+    if mode == "empty-report":
+        report.write_text("")
+        return 0
     report.write_text("junk" if mode == "garbage-report" else json.dumps({"metrics": metrics, "rows": rows}))
     return 0
 
@@ -121,7 +136,7 @@ def show(report: Path, mode: str) -> int:
         cells |= {"ID": number, "Process ID": 7, "Kernel Name": "kernel(int)", "CC": "9.0"}
         cells[HEADER[4]] = f'7  {ranges}  "mglubench:timed:none:none:none:none:none:none" '
         nan = mode == "nan"
-        values = ["n/a" if nan else value(metric, place) for metric in document["metrics"]]
+        values = ["n/a" if nan or ("lts" in m and mode == "withheld") else value(m, place) for m in document["metrics"]]
         out.writerow([*(cells[name] for name in header), *values])
     return 0
 

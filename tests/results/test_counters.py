@@ -11,12 +11,17 @@ import pytest
 
 import mglubench
 from mglubench.errors import StoreError, UnavailableError, UsageError
-from mglubench.hardware.counter_names import Kernel, by_key
-from mglubench.results.counters import FRAME_COLUMNS, failed_row, joined_row, latest, read_profile
+from mglubench.hardware.counter_names import COUNTERS, Kernel, by_key
+from mglubench.report.counter_rows import counters_table
+from mglubench.results.counters import EMPTY_RANGE, FRAME_COLUMNS, failed_row, joined_row, latest
+from mglubench.results.profile_files import read_profile
 from mglubench.results.read_ncu import parse_csv, read_csv
 from mglubench.results.read_ncu_rep import read_report
 from mglubench.results.read_nsys import read_sqlite
+from mglubench.results.rows import CounterRow
 from mglubench.results.store import RunStore, read_counters, read_rows
+from mglubench.results.timeline import Timeline
+from mglubench.status import Status
 from mglubench.system import lines
 from tests.conftest import make_case, make_header, make_row
 from tests.profilers.stub_nsys import write as write_timeline
@@ -27,12 +32,19 @@ GLU = make_case(variant="swiglu", h=4096, d=14336, nm=0, dtype="float16", mode="
 MGLU = make_case(variant="flash-mglu-packed", h=4096, d=14336, nm=4, dtype="float16", mode="cold", device="cuda:0").key
 KEYS = [make_row("mglu", [], nm=nm).key for nm in (1, 2, 3)]
 
+FULL = {name: 1.0 for counter in COUNTERS for name in counter.names[:1]}
+READ = "dram__bytes_read.sum"
+
 
 def row(key, read=None, status="ok", tool="ncu", reason=""):
     if status != "ok":
-        return failed_row(tool, key, status, reason, {})
-    kernels = [Kernel("k", frozenset({key}), {"dram__bytes_read.sum": read, "gpu__time_duration.sum": 5000.0})]
+        return failed_row(tool, key, Status(status), reason, {})
+    kernels = [Kernel("k", frozenset({key}), {**FULL, READ: read, "gpu__time_duration.sum": 5000.0})]
     return joined_row(tool, key, kernels, {"source": "hand"})
+
+
+def without(metrics, name):
+    return {known: value for known, value in metrics.items() if known != name}
 
 
 @pytest.fixture
@@ -115,8 +127,9 @@ def test_an_ncu_rep_goes_through_nvidias_package(tmp_path, monkeypatch):
     metrics = {"dram__bytes_read.sum": (7.0, "Mbyte"), "gpu__time_duration.sum": (3.0, "us"), "other": (1.0, "bogus")}
     monkeypatch.setitem(sys.modules, "ncu_report", fake_ncu_report([("k(int)", [GLU, "timed"], metrics)]))
     (tmp_path / "x.ncu-rep").write_bytes(b"NVR")
-    tool, found = read_profile(tmp_path / "x.ncu-rep")
-    assert tool == "ncu"
+    profile = read_profile(tmp_path / "x.ncu-rep")
+    found = profile.cases
+    assert profile.tool == "ncu"
     figures = joined_row("ncu", GLU, found[GLU], {}).figures
     assert (figures["dram_bytes_read"], figures["ncu_duration_us"]) == (7e6, 3.0)
 
@@ -139,8 +152,9 @@ def a_report():
 def test_a_report_in_nvidias_format_is_read_by_nvidias_package(tmp_path):
     pytest.importorskip("ncu_report")
     (tmp_path / "x.ncu-rep").write_bytes(a_report())
-    tool, found = read_profile(tmp_path / "x.ncu-rep")
-    assert tool == "ncu"
+    profile = read_profile(tmp_path / "x.ncu-rep")
+    found = profile.cases
+    assert profile.tool == "ncu"
     assert set(found) == {GLU, MGLU}
     assert [kernel.name for kernel in found[GLU]] == ["gemv", "gate"]
     figures = joined_row("ncu", GLU, found[GLU], {}).figures
@@ -154,7 +168,7 @@ def test_a_report_in_nvidias_format_is_read_by_nvidias_package(tmp_path):
 def test_the_csv_that_ncu_made_of_that_report_gives_the_same(tmp_path):
     pytest.importorskip("ncu_report")
     (tmp_path / "x.ncu-rep").write_bytes(a_report())
-    _, from_report = read_profile(tmp_path / "x.ncu-rep")
+    from_report = read_profile(tmp_path / "x.ncu-rep").cases
     from_csv = by_key(read_csv(FIXTURES / "ncu_2022_3_raw.csv"))
     for key in (GLU, MGLU):
         rows = [joined_row("ncu", key, found[key], {}).figures for found in (from_report, from_csv)]
@@ -231,8 +245,69 @@ def test_withheld_counters_are_gaps_with_a_reason():
     assert said.status == "no-value"
     assert "MIG" in said.reason
     partly = joined_row("ncu", GLU, [Kernel("k", frozenset(), {"gpu__time_duration.sum": 1.0})], {})
-    assert partly.status == "ok"
+    assert partly.status == "partial"
     assert "dram_bytes_read" in partly.reason
+    assert partly.figures["ncu_duration_us"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("kernels", "cause"),
+    [
+        ([Kernel("k", frozenset(), FULL)], ""),
+        ([Kernel("k", frozenset(), {**FULL, READ: float("nan")})], "not finite"),
+        ([Kernel("k", frozenset(), without(FULL, READ))], "dram_bytes_read: not in the report"),
+        (
+            [Kernel("k", frozenset(), without(FULL, READ), frozenset({READ}))],
+            "dram_bytes_read: the report has no figure",
+        ),
+        (
+            [Kernel("k", frozenset(), FULL), Kernel("k", frozenset(), without(FULL, READ))],
+            "only 1 of 2 kernels have it",
+        ),
+    ],
+)
+def test_ok_needs_every_counter_and_each_cause_has_its_sentence(kernels, cause):
+    said = joined_row("ncu", GLU, kernels, {})
+    assert said.status == ("partial" if cause else "ok")
+    assert cause in said.reason
+    assert bool(said.reason) == bool(cause)
+    assert (said.figures["dram_bytes_read"] is None) == bool(cause)
+    assert said.figures["dram_bytes_written"] == len(kernels)
+
+
+def test_a_partial_row_hides_no_full_one_and_is_hidden_by_no_failure(run):
+    whole = joined_row("ncu", KEYS[0], [Kernel("k", frozenset(), FULL)], {})
+    part = joined_row("ncu", KEYS[0], [Kernel("k", frozenset(), without(FULL, READ))], {})
+    failed = row(KEYS[0], status="permission")
+    assert latest([whole, part, failed])["ncu"][KEYS[0]] == whole
+    assert latest([part, failed])["ncu"][KEYS[0]] == part
+    assert latest([failed, part, whole])["ncu"][KEYS[0]] == whole
+    with RunStore.resume(run) as store:
+        store.append_counters(part)
+    frame = mglubench.load(run)
+    assert frame.loc[0, "dram_bytes_written"] == 1
+    assert "dram_bytes_read" in frame.loc[0, "counters_reason"]
+
+
+def test_a_row_of_before_with_gaps_is_not_a_whole_one():
+    old = CounterRow(GLU, "ncu", Status.OK, "no value for dram_bytes_read", {"dram_bytes_read": None})
+    whole = row(GLU, 2.0)
+    assert latest([whole, old])["ncu"][GLU] == whole
+    assert latest([old, row(GLU, status="crash")])["ncu"][GLU] == old
+
+
+def test_a_timeline_with_gaps_is_partial_and_keeps_what_it_has():
+    graphs = Timeline(None, None, None, 2, 0.7, "2 graphs")
+    said = joined_row("nsys", GLU, graphs, {"launches": 2})
+    assert (said.status, said.reason) == ("partial", "2 graphs")
+    assert (said.figures["nsys_graphs"], said.figures["nsys_graph_us"]) == (2, 0.7)
+    shown = counters_table([said], "nsys")
+    assert "graph us" in [column.title for column in shown.columns]
+    assert any("partial" in note for note in shown.notes)
+    assert joined_row("nsys", GLU, Timeline(None, 3, None, reason="2 of 3"), {}).figures["nsys_kernels"] == 3
+    assert joined_row("nsys", GLU, Timeline(0.3, 3, None), {"launches": 2}).status == "error"
+    assert joined_row("nsys", GLU, Timeline(0.0, 0, None), {}).reason == f"no kernel matched: {EMPTY_RANGE}"
+    assert joined_row("nsys", GLU, Timeline(None, 0, None, reason="why"), {}).reason == "no kernel matched: why"
 
 
 def test_kernels_that_are_no_multiple_of_the_launches_are_no_figures():
