@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.cases.case import Case
-from mglubench.executors.local import one_line, require_device
+from mglubench.executors.local import require_device
 from mglubench.layer.problem import DenseInputs, InputSet, Problem, dense_key
+from mglubench.system.plain_text import first_line
 from mglubench.variants.registry import get_variant
 
 _dense: dict[Any, DenseInputs] = {}
@@ -47,7 +48,7 @@ def row_of(case: Case, milliseconds: float) -> dict[str, Any]:
         require_device(case.device)
         return {"key": case.key, "status": "ok", "reason": "", "do_bench_us": do_bench_us(case, milliseconds)}
     except Exception as error:
-        return {"key": case.key, "status": "error", "reason": one_line(error), "do_bench_us": None}
+        return {"key": case.key, "status": "error", "reason": first_line(error), "do_bench_us": None}
 
 
 def main(cases: str, out: str, milliseconds: str) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,7 @@ from mglubench.hardware.devices import Device
 from mglubench.system.lines import Lines, read_lines
 
 OK, FAILED, ABSENT, PART = "ok", "failed", "absent", "part"
-PROGRAM = (sys.executable, "-c", "from mglubench.cli import main; main()")
+PROGRAM = (sys.executable, "-m", "mglubench")
 # A process that cannot get this much is left for the next slice.
 LEAST_SECONDS = 10.0
 
@@ -139,51 +136,3 @@ class Appender:
     def append(self, row: Row) -> None:
         """Write one row, which has a ``key`` and a ``status``, and sync it."""
         self._lines.append(row)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A process that has ended; ``code`` is ``None`` if its time was up and it was killed."""
-
-    code: int | None
-    out: str
-    err: str
-
-    def said(self) -> str:
-        """The last line of its errors, else of its output, shortened."""
-        lines = [line.strip() for text in (self.out, self.err) for line in text.splitlines() if line.strip()]
-        return lines[-1].removeprefix("error: ")[:300] if lines else "it said nothing"
-
-
-def run_process(
-    command: Sequence[str], timeout: float, log: Path | None = None, env: dict[str, str] | None = None
-) -> Ended:
-    """Run a command in a process group of its own and kill the group after ``timeout`` seconds; never raises."""
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            env={**os.environ, **(env or {})},
-        )
-    except OSError as error:
-        return Ended(127, "", f"{command[0]} cannot be started: {error.strerror or error}")
-    code: int | None
-    try:
-        out, err = process.communicate(timeout=timeout)
-        code = process.returncode
-    except BaseException as error:
-        with suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
-        code = None
-        if not isinstance(error, subprocess.TimeoutExpired):
-            raise
-    if log is not None:
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"$ {' '.join(command)}\n{out}{err}exit code {code}\n")
-    return Ended(code, out, err)

@@ -21,11 +21,11 @@ from mglubench.campaign.step import (
     Appender,
     Bench,
     Outcome,
-    run_process,
 )
 from mglubench.errors import UnavailableError
 from mglubench.hardware.cuda_toolchain import architecture_of, capability, cuda_homes
 from mglubench.system.files import publish
+from mglubench.system.process import run_process
 from mglubench.system.programs import find_program
 from mglubench.variants.cuda_kernels import KERNELS
 
@@ -68,7 +68,7 @@ def build(bench: Bench, step: Step) -> Outcome:
     words = ("--arch", arch, "--variants", ",".join(names), "--nm", ",".join(options["nm"]))
     command = (*PROGRAM, "build", *words, "--dtype", ",".join(options["dtype"]))
     log = bench.log(step.name)
-    ended = run_process(command, limit, log)
+    ended = run_process(command, limit, log=log)
     if ended.code is None and limit < options["timeout"]:
         return Outcome(PART, "the slice is over", (bench.relative(log),))
     if ended.code is None:
@@ -95,7 +95,7 @@ def tune(bench: Bench, step: Step) -> Outcome:
             bench.say(f"  tune {key}")
             limit = min(options["timeout"], max(LEAST_SECONDS, bench.slice.left()))
             start = time.perf_counter()
-            ended = run_process((*PROGRAM, "tune", *words, "--json"), limit, bench.log(step.name))
+            ended = run_process((*PROGRAM, "tune", *words, "--json"), limit, log=bench.log(step.name))
             if ended.code is None and limit < options["timeout"]:
                 return Outcome(PART, f"{len(done)} of {len(jobs)} cells", (file,), len(done))
             done[key] = _tune_row(key, ended.code, ended.out, ended.said(), time.perf_counter() - start)
@@ -186,7 +186,7 @@ def _sanitize(bench: Bench, step: Step, program: str, pair: tuple[str, str], ker
     log = bench.log(f"{step.name}-{tool}-{name}")
     start = time.perf_counter()
     # Blocks that torch has cached would hide accesses behind their end.
-    ended = run_process((*outer, *inner), options["timeout"], log, {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})
+    ended = run_process((*outer, *inner), options["timeout"], log=log, env={"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})
     status, reason = sanitizer_verdict(ended.code, ended.out + ended.err, ended.said())
     seconds = round(time.perf_counter() - start, 3)
     return {"key": f"{tool}/{name}", "status": status, "reason": reason, "seconds": seconds, "log": bench.relative(log)}

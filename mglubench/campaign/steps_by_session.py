@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.campaign.definition import Step
-from mglubench.campaign.step import ABSENT, FAILED, LEAST_SECONDS, OK, PART, Appender, Bench, Outcome, run_process
+from mglubench.campaign.step import ABSENT, FAILED, LEAST_SECONDS, OK, PART, Appender, Bench, Outcome
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.executors.open import Opened
@@ -32,6 +32,7 @@ from mglubench.runner.progress import Progress
 from mglubench.runner.sweep import Swept, run_sweep
 from mglubench.runner.verify import verify as check
 from mglubench.runner.verify import verify_plan
+from mglubench.system.process import run_process
 
 RUNS = "runs"
 # Guesses of what a unit takes until one has been seen; preparing and checking come on top of a case's sampling.
@@ -195,7 +196,9 @@ def agree(bench: Bench, step: Step) -> Outcome:
         # A line that a kill cut short would be glued to the next one.
         with Appender(bench.folder / file):
             pass
-        ended = run_process((sys.executable, "-m", "mglubench.campaign.do_bench", *words), limit, bench.log(step.name))
+        ended = run_process(
+            (sys.executable, "-m", "mglubench.campaign.do_bench", *words), limit, log=bench.log(step.name)
+        )
         done = bench.rows(file)
         if ended.code is None and limit < step.options["timeout"]:
             return Outcome(PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))

@@ -27,6 +27,7 @@ from mglubench.measure.eviction import CpuEvictor
 from mglubench.measure.rotation import cold_on_cpu, describe
 from mglubench.measure.timers import CUDA_MODES, CudaTimer, Taken, Timer, replicas_needed
 from mglubench.status import Status
+from mglubench.system.plain_text import first_line, text_of
 from mglubench.variants.base import Launch, Variant
 from mglubench.variants.registry import get_variant, variants
 
@@ -348,14 +349,8 @@ class _translated:  # noqa: N801 - reads as a statement: with _translated():
         if error is None or isinstance(error, CaseError) or not isinstance(error, Exception):
             return
         if isinstance(error, UnavailableError):
-            raise CaseError(Status.UNAVAILABLE, one_line(error)) from error
-        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-            raise CaseError(Status.OOM, f"out of memory: {one_line(error)}") from error
+            raise CaseError(Status.UNAVAILABLE, first_line(error)) from error
+        if isinstance(error, MemoryError) or "out of memory" in text_of(error).lower():
+            raise CaseError(Status.OOM, f"out of memory: {first_line(error)}") from error
         prefix = "" if isinstance(error, MglubenchError) else f"{type(error).__name__}: "
-        raise CaseError(Status.ERROR, prefix + one_line(error)) from error
-
-
-def one_line(error: BaseException) -> str:
-    """The first non-empty line of an error's text, shortened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else "no message")[:400]
+        raise CaseError(Status.ERROR, prefix + first_line(error)) from error

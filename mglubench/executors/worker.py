@@ -13,29 +13,85 @@ import json
 import os
 import signal
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TextIO
+
+import psutil
 
 from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors.local import LocalSession
 from mglubench.executors.session import Session
 from mglubench.status import Status
+from mglubench.system.plain_text import first_line, plain
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+# How long a fork of this process may take to come to the end of the request that forked it.
+FORK_SECONDS = 2.0
 
 
 def serve(requests: int, replies: int, session: Session) -> None:
     """Answer requests until the other side closes its pipe."""
+    forks = _Forks()
     with os.fdopen(requests, encoding="utf-8") as lines, os.fdopen(replies, "w", encoding="utf-8") as out:
         for line in lines:
-            reply = answer(json.loads(line), session)
-            out.write(json.dumps(reply) + "\n")
+            message = json.loads(line)
+            reply = answer(message, session)
+            if forks.is_one():
+                forks.leave(out, message.get("case"))
+            forks.wait()
+            out.write(json.dumps({**reply, "id": message["id"]}) + "\n")
             out.flush()
             if reply.get("dying"):
                 break
     session.close()
+
+
+class _Forks:
+    """Processes that a variant forks off this one by mistake: they come back from the variant as a second worker.
+
+    One that does says so instead of answering, and ends. The worker waits for that, so that its own reply comes after
+    it; one that stays in the variant is nobody's business here, and is killed with the worker.
+    """
+
+    def __init__(self) -> None:
+        self._born = os.getpid()
+        self._forked = False
+        os.register_at_fork(after_in_parent=self._notice)
+
+    def _notice(self) -> None:
+        self._forked = True
+
+    def is_one(self) -> bool:
+        """Whether this process is a fork."""
+        return os.getpid() != self._born
+
+    def leave(self, out: TextIO, case: Any) -> NoReturn:
+        """End, as a fork, with a word for the other side."""
+        reason = "the variant forked the worker, and both processes came back from it"
+        with contextlib.suppress(OSError):
+            out.write(json.dumps({"stray": case, "reason": reason}) + "\n")
+            out.flush()
+        os._exit(0)
+
+    def wait(self) -> None:
+        """Give the forks of this request time to come back; others that this process has started run other programs."""
+        if not self._forked:
+            return
+        self._forked = False
+        mine = Path("/proc/self/cmdline").read_bytes()
+        until = time.monotonic() + FORK_SECONDS
+        while time.monotonic() < until and any(_cmdline(child) == mine for child in psutil.Process().children()):
+            time.sleep(0.01)
+
+
+def _cmdline(process: psutil.Process) -> bytes:
+    """The command line of a process as the system holds it; empty once it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    return b""
 
 
 def answer(message: dict[str, Any], session: Session) -> dict[str, Any]:
@@ -43,14 +99,16 @@ def answer(message: dict[str, Any], session: Session) -> dict[str, Any]:
     try:
         return {"ok": _dispatch(message, session)}
     except CaseError as error:
-        reply: dict[str, Any] = {"error": {"status": error.status, "reason": str(error)}}
+        reply: dict[str, Any] = {"error": {"status": error.status, "reason": plain(str(error))}}
         if error.status == Status.ERROR and device_is_broken():
             reply["dying"] = True
         return reply
     except UnavailableError as error:
-        return {"error": {"status": Status.UNAVAILABLE, "reason": str(error)}}
+        return {"error": {"status": Status.UNAVAILABLE, "reason": plain(str(error))}}
     except MglubenchError as error:
-        return {"error": {"status": Status.ERROR, "reason": str(error)}}
+        return {"error": {"status": Status.ERROR, "reason": plain(str(error))}}
+    except Exception as error:
+        return {"error": {"status": Status.ERROR, "reason": f"{type(error).__name__}: {first_line(error)}"}}
 
 
 def _dispatch(message: dict[str, Any], session: Session) -> Any:
@@ -65,7 +123,8 @@ def _dispatch(message: dict[str, Any], session: Session) -> Any:
     if request == "finish":
         return asdict(session.finish(case))
     if request == "abandon":
-        return session.abandon(case)
+        session.abandon(case)
+        return {}
     raise CaseError(Status.ERROR, f"unknown request {request!r}")
 
 
@@ -82,8 +141,13 @@ def device_is_broken() -> bool:
 
 
 def leave_with_parent() -> None:
-    """Die with the parent, and offer this process, not the parent, to the out-of-memory killer."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Die with the parent, and offer this process, not the parent, to the out-of-memory killer.
+
+    What loses its own parent becomes a child of this process, so that it can be found.
+    """
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
 

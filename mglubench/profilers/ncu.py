@@ -12,15 +12,15 @@ Source: Nsight Compute CLI, "NVTX Filtering", "Profile Import", "Console Output"
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mglubench.cases.case import Case
 from mglubench.hardware.counter_names import DOMAIN, TIMED, metric_names
-from mglubench.profilers.profiler import Attempt, Failure, attempt_of, run_process, target_command, write_work
+from mglubench.profilers.profiler import Attempt, Failure, attempt_of, start, target_command, write_work
 from mglubench.status import Status
+from mglubench.system.process import run_process
 
 QUERY_SECONDS = 120.0
 IMPORT_SECONDS = 600.0
@@ -45,11 +45,10 @@ class Ncu:
         work, outcomes = write_work(cases, stem, launches=1)
         report, log, said = (stem.with_suffix(end) for end in (".ncu-rep", ".ncu.log", ".log"))
         command = self.command(cases, work, report, log)
-        try:
-            code = run_process(command, said, timeout)
-        except OSError as error:
-            return Attempt(None, failure=Failure(Status.UNAVAILABLE, f"cannot start {self._program}: {error}", True))
-        attempt = attempt_of(self.name, code, (said, log), outcomes, report, timeout)
+        ended = start(command, said, timeout)
+        if not ended.started:
+            return Attempt(None, failure=Failure(Status.UNAVAILABLE, ended.said(), everyone=True))
+        attempt = attempt_of(self.name, ended.code, (said, log), outcomes, report, timeout)
         if attempt.report is None:
             return attempt
         return replace(attempt, report=self._export(report))
@@ -78,14 +77,9 @@ class Ncu:
         path = report.with_suffix(".csv")
         command = [self._program, "--import", str(report), "--csv", "--page", "raw", "--print-units", "base"]
         path.unlink(missing_ok=True)
-        run_process(command, path, IMPORT_SECONDS)
+        start(command, path, IMPORT_SECONDS, capped=False)
         return path
 
     def _known_metrics(self) -> list[str]:
         """Base names that this ncu lists for the devices here; none if it cannot be asked."""
-        try:
-            command = [self._program, "--query-metrics"]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=QUERY_SECONDS)
-        except (OSError, subprocess.SubprocessError):
-            return []
-        return _BASE_NAME.findall(done.stdout)
+        return _BASE_NAME.findall(run_process([self._program, "--query-metrics"], QUERY_SECONDS).out)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mglubench.cases.case import Case
-from mglubench.profilers.profiler import Attempt, Failure, attempt_of, run_process, target_command, write_work
+from mglubench.profilers.profiler import Attempt, Failure, attempt_of, start, target_command, write_work
 from mglubench.status import Status
 
 LAUNCHES = 20
@@ -29,13 +29,12 @@ class Nsys:
         """Profile cases of one setting: ``STEM.nsys-rep`` and, exported from it, ``STEM.sqlite``, the report."""
         work, outcomes = write_work(cases, stem, LAUNCHES)
         recorded, report, log = (stem.with_suffix(end) for end in (".nsys-rep", ".sqlite", ".log"))
-        try:
-            code = run_process(self.command(cases, work, recorded), log, timeout)
-            if recorded.is_file():
-                run_process(self.export_command(recorded, report), log, EXPORT_SECONDS)
-        except OSError as error:
-            return Attempt(None, failure=Failure(Status.UNAVAILABLE, f"cannot start {self._program}: {error}", True))
-        return attempt_of(self.name, code, (log,), outcomes, report, timeout)
+        ended = start(self.command(cases, work, recorded), log, timeout)
+        if not ended.started:
+            return Attempt(None, failure=Failure(Status.UNAVAILABLE, ended.said(), everyone=True))
+        if recorded.is_file():
+            start(self.export_command(recorded, report), log, EXPORT_SECONDS)
+        return attempt_of(self.name, ended.code, (log,), outcomes, report, timeout)
 
     def command(self, cases: Sequence[Case], work: Path, recorded: Path) -> list[str]:
         """The command line that records: CUDA and NVTX alone, no sampling of the CPU, graphs kernel by kernel."""

@@ -11,8 +11,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,6 +21,7 @@ from typing import Protocol
 from mglubench.cases.case import Case
 from mglubench.errors import UsageError
 from mglubench.status import Status
+from mglubench.system.process import Ended, run_process
 
 START_SECONDS = 120.0
 TARGET = "mglubench.profilers.target"
@@ -158,31 +157,9 @@ def target_command(work: Path) -> list[str]:
     return [sys.executable, "-m", TARGET, str(work)]
 
 
-def run_process(command: Sequence[str], log: Path, timeout: float) -> int | None:
-    """Run a profiler with its output in ``log``; its exit code, or ``None`` if it took too long and was killed.
-
-    Raises:
-        OSError: it could not be started.
-    """
-    environment = {**os.environ, "LC_ALL": "C"}
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-    try:
-        return process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        # The profiler's own children (its target) must not outlive it, whatever ended the wait.
-        with suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def start(command: Sequence[str], log: Path, timeout: float, *, capped: bool = True) -> Ended:
+    """Run a profiler to its end, or kill it when its time is up, with its output in ``log`` and in English."""
+    return run_process(command, timeout, output=log, capped=capped, env={"LC_ALL": "C"})
 
 
 def read_outcomes(path: Path) -> tuple[dict[str, tuple[Status, str]], str | None]:

@@ -10,12 +10,13 @@ import pytest
 from mglubench.campaign import journal as module
 from mglubench.campaign.definition import find_campaign, read_campaign
 from mglubench.campaign.journal import exit_code, open_journal, run_slice, state_of
-from mglubench.campaign.step import Bench, Outcome, Slice, run_process
+from mglubench.campaign.step import Bench, Outcome, Slice
 from mglubench.campaign.steps_by_process import RIGHT, _tune_jobs, sanitizer_verdict
 from mglubench.errors import ConfigError, StoreError, UsageError
 from mglubench.executors.fake import FakeSession
 from mglubench.results.store import read_rows
 from mglubench.system.lines import take_lock
+from mglubench.system.process import run_process
 from mglubench.system.resources import data_folder
 
 SWEEPS = """
@@ -252,7 +253,7 @@ def test_a_wrong_file_is_refused_with_its_name_and_the_step(name, tmp_path):
 
 def test_a_process_is_killed_with_its_children_when_its_time_is_up(tmp_path):
     log = tmp_path / "log"
-    ended = run_process(("sh", "-c", "echo before; sleep 30 & wait"), 0.5, log)
+    ended = run_process(("sh", "-c", "echo before; sleep 30 & wait"), 0.5, log=log)
     assert (ended.code, ended.out) == (None, "before\n")
     assert "exit code None" in log.read_text()
     assert run_process((str(tmp_path / "nothing"),), 1.0).said().endswith("No such file or directory")

@@ -11,11 +11,12 @@ from mglubench.campaign import do_bench as clock
 from mglubench.campaign import steps_by_process as campaign_commands
 from mglubench.campaign import steps_by_session as campaign_sweeps
 from mglubench.campaign.definition import read_campaign
-from mglubench.campaign.step import Bench, Ended, Slice
+from mglubench.campaign.step import Bench, Slice
 from mglubench.campaign.steps_by_process import RIGHT, build, sanitize, tune
 from mglubench.errors import UnavailableError
 from mglubench.executors.machine import Machine
 from mglubench.hardware.devices import Device
+from mglubench.system.process import Ended
 from tests.conftest import make_case
 
 TUNED = json.dumps([{"choice": "warps=4", "median_us": 2.0, "rule_us": 3.0, "tried": 9, "failed": 1}])
@@ -43,7 +44,7 @@ def answers(monkeypatch):
     def plan(*endings):
         left = list(endings)
 
-        def run(command, timeout, log=None, env=None):
+        def run(command, timeout, *, log=None, env=None):
             asked.append(tuple(command))
             return left.pop(0)
 

@@ -13,10 +13,11 @@ from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors import local
 from mglubench.executors.interleave import measure_group
-from mglubench.executors.local import LocalSession, memory_of, one_line, require_device
+from mglubench.executors.local import LocalSession, memory_of, require_device
 from mglubench.executors.machine import Machine
 from mglubench.hardware.cpu_readings import CpuMeter, CpuReading
 from mglubench.measure.cpu_timer import CpuTimer
+from mglubench.system.plain_text import first_line
 from mglubench.variants.torch_eager import LinearUnit
 from tests.conftest import make_case
 
@@ -317,7 +318,7 @@ def test_inputs_are_shared_by_the_cases_of_a_setting(session):
 
 
 def test_one_line_of_a_long_text_is_shortened():
-    assert one_line(ValueError("x" * 1000)) == "x" * 400
+    assert first_line(ValueError("x" * 1000)) == "x" * 400
 
 
 class Clock:

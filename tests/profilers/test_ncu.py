@@ -17,7 +17,7 @@ from mglubench.profilers.profiler import (
     find_tool,
     last_line,
     read_outcomes,
-    run_process,
+    start,
     write_work,
 )
 from tests.conftest import make_case
@@ -111,15 +111,15 @@ def test_an_override_must_be_a_program(monkeypatch, tmp_path):
 def test_a_profiler_that_hangs_is_killed_with_its_children(tmp_path):
     child = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
     command = [sys.executable, "-c", f"{child}; print(p.pid, flush=True); time.sleep(60)"]
-    start = time.monotonic()
-    assert run_process(command, tmp_path / "log", 1.5) is None
-    assert time.monotonic() - start < 10
+    began = time.monotonic()
+    assert start(command, tmp_path / "log", 1.5).code is None
+    assert time.monotonic() - began < 10
     pid = int((tmp_path / "log").read_text())
     assert gone(pid)
 
 
 def test_output_and_exit_code_are_kept(tmp_path):
-    assert run_process([sys.executable, "-c", "print('words'); raise SystemExit(4)"], tmp_path / "log", 30) == 4
+    assert start([sys.executable, "-c", "print('words'); raise SystemExit(4)"], tmp_path / "log", 30).code == 4
     assert (tmp_path / "log").read_text() == "words\n"
 
 

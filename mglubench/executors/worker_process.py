@@ -1,0 +1,173 @@
+"""The worker's process and the two pipes to it: a request out, a reply in, and a reason for whatever else happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from mglubench.errors import CaseError
+from mglubench.status import Status
+from mglubench.system.capped_log import CappedLog
+from mglubench.system.plain_text import plain
+from mglubench.system.process import Child, Pump
+
+CLOSE_TIMEOUT = 5.0
+# Between two looks at whether a silent worker is still alive.
+LOOK_SECONDS = 1.0
+# A reply holds the samples of one block and never comes near this.
+LONGEST_REPLY = 1 << 26
+LAST_WORDS = 4000
+
+# What a worker says: ``ok`` with a result, or ``error`` with a status and a reason; see mglubench.executors.worker.
+Reply = dict[str, Any]
+
+
+class WorkerProcess:
+    """One worker process (``python -m mglubench.executors.worker``).
+
+    Args:
+        log: gets what the worker prints.
+    """
+
+    def __init__(self, log: CappedLog) -> None:
+        self._log = log
+        self._last = b""
+        request_read, request_write = os.pipe()
+        reply_read, reply_write = os.pipe()
+        pump = Pump(self._heard)
+        command = [sys.executable, "-m", "mglubench.executors.worker", str(request_read), str(reply_write)]
+        try:
+            # It asks for its own end with this process before it does anything else.
+            self._process = Child(command, pump.write_fd, pass_fds=(request_read, reply_write), leash=False)
+        except OSError as error:
+            pump.drop()
+            os.close(request_write)
+            os.close(reply_read)
+            raise CaseError(Status.CRASH, f"the worker cannot be started: {error.strerror or error}") from None
+        finally:
+            os.close(request_read)
+            os.close(reply_write)
+        pump.start()
+        self._pump = pump
+        self._requests: TextIO = os.fdopen(request_write, "w", encoding="utf-8")
+        self._reply_fd = reply_read
+        self._received = b""
+        self._asked = 0
+        self._busy = False
+        # What processes that variants forked off the worker have said, by the case that they were of.
+        self._strays: dict[str, str] = {}
+
+    def ask(self, message: Mapping[str, Any], timeout: float) -> Reply:
+        """Send a request and wait for its reply; raises ``timeout`` or ``crash``."""
+        deadline = time.monotonic() + timeout
+        self._asked += 1
+        self._busy = True
+        case = message.get("case")
+        try:
+            self._requests.write(json.dumps({**message, "id": self._asked}) + "\n")
+            self._requests.flush()
+        except OSError:
+            raise self._died() from None
+        while True:
+            reply = self._understood(self._line(deadline, timeout))
+            if "stray" in reply:
+                self._strays[json.dumps(reply["stray"])] = str(reply.get("reason"))
+                continue
+            self._busy = False
+            if stray := self._strays.get(json.dumps(case)):
+                raise CaseError(Status.CRASH, plain(stray))
+            return reply
+
+    def kill(self) -> None:
+        """Kill the worker and everything that it started (compilers, daemons)."""
+        self._process.end()
+        self._pump.drain()
+        self._close_pipes()
+
+    def close(self) -> None:
+        """Ask it to leave by closing its input; kill it if it stays, or was interrupted at work."""
+        with contextlib.suppress(OSError):
+            self._requests.close()
+        self._process.end(0.0 if self._busy else CLOSE_TIMEOUT)
+        self._pump.drain()
+        self._close_pipes()
+
+    def _line(self, deadline: float, timeout: float) -> bytes:
+        while b"\n" not in self._received:
+            # A process that the worker started may hold the pipe open after the worker is gone.
+            gone = self._process.ended()
+            left = max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select([self._reply_fd], [], [], 0.0 if gone else min(left, LOOK_SECONDS))
+            if not ready and gone:
+                raise self._died()
+            if not ready and left <= LOOK_SECONDS:
+                raise CaseError(Status.TIMEOUT, f"no answer within {timeout:g} s")
+            if not ready:
+                continue
+            chunk = os.read(self._reply_fd, 1 << 16)
+            if not chunk:
+                raise self._died()
+            self._received += chunk
+            if len(self._received) > LONGEST_REPLY:
+                raise _misfit(self._received)
+        line, _, self._received = self._received.partition(b"\n")
+        return line
+
+    def _understood(self, line: bytes) -> Reply:
+        """A reply to the request that is being asked, or a stray's; raises ``crash`` for anything else."""
+        try:
+            reply = json.loads(line)
+        except (ValueError, RecursionError):
+            raise _misfit(line) from None
+        if not isinstance(reply, dict):
+            raise _misfit(line)
+        if "stray" in reply:
+            return reply
+        error = reply.get("error")
+        told = isinstance(error, dict) and {"status", "reason"} <= error.keys()
+        if reply.get("id") != self._asked or not ("ok" in reply or told):
+            raise _misfit(line)
+        return reply
+
+    def _heard(self, data: bytes) -> None:
+        self._last = (self._last + data)[-LAST_WORDS:]
+        self._log.feed(data)
+
+    def _close_pipes(self) -> None:
+        with contextlib.suppress(OSError):
+            self._requests.close()
+        with contextlib.suppress(OSError):
+            os.close(self._reply_fd)
+
+    def _died(self) -> CaseError:
+        if self._process.wait(CLOSE_TIMEOUT) is None:
+            return CaseError(Status.CRASH, "the worker closed its pipe but did not exit")
+        code = self._process.end()
+        self._pump.drain()
+        lines = [plain(line, 200) for line in self._last.decode(errors="replace").splitlines()]
+        words = next(filter(None, reversed(lines)), "")
+        said = f"; it said: {words}" if words else ""
+        if code == -signal.SIGKILL:
+            return CaseError(Status.CRASH, f"the worker was killed by SIGKILL, often the system out of memory{said}")
+        if code < 0:
+            return CaseError(Status.CRASH, f"the worker died of {_signal_name(-code)}{said}")
+        return CaseError(Status.CRASH, f"the worker exited with code {code}{said}")
+
+
+def _misfit(line: bytes) -> CaseError:
+    shown = plain(line[:200].decode(errors="replace"), 60)
+    return CaseError(Status.CRASH, f"the worker's reply does not fit the request: {shown!r}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
