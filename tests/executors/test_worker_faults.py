@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 
@@ -171,9 +170,3 @@ def test_a_worker_that_prints_without_end_has_a_short_log(measure, tmp_path):
     assert log.endswith(b"\nlast words\n")
     assert b"the middle of this log is left out" in log
     assert len(log) < 1_500_000
-
-
-def test_rows_of_all_that_are_plain_json(measure):
-    found = measure("coloured", "garbage")
-    for measurement in found.values():
-        assert json.loads(json.dumps(measurement.to_dict()))["reason"] == measurement.reason
