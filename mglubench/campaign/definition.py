@@ -18,7 +18,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -27,9 +27,11 @@ from typing import Any
 
 from mglubench.cases.config import CAMPAIGN, KNOWN, as_list, build_spec, find_sweep, read_sweep
 from mglubench.cases.sweep_spec import SweepSpec, parse_int, parse_shape
+from mglubench.cases.toml_file import line_in_table, line_of, read_toml
 from mglubench.cases.vocabulary import device_name, one_of
 from mglubench.errors import ConfigError, UsageError
 from mglubench.system.resources import data_folder
+from mglubench.variants.registry import check_names
 
 # Options by kind, with their defaults. ``timeout``: seconds for one process; ``of``: the sweep step that it looks at.
 _TUNE = {"variants": ["flash-mglu-mma"], "shape": ["2048x8192"], "nm": [1, 2, 4, 8], "batch": [1], "mode": ["cold"]}
@@ -134,19 +136,30 @@ def read_campaign(path: Path) -> Campaign:
     Raises:
         ConfigError: syntax, an unknown kind or key, a value that cannot be; the message names file and step.
     """
+    text, values = read_toml(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    try:
-        return _campaign(values, path.stem)
+        device, entries = _whole(values)
     except UsageError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        key = next((key for key in values if re.search(rf"\b{re.escape(key)}\b", str(error))), "")
+        raise ConfigError(f"{path}, line {line_of(text, key)}: {error}") from None
+    steps: list[Step] = []
+    for number, entry in enumerate(entries, 1):
+        try:
+            steps.append(_step(entry, device, steps))
+        except UsageError as error:
+            line = line_in_table(text, "step", number, str(error))
+            which = entry.get("name", entry.get("kind", "?"))
+            raise ConfigError(f"{path}, line {line}: step {number} ({which}): {error}") from None
+    try:
+        targets = _targets(values.get("targets", {}), steps)
+    except UsageError as error:
+        line = line_in_table(text, "targets", 1, str(error))
+        raise ConfigError(f"{path}, line {line}: targets: {error}") from None
+    return Campaign(str(values.get("name", path.stem)), device, tuple(steps), targets)
 
 
-def _campaign(values: Mapping[str, Any], stem: str) -> Campaign:
+def _whole(values: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """The device, and what the file has of steps."""
     _known(values, ("name", "device", "step", "targets"))
     device = device_name(str(values.get("device", "cuda")))
     if device == "auto":
@@ -154,17 +167,7 @@ def _campaign(values: Mapping[str, Any], stem: str) -> Campaign:
     entries = values.get("step", [])
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise UsageError("no steps; write a [[step]] table for each")
-    steps: list[Step] = []
-    for number, entry in enumerate(entries, 1):
-        try:
-            steps.append(_step(entry, device, steps))
-        except UsageError as error:
-            raise UsageError(f"step {number} ({entry.get('name', entry.get('kind', '?'))}): {error}") from None
-    try:
-        targets = _targets(values.get("targets", {}), steps)
-    except UsageError as error:
-        raise UsageError(f"targets: {error}") from None
-    return Campaign(str(values.get("name", stem)), device, tuple(steps), targets)
+    return device, entries
 
 
 def _step(entry: Mapping[str, Any], device: str, before: Sequence[Step]) -> Step:
@@ -177,6 +180,7 @@ def _step(entry: Mapping[str, Any], device: str, before: Sequence[Step]) -> Step
     given = {key: value for key, value in entry.items() if key not in ("kind", "name")}
     _known(given, (*defaults, *sweep_keys))
     options = {key: _option(given.get(key, default), default, key) for key, default in defaults.items()}
+    check_names(options.get("variants", ()))
     if kind in LOOKING:
         _names_a_sweep(options["of"], before, "of")
     sweep = None
@@ -190,10 +194,12 @@ def _step(entry: Mapping[str, Any], device: str, before: Sequence[Step]) -> Step
 def _sweep(given: Mapping[str, Any], name: str, device: str) -> SweepSpec:
     own = dict(given)
     config = own.pop("config", None)
-    base = read_sweep(find_sweep(str(config))) if config is not None else {}
+    base = read_sweep(find_sweep(str(config)), check_names) if config is not None else {}
     if "shape" in own:
         base = {key: value for key, value in base.items() if key not in ("h", "d")}
-    return build_spec({**base, **own, "name": name, "device": device})
+    spec = build_spec({**base, **own, "name": name, "device": device})
+    check_names(spec.variants)
+    return spec
 
 
 def _option(value: Any, default: Any, key: str) -> Any:
@@ -214,6 +220,7 @@ def _targets(values: Mapping[str, Any], steps: Sequence[Step]) -> Targets:
     step = str(values.get("step", ""))
     _names_a_sweep(step, steps, "step")
     names = tuple(_option(values.get("variants", []), [], "variants"))
+    check_names(names)
     goals: list[Goal] = []
     for entry in values.get("goal", []):
         goals += _goals(entry)

@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mglubench.cases.sweep_spec import MeasureSettings, SweepSpec, parse_int, parse_shape, zip_shapes
+from mglubench.cases.toml_file import line_of, read_toml
 from mglubench.cases.vocabulary import near, one_of
 from mglubench.errors import ConfigError, UsageError
 from mglubench.system.resources import data_folder
+
+CheckNames = Callable[[Sequence[str]], None]
 
 INT_LISTS = ("h", "d", "nm", "batch")
 TEXT_LISTS = ("dtype", "activation", "mask", "mode", "variants", "device")
@@ -55,25 +57,27 @@ def find_sweep(name: str) -> Path:
     raise UsageError(f"no sweep file {name!r}; shipped sweeps: {', '.join(names)}")
 
 
-def read_sweep(path: Path) -> dict[str, Any]:
-    """Read a sweep file into option values; only syntax and key names are checked here."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        end = f"at line {max(1, len(text.splitlines()))}, the end"
-        raise ConfigError(f"{path}: {_lowered(str(error)).replace('at end of document', end)}") from None
+def read_sweep(path: Path, check_names: CheckNames = lambda names: None) -> dict[str, Any]:
+    """Read a sweep file into option values, each of them checked.
+
+    Args:
+        check_names: raises :class:`UsageError` for names of variants that are none; this file knows no variants.
+
+    Raises:
+        ConfigError: syntax, an unknown key, a value that cannot be; the message names file and line.
+    """
+    text, values = read_toml(path)
     for key in values:
         if key not in KNOWN:
-            raise ConfigError(f"{path}, line {_line_of(text, key)}: unknown key {key!r}; {near(key, KNOWN)}")
+            raise ConfigError(f"{path}, line {line_of(text, key)}: unknown key {key!r}; {near(key, KNOWN)}")
     values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "sweep")
     for key, value in values.items():
         try:
-            build_spec({key: value} | {name: values[name] for name in JUDGED_WITH.get(key, ()) if name in values})
+            spec = build_spec({key: value} | {n: values[n] for n in JUDGED_WITH.get(key, ()) if n in values})
+            if key == "variants":
+                check_names(spec.variants)
         except UsageError as error:
-            raise ConfigError(f"{path}, line {_line_of(text, key)}: key {key!r}: {error}") from None
+            raise ConfigError(f"{path}, line {line_of(text, key)}: key {key!r}: {error}") from None
     return values
 
 
@@ -108,7 +112,9 @@ def build_spec(options: Mapping[str, Any]) -> SweepSpec:
     return SweepSpec(**fields, measure=MeasureSettings(**measure))
 
 
-def merged_spec(given: Mapping[str, Any], config: str | None) -> SweepSpec:
+def merged_spec(
+    given: Mapping[str, Any], config: str | None, check_names: CheckNames = lambda names: None
+) -> SweepSpec:
     """A sweep file's values (``config``: a path, or a shipped file's name), overridden by those given.
 
     Raises:
@@ -119,7 +125,7 @@ def merged_spec(given: Mapping[str, Any], config: str | None) -> SweepSpec:
         one_of(key, KNOWN, "option")
     values: dict[str, Any] = {}
     if config is not None:
-        values = read_sweep(find_sweep(config))
+        values = read_sweep(find_sweep(config), check_names)
         if "shape" in wanted:
             values = {key: value for key, value in values.items() if key not in ("h", "d")}
         if "h" in wanted or "d" in wanted:
@@ -164,12 +170,3 @@ def _name(value: Any) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise UsageError(f"name {name!r} must be letters, digits, '.', '_' or '-', at most 64 long")
     return name
-
-
-def _line_of(text: str, key: str) -> int:
-    pattern = re.compile(rf"\s*(\[+\s*)?[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
-    return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
-
-
-def _lowered(message: str) -> str:
-    return message[:1].lower() + message[1:]

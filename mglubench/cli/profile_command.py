@@ -61,8 +61,9 @@ def _planned(
     from mglubench.runner.plan import make_plan
     from mglubench.runner.run import open_store
     from mglubench.runner.sweep import fresh_folder
+    from mglubench.variants.registry import check_names
 
-    spec = merged_spec(wanted, config)
+    spec = merged_spec(wanted, config, check_names)
     with open_session(executor, spec.measure.case_timeout) as opened:
         plan = make_plan(spec, opened.session)
     folder = out or fresh_folder(plan.spec.name)

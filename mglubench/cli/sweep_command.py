@@ -70,8 +70,9 @@ def sweep(
     from mglubench.cases.config import merged_spec
     from mglubench.executors.open import open_session
     from mglubench.runner.sweep import run_sweep
+    from mglubench.variants.registry import check_names
 
-    spec = merged_spec(given, config)
+    spec = merged_spec(given, config, check_names)
     if dry_run:
         return _dry_run(spec, executor, form)
     with _bar() as bar:

@@ -16,7 +16,7 @@ from mglubench.executors.session import Session
 from mglubench.hardware.environment import host_record
 from mglubench.layer.problem import host_bytes
 from mglubench.runner.ceiling_cases import ceiling_cases
-from mglubench.variants.registry import get_variant, has_masks, variants
+from mglubench.variants.registry import check_names, get_variant, has_masks, variants
 
 # Cases that are measured interleaved stay prepared together; they may take this share of the memory that is free.
 GROUP_SHARE = 0.5
@@ -59,9 +59,7 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
         UsageError: an unknown variant, or shapes beyond this machine's memory.
         UnavailableError: a device that is not here.
     """
-    for name in spec.variants:
-        if name != "auto":
-            get_variant(name.removeprefix("-"))
+    check_names(spec.variants)
     machine = session.describe(spec.device)
     devices = tuple(machine.devices)
     kinds = sorted({device_kind(device) for device in devices})

@@ -27,6 +27,7 @@ from mglubench.runner.progress import Progress
 from mglubench.runner.run import open_store, run_plan
 from mglubench.status import Status
 from mglubench.system.resources import RUNS_FOLDER
+from mglubench.variants.registry import check_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +135,7 @@ def sweep(
     from mglubench.results.frame import load
     from mglubench.results.metrics import derive
 
-    spec = merged_spec(options, None if config is None else str(config))
+    spec = merged_spec(options, None if config is None else str(config), check_names)
     folder = None if out is None else Path(out)
     swept = run_sweep(spec, lambda seconds: open_session(executor, seconds), folder, resume=resume, progress=progress)
     if swept.note:

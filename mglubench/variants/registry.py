@@ -11,6 +11,7 @@ Built-in modules import torch and numba only inside the functions that need them
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -73,6 +74,13 @@ def get_variant(name: str) -> Variant:
     if name not in known:
         raise UsageError(f"unknown variant {name!r}; {near(name, known)}")
     return known[name]
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise :class:`UsageError` for the first of a sweep's variants (``auto``, ``NAME`` or ``-NAME``) that is none."""
+    for name in names:
+        if name != "auto":
+            get_variant(name.removeprefix("-"))
 
 
 def has_masks(name: str) -> bool:

@@ -219,7 +219,7 @@ def test_the_shipped_campaign_is_found_and_parses(name, tmp_path, monkeypatch):
 
 
 BAD = {
-    "syntax": ("device = ", "Invalid value"),
+    "syntax": ("device = ", "invalid value (at line 1"),
     "no steps": ('device = "cpu"', "no steps"),
     "key": ('devise = "cpu"', "unknown key 'devise'; did you mean device?"),
     "kind": ('[[step]]\nkind = "sweeep"', "step 1 (sweeep): unknown kind 'sweeep'; did you mean sweep?"),
@@ -249,6 +249,34 @@ def test_a_wrong_file_is_refused_with_its_name_and_the_step(name, tmp_path):
         read(tmp_path, text)
     assert complaint in str(refused.value)
     assert str(tmp_path / "mine.toml") in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "complaint"),
+    [
+        ('name = "x"\n\ndevise = "cpu"', 3, "unknown key 'devise'"),
+        ('name = "x"\ndevice = "gpu"\n[[step]]\nkind = "doctor"', 2, "device"),
+        ('device = "auto"', 1, "device must be cpu"),
+        ('[[step]]\nkind = "doctor"\n\n[[step]]\n# a note\nkind = "sweeep"\n', 6, "unknown kind 'sweeep'"),
+        ('[[step]]\nkind = "doctor"\n[[step]]\nname = "s"\nkind = "sweep"\nnm = [99]\n', 6, "nm is 99"),
+        ('[[step]]\nkind = "sweep"\nvariants = ["lu", "lux"]\n', 3, "unknown variant 'lux'; did you mean lu"),
+        ('[[step]]\nkind = "tune"\ntimeout = 5\nvariants = ["flash"]\n', 4, "unknown variant 'flash'"),
+        ('[[step]]\nkind = "sweep"\n[targets]\nstep = "sweep"\nvariants = ["nix"]', 5, "unknown variant 'nix'"),
+        ('[[step]]\nkind = "sweep"\nmin_samples = 9999\n', 3, "min-samples is 9999"),
+        ('step = [{ kind = "doctor" }, { kind = "nix" }]', 1, "step 2 (nix): unknown kind 'nix'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(text, line, complaint, tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, text)
+    assert str(refused.value).startswith(f"{tmp_path / 'mine.toml'}, line {line}: ")
+    assert complaint in str(refused.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_campaign(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + SWEEPS.encode().replace(b"\n", b"\r\n"))
+    assert read_campaign(path) == read(tmp_path)
 
 
 def test_a_process_is_killed_with_its_children_when_its_time_is_up(tmp_path):

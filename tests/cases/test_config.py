@@ -7,9 +7,10 @@ import re
 
 import pytest
 
-from mglubench.cases.config import build_spec, find_sweep, read_sweep
+from mglubench.cases.config import build_spec, find_sweep, merged_spec, read_sweep
 from mglubench.errors import ConfigError, UsageError
 from mglubench.system.resources import data_folder
+from mglubench.variants.registry import check_names
 from tests.conftest import ROOT
 
 SHIPPED = ("quick", "paper", "batch", "llms")
@@ -67,6 +68,26 @@ def test_broken_syntax_names_file_and_line(tmp_path, text, line):
         read_sweep(path)
     assert str(caught.value).startswith(str(path))
     assert re.search(rf"line {line}\b", str(caught.value))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_sweep(tmp_path):
+    path = tmp_path / "bom.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "x"\nh = [256]\nd = [96]\n')
+    assert build_spec(read_sweep(path)).shapes == ((256, 96),)
+    path.write_bytes(b"\xef\xbb\xbfnn = 1\n")
+    with pytest.raises(ConfigError, match="line 1: unknown key 'nn'"):
+        read_sweep(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"), [('["lu", "lux"]', "'lux'; did you mean lu"), ('"auto,-swiglo"', "'swiglo'")]
+)
+def test_an_unknown_variant_is_named_with_file_and_line(tmp_path, value, complaint):
+    path = write(tmp_path, f"nm = [1]\n\nvariants = {value}\n")
+    with pytest.raises(ConfigError) as caught:
+        merged_spec({}, str(path), check_names)
+    assert str(caught.value).startswith(f"{path}, line 3: key 'variants': unknown variant {complaint}")
+    assert read_sweep(path)["variants"]
 
 
 def test_limits_that_belong_together_are_judged_together(tmp_path):
