@@ -25,8 +25,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mglubench.cases.axes import parse_int
 from mglubench.cases.config import CAMPAIGN, KNOWN, as_list, build_spec, find_sweep, read_sweep
-from mglubench.cases.sweep_spec import SweepSpec, parse_int, parse_shape
+from mglubench.cases.sweep_spec import SweepSpec, parse_shape
 from mglubench.cases.toml_file import line_in_table, line_of, read_toml
 from mglubench.cases.vocabulary import device_name, one_of
 from mglubench.errors import ConfigError, UsageError

@@ -228,7 +228,7 @@ def agree_table(frame: pd.DataFrame, clock: Mapping[str, Row]) -> Table:
 
 
 def _title(row: Mapping[Any, Any]) -> str:
-    return Setting(*(row[name] for name in SETTING)).title()
+    return Setting.of({str(name): value for name, value in row.items()}).title()
 
 
 def _spread(name: str, ratios: Iterable[float | None]) -> list[str]:

@@ -18,7 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mglubench.cases.sweep_spec import MeasureSettings, SweepSpec, parse_int, parse_shape, zip_shapes
+from mglubench.cases.axes import AXES, Value, parse_int
+from mglubench.cases.sweep_spec import LISTED, PAIRED, MeasureSettings, SweepSpec, parse_shape, zip_shapes
 from mglubench.cases.toml_file import line_of, read_toml
 from mglubench.cases.vocabulary import near, one_of
 from mglubench.errors import ConfigError, UsageError
@@ -26,10 +27,8 @@ from mglubench.system.resources import data_folder
 
 CheckNames = Callable[[Sequence[str]], None]
 
-INT_LISTS = ("h", "d", "nm", "batch")
-TEXT_LISTS = ("dtype", "activation", "mask", "mode", "variants", "device")
 MEASURE_KEYS = tuple(field.name for field in dataclasses.fields(MeasureSettings))
-INT_KEYS = ("seed", "min_samples", "max_samples")
+INT_KEYS = ("min_samples", "max_samples")
 # Keys that are right or wrong only together.
 JUDGED_WITH = {
     "h": ("d", "shape"),
@@ -39,7 +38,9 @@ JUDGED_WITH = {
 }
 # Files of this name in the same folder are campaigns, not sweeps.
 CAMPAIGN = "campaign"
-KNOWN = ("name", "shape", "seed", "ceiling", *INT_LISTS, *TEXT_LISTS, *MEASURE_KEYS)
+# What a sweep file and the command line may say: of the axes, and all.
+AXIS_KEYS = (*PAIRED, "shape", *(AXES[name].given_as for name in LISTED))
+KNOWN = (*AXIS_KEYS, "name", *MEASURE_KEYS, "ceiling")
 
 
 def find_sweep(name: str) -> Path:
@@ -90,14 +91,9 @@ def build_spec(options: Mapping[str, Any]) -> SweepSpec:
         UsageError: naming the option and the value.
     """
     given = {key: value for key, value in options.items() if value is not None}
+    pairs = {name: _whole_numbers(given[name], name) for name in PAIRED if name in given}
     fields: dict[str, Any] = {}
-    for key in INT_LISTS:
-        if key in given:
-            fields[key] = tuple(parse_int(item, key) for item in as_list(given[key], key))
-    for key in TEXT_LISTS:
-        if key in given:
-            fields[key] = tuple(str(item) for item in as_list(given[key], key))
-    shapes = _shapes(given, fields.pop("h", None), fields.pop("d", None))
+    shapes = _shapes(given, pairs)
     if shapes:
         fields["shapes"] = shapes
     if "name" in given:
@@ -106,10 +102,18 @@ def build_spec(options: Mapping[str, Any]) -> SweepSpec:
         if not isinstance(given["ceiling"], bool):
             raise UsageError(f"ceiling must be true or false, got {given['ceiling']!r}")
         fields["ceiling"] = given["ceiling"]
-    if "seed" in given:
-        fields["seed"] = parse_int(given["seed"], "seed")
+    lists = {name: _values(name, given[key]) for name in LISTED if (key := AXES[name].given_as) in given}
     measure: dict[str, Any] = {key: _number(given[key], key) for key in MEASURE_KEYS if key in given}
-    return SweepSpec(**fields, measure=MeasureSettings(**measure))
+    return SweepSpec(**fields, lists=lists, measure=MeasureSettings(**measure))
+
+
+def _values(name: str, given: Any) -> tuple[Value, ...]:
+    axis = AXES[name]
+    return tuple(axis.parsed(value) for value in ([given] if axis.single else as_list(given, axis.given_as)))
+
+
+def _whole_numbers(given: Any, name: str) -> tuple[int, ...]:
+    return tuple(parse_int(item, name) for item in as_list(given, name))
 
 
 def merged_spec(
@@ -144,13 +148,13 @@ def as_list(value: Any, what: str) -> list[Any]:
     return cleaned
 
 
-def _shapes(given: Mapping[str, Any], h: Any, d: Any) -> tuple[tuple[int, int], ...]:
+def _shapes(given: Mapping[str, Any], pairs: Mapping[str, tuple[int, ...]]) -> tuple[tuple[int, int], ...]:
     if "shape" in given:
-        if h or d:
+        if pairs:
             raise UsageError("give either --shape, or --h and --d, not both")
         return tuple(parse_shape(item) for item in as_list(given["shape"], "shape"))
-    if h or d:
-        return zip_shapes(h or (2048,), d or (8192,))
+    if pairs:
+        return zip_shapes(pairs.get("h", (2048,)), pairs.get("d", (8192,)))
     return ()
 
 

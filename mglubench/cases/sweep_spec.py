@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from mglubench.cases.axes import AUTO, AXES, WALKED, Value, parse_int
 from mglubench.cases.case import Case
-from mglubench.cases.vocabulary import NM_MAX, activation_name, device_name, dtype_name, mask_name, mode_name
 from mglubench.errors import UsageError
 
-DIM_MAX = 1 << 20
-BATCH_MAX = 1024
-AUTO = ("auto",)
+T = TypeVar("T")
+
+# Walked in pairs (h, d) under this name.
+PAIRED = ("h", "d")
+PAIRS = "shapes"
+# Axes that a sweep keeps a list of, or one value of, in the order of their options.
+_LAST = ("variant", "device", "seed")
+LISTED = tuple(sorted((name for name in AXES if name not in PAIRED), key=lambda name: name in _LAST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,56 +53,77 @@ class SweepSpec:
 
     Attributes:
         name: shown in headings and used for the run folder.
-        shapes: pairs (h, d). variants: names; ``auto`` stands for all that the device can run, ``-NAME`` leaves
-            one out.
+        shapes: pairs (h, d). lists: values by axis, for all other axes; ``auto`` among the variants stands for all that
+            the device can run, ``-NAME`` leaves one out. An axis that is not given has the values of a plain sweep.
         ceiling: also read a large buffer once per device, so that bandwidths can be given as a share of it.
     """
 
     name: str = "sweep"
     shapes: tuple[tuple[int, int], ...] = ((2048, 8192),)
-    nm: tuple[int, ...] = (1, 2, 4, 8)
-    batch: tuple[int, ...] = (1,)
-    dtype: tuple[str, ...] = AUTO
-    activation: tuple[str, ...] = ("silu",)
-    mask: tuple[str, ...] = ("bernoulli:0.5",)
-    mode: tuple[str, ...] = ("cold",)
-    variants: tuple[str, ...] = AUTO
-    device: tuple[str, ...] = AUTO
-    seed: int = 0
+    lists: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     ceiling: bool = True
     measure: MeasureSettings = field(default_factory=MeasureSettings)
 
     def __post_init__(self) -> None:
         if not self.shapes:
             raise UsageError("no shape given; use --shape 2048x8192, or --h and --d")
-        for h, d in self.shapes:
-            _check(1 <= h <= DIM_MAX, "h", h, f"1 to {DIM_MAX}")
-            _check(1 <= d <= DIM_MAX, "d", d, f"1 to {DIM_MAX}")
-        for value in self.nm:
-            _check(1 <= value <= NM_MAX, "nm", value, f"1 to {NM_MAX}")
-        for value in self.batch:
-            _check(1 <= value <= BATCH_MAX, "batch", value, f"1 to {BATCH_MAX}")
-        _check(0 <= self.seed < 2**63, "seed", self.seed, "0 to 2**63 - 1")
-        for axis, canonical in _CANONICAL.items():
-            object.__setattr__(self, axis, _unique(canonical(text) for text in getattr(self, axis)))
-        for axis in ("shapes", "nm", "batch", "variants"):
-            object.__setattr__(self, axis, _unique(getattr(self, axis)))
-        for axis in ("nm", "batch", "mask", "mode", "variants", "dtype", "activation", "device"):
-            if not getattr(self, axis):
-                raise UsageError(f"--{axis} is empty; give at least one value")
+        for pair in self.shapes:
+            for name, value in zip(PAIRED, pair, strict=True):
+                AXES[name].parsed(value)
+        found = {}
+        for name in LISTED:
+            axis = AXES[name]
+            found[name] = _unique(axis.parsed(value) for value in self.lists.get(name, axis.walked))
+            if not found[name]:
+                raise UsageError(f"--{axis.given_as} is empty; give at least one value")
+        object.__setattr__(self, "shapes", _unique(self.shapes))
+        object.__setattr__(self, "lists", found)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of variants."""
+        return self._words("variant")
+
+    @property
+    def device(self) -> tuple[str, ...]:
+        """Names of devices."""
+        return self._words("device")
+
+    @property
+    def dtype(self) -> tuple[str, ...]:
+        """Names of dtypes."""
+        return self._words("dtype")
+
+    @property
+    def nm(self) -> tuple[int, ...]:
+        """Numbers of masks."""
+        return tuple(value for value in self.lists["nm"] if isinstance(value, int))
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Numbers of tokens."""
+        return tuple(value for value in self.lists["batch"] if isinstance(value, int))
+
+    @property
+    def seed(self) -> int:
+        """Of all random inputs."""
+        return int(self.lists["seed"][0])
+
+    def with_lists(self, **lists: tuple[Value, ...]) -> SweepSpec:
+        """The same sweep with other values of some axes."""
+        return dataclasses.replace(self, lists={**self.lists, **lists})
 
     def resolve(self, *, device: str, dtype: str, variants: tuple[str, ...]) -> SweepSpec:
         """Replace every ``auto`` by what this machine offers, and drop the variants that are named as ``-NAME``."""
-        named = [name for entry in self.variants for name in (variants if entry == "auto" else (entry,))]
+        named = [name for entry in self.variants for name in (variants if entry == AUTO else (entry,))]
         dropped = {name.removeprefix("-") for name in named if name.startswith("-")}
         kept = tuple(name for name in named if name not in dropped and not name.startswith("-"))
         if not kept:
             raise UsageError(f"no variant is left of {','.join(self.variants)}")
-        return dataclasses.replace(
-            self,
-            device=tuple(device if name == "auto" else name for name in self.device),
-            dtype=tuple(dtype if name == "auto" else name for name in self.dtype),
-            variants=kept,
+        return self.with_lists(
+            device=tuple(device if name == AUTO else name for name in self.device),
+            dtype=tuple(dtype if name == AUTO else name for name in self.dtype),
+            variant=kept,
         )
 
     def cases(self, has_masks: Callable[[str], bool]) -> list[Case]:
@@ -106,47 +132,68 @@ class SweepSpec:
         Args:
             has_masks: whether the named variant is an MGLU (takes nm and a mask distribution).
         """
-        found: dict[Case, None] = {}
         # Modes and activations change fastest: their cases share weights, masks and float64 products.
-        axes = (self.device, self.shapes, self.dtype, self.batch, self.activation, self.mode)
-        for device, (h, d), dtype, batch, activation, mode in itertools.product(*axes):
-            base = Case("", h, d, 0, batch, dtype, activation, "none", mode, device, self.seed)
-            found.update(dict.fromkeys(self._cases_of(base, has_masks)))
+        shared = [name for name in WALKED if AXES[name].shared]
+        rest = [name for name in WALKED if not AXES[name].shared]
+        plain, masked = _split(self.variants, has_masks)
+        found: dict[Case, None] = {}
+        for setting in self._points(shared):
+            for names, axes in ((plain, [n for n in rest if not AXES[n].masked]), (masked, rest)):
+                found.update((Case.from_dict({**setting, **point}), None) for point in self._points(axes, names))
         return list(found)
 
-    def _cases_of(self, base: Case, has_masks: Callable[[str], bool]) -> list[Case]:
-        plain = [dataclasses.replace(base, variant=name) for name in self.variants if not has_masks(name)]
-        masked = [
-            dataclasses.replace(base, variant=name, nm=nm, mask=mask)
-            for mask in self.mask
-            for nm in self.nm
-            for name in self.variants
-            if has_masks(name)
-        ]
-        return plain + masked
+    def _points(self, axes: Iterable[str], variants: tuple[str, ...] = ()) -> Iterator[dict[str, Value]]:
+        """Every combination of these axes' values, the last axis fastest; with what the sweep has one value of."""
+        loops: list[list[dict[str, Value]]] = []
+        for name in axes:
+            if name == PAIRED[0]:
+                loops.append([dict(zip(PAIRED, pair, strict=True)) for pair in self.shapes])
+            elif name not in PAIRED:
+                values = variants if name == "variant" else self.lists[name]
+                loops.append([{name: value} for value in values])
+        fixed = {name: self.lists[name][0] for name in LISTED if AXES[name].single}
+        for parts in itertools.product(*loops):
+            yield {name: value for part in (fixed, *parts) for name, value in part.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; compared when a run is resumed."""
-        values = dataclasses.asdict(self)
-        values["shapes"] = [f"{h}x{d}" for h, d in self.shapes]
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        lists = {AXES[name].given_as: self._plain(name) for name in LISTED if not self._is_later_and_plain(name)}
+        shapes = [f"{h}x{d}" for h, d in self.shapes]
+        measure = dataclasses.asdict(self.measure)
+        return {"name": self.name, PAIRS: shapes, **lists, "ceiling": self.ceiling, "measure": measure}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SweepSpec:
-        """Inverse of :meth:`to_dict`."""
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        fields["shapes"] = tuple(parse_shape(text) for text in values["shapes"])
-        fields["measure"] = MeasureSettings(**values["measure"])
-        return cls(**fields)
+        """Inverse of :meth:`to_dict`; an axis that is not there has the one value of the time before it.
+
+        Raises:
+            UsageError: something is missing or of another form.
+        """
+        try:
+            before = {AXES[name].given_as: AXES[name].plain for name in LISTED if not AXES[name].key}
+            given = {name: {**before, **values}[AXES[name].given_as] for name in LISTED}
+            lists = {name: tuple(value) if isinstance(value, list) else (value,) for name, value in given.items()}
+            shapes = tuple(parse_shape(text) for text in values[PAIRS])
+            measure = MeasureSettings(**values["measure"])
+            return cls(str(values["name"]), shapes, lists, bool(values["ceiling"]), measure)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"a sweep without {error}, or with one of another form") from None
+
+    def _plain(self, name: str) -> Value | list[Value]:
+        values = self.lists[name]
+        return values[0] if AXES[name].single else list(values)
+
+    def _is_later_and_plain(self, name: str) -> bool:
+        """Whether a run of before this axis would have said the same by not naming it."""
+        return not AXES[name].key and self.lists[name] == (AXES[name].plain,)
+
+    def _words(self, name: str) -> tuple[str, ...]:
+        return tuple(str(value) for value in self.lists[name])
 
 
-_CANONICAL: dict[str, Callable[[str], str]] = {
-    "dtype": lambda text: text if text == "auto" else dtype_name(text),
-    "activation": activation_name,
-    "mask": mask_name,
-    "mode": mode_name,
-    "device": device_name,
-}
+def _split(names: Iterable[str], has_masks: Callable[[str], bool]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    known = {name: has_masks(name) for name in names}
+    return tuple(n for n, masks in known.items() if not masks), tuple(n for n, masks in known.items() if masks)
 
 
 def parse_shape(text: str) -> tuple[int, int]:
@@ -155,14 +202,6 @@ def parse_shape(text: str) -> tuple[int, int]:
     if not cross:
         raise UsageError(f"shape {text!r} is not HxD; write the hidden and the intermediate size, such as 2048x8192")
     return parse_int(h, "shape h"), parse_int(d, "shape d")
-
-
-def parse_int(text: object, what: str) -> int:
-    """A whole number, or a :class:`UsageError` that says which value is not one."""
-    try:
-        return int(str(text).strip())
-    except ValueError:
-        raise UsageError(f"{what} must be a whole number, got {str(text).strip()!r}") from None
 
 
 def zip_shapes(h: tuple[int, ...], d: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
@@ -181,5 +220,5 @@ def _check(ok: bool, what: str, value: object, allowed: str) -> None:
         raise UsageError(f"{what} is {value}; allowed: {allowed}")
 
 
-def _unique(values: Any) -> tuple[Any, ...]:
+def _unique(values: Iterable[T]) -> tuple[T, ...]:
     return tuple(dict.fromkeys(values))

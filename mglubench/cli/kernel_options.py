@@ -27,7 +27,7 @@ def archs(text: str) -> list[str]:
 
 def nms(text: str) -> list[int]:
     """Numbers of masks that libraries exist for; raises :class:`UsageError` for others."""
-    from mglubench.cases.sweep_spec import parse_int
+    from mglubench.cases.axes import parse_int
 
     numbers = [parse_int(item, "nm") for item in items(text, "nm")]
     for value in numbers:

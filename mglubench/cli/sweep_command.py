@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mglubench.cases.config import KNOWN
 from mglubench.cli import options
 from mglubench.cli.output import chosen_format, console, print_json, progress_bar
 from mglubench.cli.report_command import show_run
-from mglubench.cli.sweep_options import SPEC_OPTIONS
+from mglubench.cli.sweep_options import with_axes
 from mglubench.runner.progress import Progress
 
 if TYPE_CHECKING:
@@ -26,20 +27,9 @@ if TYPE_CHECKING:
     from mglubench.runner.sweep import Swept
 
 
+@with_axes
 def sweep(
-    h: Annotated[str | None, typer.Option(help="Hidden sizes, such as 2048,4096; pairs up with --d.")] = None,
-    d: Annotated[str | None, typer.Option(help="Intermediate sizes, such as 8192,14336.")] = None,
-    shape: Annotated[str | None, typer.Option(help="Pairs HxD, such as 2048x8192,4096x14336.")] = None,
-    nm: Annotated[str | None, typer.Option(help="Numbers of masks, 1 to 16. (default: 1,2,4,8)")] = None,
-    batch: Annotated[str | None, typer.Option(help="Tokens. (default: 1)")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16. (default: by device)")] = None,
-    activation: Annotated[str | None, typer.Option(help="silu, gelu, relu. (default: silu)")] = None,
-    mask: Annotated[str | None, typer.Option(help="bernoulli:P, ones, zeros. (default: bernoulli:0.5)")] = None,
-    mode: Annotated[str | None, typer.Option(help="cold, hot, walk (CPU), graph (CUDA). (default: cold)")] = None,
-    variants: Annotated[
-        str | None, typer.Option(help="Names; auto is all that run here, -NAME leaves one out. (default: auto)")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N. (default: CUDA if there is one)")] = None,
+    *,
     config: Annotated[str | None, typer.Option(help="Sweep file, or the name of a shipped one (quick, paper).")] = None,
     target_noise: Annotated[
         str | None, typer.Option(help="Stop a case at this 95 % interval, relative. (default: 0.01)")
@@ -50,7 +40,6 @@ def sweep(
     case_timeout: Annotated[
         str | None, typer.Option(help="Kill a case after this many seconds. (default: 300)")
     ] = None,
-    seed: Annotated[str | None, typer.Option(help="Seed of all inputs. (default: 0)")] = None,
     ceiling: Annotated[bool | None, typer.Option(help="Measure what memory and arithmetic can give first.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder. (default: runs/NAME-TIME)")] = None,
@@ -60,12 +49,13 @@ def sweep(
     as_csv: options.Csv = False,
     as_markdown: options.Markdown = False,
     executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",
+    **axes: str | None,
 ) -> int:
     """Measure every variant over shapes, masks, batches, dtypes and modes; print speed-up and memory tables.
 
     Exit code: 0; 1 if a case gave a wrong result, crashed, hung or raised, or if none was measured; 2 for bad input.
     """
-    given = {k: v for k, v in locals().items() if k in SPEC_OPTIONS and v is not None}
+    given = {name: value for name, value in {**axes, **locals()}.items() if name in KNOWN and value is not None}
     form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
     from mglubench.cases.config import merged_spec
     from mglubench.executors.open import open_session

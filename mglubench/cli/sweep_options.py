@@ -4,22 +4,50 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Annotated
 
-SPEC_OPTIONS = (
-    *("h", "d", "shape", "nm", "batch", "dtype", "activation", "mask", "mode", "variants", "device", "seed", "name"),
-    *("target_noise", "min_samples", "max_samples", "max_seconds", "case_timeout", "ceiling"),
-)
+import typer
+
+from mglubench.cases.axes import AXES, Axis
+from mglubench.cases.config import KNOWN
+from mglubench.cases.sweep_spec import LISTED, PAIRED
+
+_SHAPE = "Pairs HxD, such as 2048x8192,4096x14336."
+
+Command = Callable[..., int]
 
 
-def with_options_of(sweep: Callable[..., int]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def with_axes(command: Command) -> Command:
+    """Give a command that takes ``**given`` an option for every axis, before its own."""
+    pairs = [*(_parameter(AXES[name]) for name in PAIRED), _option("shape", _SHAPE)]
+    return _signed(command, [*pairs, *(_parameter(AXES[name]) for name in LISTED), *_own(command)])
+
+
+def with_options_of(sweep: Command) -> Callable[[Command], Command]:
     """Give a command that takes ``**given`` the options of ``sweep`` that say what to measure."""
 
-    def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    def decorate(command: Command) -> Command:
         offered = inspect.signature(sweep, eval_str=True).parameters
-        shared = [offered[name] for name in (*SPEC_OPTIONS, "config")]
-        merged = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *shared)]
-        command.__dict__["__signature__"] = inspect.Signature(merged, return_annotation=int)
-        return command
+        return _signed(command, [*_own(command), *(offered[name] for name in (*KNOWN, "config"))])
 
     return decorate
+
+
+def _parameter(axis: Axis) -> inspect.Parameter:
+    return _option(axis.given_as, axis.help)
+
+
+def _option(name: str, words: str) -> inspect.Parameter:
+    kind = Annotated[str | None, typer.Option(help=words)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+
+def _own(command: Command) -> list[inspect.Parameter]:
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    return [parameter for parameter in parameters if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+
+
+def _signed(command: Command, parameters: list[inspect.Parameter]) -> Command:
+    keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    command.__dict__["__signature__"] = inspect.Signature(keywords, return_annotation=int)
+    return command

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mglubench.cases.case import Setting
 from mglubench.errors import UsageError
-from mglubench.report.chart import colours_of, label_ends, panels
+from mglubench.report.chart import colours_of, label_ends, panels, setting_of
 from mglubench.results.metrics import SETTING
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def saving_plot(frame: pd.DataFrame) -> Figure:
         UsageError: no layer was measured at two batch sizes.
     """
     good = frame[(frame["status"] == "ok") & (frame["layer"] == "mglu") & frame["vs_glu"].notna()]
-    groups = [(_setting(rows), rows) for _, rows in good.groupby(LAYER, sort=False) if rows["batch"].nunique() > 1]
+    groups = [(setting_of(rows), rows) for _, rows in good.groupby(LAYER, sort=False) if rows["batch"].nunique() > 1]
     if not groups:
         raise UsageError("this run has no layer with an MGLU, a GLU and two batch sizes")
     figure, axes = panels(groups, frame.attrs.get("run", {}), width=9.0, height=5.2)
@@ -36,11 +35,6 @@ def saving_plot(frame: pd.DataFrame) -> Figure:
             f"h={setting.h} d={setting.d}, {setting.dtype}, {setting.mode} on {setting.device}", fontsize=10
         )
     return figure
-
-
-def _setting(rows: pd.DataFrame) -> Setting:
-    first = rows.iloc[0]
-    return Setting(*(first[name] for name in SETTING))
 
 
 def _panel(panel: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> None:

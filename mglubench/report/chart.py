@@ -28,14 +28,15 @@ def groups_of(good: pd.DataFrame) -> list[tuple[Setting, pd.DataFrame]]:
     Raises:
         UsageError: there are none.
     """
-    found = [(_setting(key), rows) for key, rows in good.groupby(SETTING, sort=False)]
+    found = [(setting_of(rows), rows) for _, rows in good.groupby(SETTING, sort=False)]
     if not found:
         raise UsageError("this run has no measured case to draw")
     return found
 
 
-def _setting(key: Any) -> Setting:
-    return Setting(*key)
+def setting_of(rows: pd.DataFrame) -> Setting:
+    """The setting that all these rows share."""
+    return Setting.of({str(name): value for name, value in rows.iloc[0].items()})
 
 
 def panels(

@@ -61,7 +61,7 @@ def predict_tables(spec: SweepSpec, gpu: GpuData, find: Find = gpu_named) -> lis
     """
     dtypes = [DTYPE if name == "auto" else name for name in spec.dtype]
     tables = [
-        _floor_table(Case("", h, d, 0, batch, dtype, device="cuda"), spec.nm, gpu)
+        _floor_table(Case("", h, d, batch=batch, dtype=dtype, device="cuda"), spec.nm, gpu)
         for dtype in dict.fromkeys(dtypes)
         for h, d in spec.shapes
         for batch in spec.batch
@@ -106,7 +106,7 @@ def _row(layer: Any, case: Case, gpu: GpuData, glu: Floor) -> dict[str, Any]:
 
 def _paper_rows(name: str, gpu: GpuData, h: int, d: int, nms: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     """The paper's GLU, then its CUDA kernel for every nm that its tables have."""
-    base = Case("", h, d, 0, 1, DTYPE, device="cuda")
+    base = Case("", h, d, dtype=DTYPE, device="cuda")
     glu = floor_of(declare("glu", base), gpu, DTYPE)
     measured = paper.paper_latency(name, h, d, 0, paper.GLU)
     if measured:

@@ -11,7 +11,6 @@ from mglubench.report import paper
 from mglubench.report.byte_table import counted, ledger_table
 from mglubench.report.table import Column, Table, missing, number, ratio, text, times
 from mglubench.results.ceilings import ceiling_by_device
-from mglubench.results.metrics import SETTING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,11 +66,11 @@ def run_tables(frame: pd.DataFrame) -> list[Table]:
 
 
 def _settings(frame: pd.DataFrame) -> Iterator[tuple[Setting, list[Row]]]:
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+    groups: dict[Setting, list[Row]] = {}
     for row in frame.to_dict("records"):
-        groups.setdefault(tuple(row[name] for name in SETTING), []).append({str(k): v for k, v in row.items()})
-    for key, rows in groups.items():
-        yield Setting(*key), rows
+        named = {str(name): value for name, value in row.items()}
+        groups.setdefault(Setting.of(named), []).append(named)
+    yield from groups.items()
 
 
 def _latency_table(setting: Setting, rows: list[Row]) -> Table:

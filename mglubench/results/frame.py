@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mglubench.cases.axes import AXES
 from mglubench.cases.case import Case
 from mglubench.errors import UsageError
 from mglubench.results.counters import FRAME_COLUMNS, NOT_PROFILED, counter_columns
@@ -17,7 +18,7 @@ from mglubench.system.collector import garbage_collection_off
 if TYPE_CHECKING:
     import pandas as pd
 
-CASE_COLUMNS = ("variant", "h", "d", "nm", "batch", "dtype", "activation", "mask", "mode", "device", "seed")
+CASE_COLUMNS = tuple(AXES)
 LEDGER_COLUMNS = tuple((part, f"bytes_{part}") for part in ("weights", "masks", "x", "y", "scratch", "total"))
 _FIGURES = ("latency_", "bytes_", "flops", "gb_per_s", "error_", "overhead_")
 _NOTHING = Row(

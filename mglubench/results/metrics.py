@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mglubench.cases.axes import SHARED
 from mglubench.cases.vocabulary import CEILINGS
 from mglubench.results.byte_columns import add_ledger
 from mglubench.results.ceilings import ceiling_by_device
@@ -19,7 +20,7 @@ from mglubench.stats import FloatArray, bootstrap_medians, interval
 if TYPE_CHECKING:
     import pandas as pd
 
-SETTING = ["h", "d", "batch", "dtype", "activation", "mode", "device", "seed"]
+SETTING = list(SHARED)
 NAIVE = "mglu-naive"
 MANY_ROWS = 5000
 RESAMPLES, RESAMPLES_MANY = 1000, 200

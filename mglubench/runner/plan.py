@@ -69,7 +69,7 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
         if (reasons := [r for k in kinds if (r := machine.unavailable[k].get(name))]) and len(reasons) == len(kinds)
     }
     chosen = tuple(name for name, variant in variants().items() if variant.default and name not in absent)
-    resolved = dataclasses.replace(spec, device=devices).resolve(
+    resolved = spec.with_lists(device=devices).resolve(
         device=devices[0], dtype="float32" if kinds == ["cpu"] else "float16", variants=chosen
     )
     # A variant that nobody named is left out where it cannot run; a named one becomes a row with the reason.

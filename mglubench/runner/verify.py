@@ -82,7 +82,7 @@ def verify_cases(
         wanted = [(shape, dtype) for dtype in dtypes for shape in SHAPES]
         wanted += [(SHAPES[-1], dtypes[k % len(dtypes)]) for k in range(len(nms)) if has_masks(name)]
         for ((h, d), dtype), (nm, batch, activation, mask) in zip(wanted, turns, strict=False):
-            case = Case(name, h, d, 0, batch, dtype, activation, "none", "hot", device)
+            case = Case(name, h, d, batch=batch, dtype=dtype, activation=activation, mode="hot", device=device)
             cases.append(dataclasses.replace(case, nm=nm, mask=mask) if has_masks(name) else case)
         for k, path in enumerate(kernel_paths(multiprocessors)):
             dtype = dtypes[-1 - k % min(2, len(dtypes))]

@@ -28,7 +28,7 @@ def test_a_file_becomes_a_spec(tmp_path):
     assert spec.name == "mine"
     assert spec.shapes == ((64, 96),)
     assert spec.nm == (1, 3)
-    assert spec.mode == ("hot",)
+    assert spec.lists["mode"] == ("hot",)
     assert spec.measure.max_seconds == 0.5
     assert spec.ceiling is False
 
@@ -147,7 +147,7 @@ def test_the_paper_sweep_has_exactly_the_papers_cells():
     assert set(spec.shapes) == {(int(row["h"]), int(row["d"])) for row in rows}
     assert set(spec.nm) == {int(row["nm"]) for row in rows if row["nm"]}
     assert spec.batch == (1,)
-    assert spec.activation == ("silu",)
+    assert spec.lists["activation"] == ("silu",)
 
 
 def test_the_shapes_of_models_name_their_sources():

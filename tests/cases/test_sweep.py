@@ -102,8 +102,8 @@ def test_words_become_canonical_and_unique():
         }
     )
     assert spec.dtype == ("float32", "float16")
-    assert spec.mask == ("bernoulli:0.5", "ones")
-    assert spec.mode == ("cold",)
+    assert spec.lists["mask"] == ("bernoulli:0.5", "ones")
+    assert spec.lists["mode"] == ("cold",)
     assert spec.nm == (1,)
     assert spec.shapes == ((8, 4),)
 

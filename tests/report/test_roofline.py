@@ -80,7 +80,7 @@ def crowd(rate=3.0e12, device="cuda", **changes):
 
 def layers(rows):
     """Without the ceilings."""
-    return [entry for entry in rows if entry["layer"] not in CEILINGS]
+    return [entry for entry in rows if entry.layer not in CEILINGS]
 
 
 def texts_of(figure):
