@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
     Raises:
         ConfigError: it cannot be read, or is no TOML; the message names file and line.
     """
+    import tomllib
+
     try:
         text = path.read_text(encoding="utf-8-sig")
         return text, tomllib.loads(text)

@@ -50,8 +50,9 @@ class RunStore:
             UsageError: the folder holds a run, or cannot be written.
             StoreError: another process is writing to it.
         """
-        was_there = folder.exists()
+        was_there = True
         try:
+            was_there = folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
             store = cls(folder, take_lock(folder))
         except UsageError:

@@ -36,7 +36,7 @@ def stored(request):
 def test_an_old_run_has_the_columns_of_its_time_in_their_order(stored):
     folder, expected = stored
     frame = mglubench.load(folder, samples=True)
-    assert list(frame.columns)[: len(expected["columns"])] == list(expected["columns"])
+    assert [name for name in frame.columns if name in expected["columns"]] == list(expected["columns"])
     assert {name: kind(frame[name].dtype) for name in expected["columns"]} == {
         name: kind(column["dtype"]) for name, column in expected["columns"].items()
     }
