@@ -88,10 +88,15 @@ class CpuTimer(Timer):
                 begin = time.perf_counter_ns()
                 self._meter.start()
             end = begin + int(seconds * 1e9)
-            while not samples or (len(samples) < most and time.perf_counter_ns() < end):
+            while not samples or (len(samples) < most and self._goes_on(len(samples), begin, end)):
                 copies.append(self._turn)
                 samples.append(self._one())
             return Taken(samples, copies, settling, self._meter.stop())
+
+    def _goes_on(self, taken: int, begin: int, end: int) -> bool:
+        """Until time is up, and then to the end of a turn over the copies if that is soon: every copy counts alike."""
+        now = time.perf_counter_ns()
+        return now < end or (taken % len(self._launches) > 0 and now < end + (end - begin))
 
     def _settle(self, samples: list[float], copies: list[int]) -> int:
         """Run until the pools are awake, at least once; a long launch is the first sample. Returns what was lost."""

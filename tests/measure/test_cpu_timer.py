@@ -83,6 +83,16 @@ def test_launches_that_begin_while_the_pools_wake_up_are_counted_and_not_kept(mo
     assert taken.samples == [15e6] * 7
 
 
+def test_a_block_ends_with_a_turn_over_the_copies_if_that_is_soon(monkeypatch):
+    clock = FakeTime(monkeypatch)
+    whole = CpuTimer([clock.launch(0.015)] * 4, "cold", settle=0.0).sample(0.1, 1000)
+    assert len(whole.samples) == 8  # seven begin within 0.1 s
+    assert sorted(whole.copies) == [0, 0, 1, 1, 2, 2, 3, 3]
+    long = CpuTimer([clock.launch(0.09)] * 40, "cold", settle=0.0).sample(0.1, 1000)
+    assert len(long.samples) == 3
+    assert len(CpuTimer([clock.launch(0.015)] * 4, "cold", settle=0.0).sample(0.1, 6).samples) == 6
+
+
 def test_a_launch_that_takes_long_is_kept_as_the_first_sample(monkeypatch):
     clock = FakeTime(monkeypatch)
     long = CpuTimer([clock.launch(LONG_LAUNCH * 0.05)] * 2, "cold", settle=0.05)

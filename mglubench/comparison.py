@@ -1,0 +1,92 @@
+"""Who is compared with whom in a comparison set: the ratios that tables show and that decide when sampling ends.
+
+A set is a setting (shape, batch, dtype, activation, mode, device) whose cases take turns in the same rounds. Every case
+is held against the fastest GLU of the set, and every MGLU against the fastest layer of the naive family with its masks
+(its *group*: nm and mask distribution), and beside it against the naive layer as the paper prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mglubench.estimates import Estimate, Series, latency, ratio
+
+
+class Role(StrEnum):
+    """What a case is in its set."""
+
+    GLU = "glu"
+    NAIVE = "naive"
+    PRINTED = "printed"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A case of a set that has samples.
+
+    Attributes:
+        role: ``PRINTED`` is the naive layer as the paper prints it, which belongs to the naive family as well.
+        group: cases are only held against naive layers of the same group; ``None`` for layers without masks.
+    """
+
+    key: Hashable
+    role: Role
+    group: Hashable
+    series: Series
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A case's latency and how many times as fast it is as each baseline, with the baseline's key; ``None`` if none."""
+
+    latency: Estimate
+    glu: Hashable | None = None
+    over_glu: Estimate | None = None
+    naive: Hashable | None = None
+    over_naive: Estimate | None = None
+    printed: Hashable | None = None
+    over_printed: Estimate | None = None
+
+
+def compare_set(members: Sequence[Member]) -> dict[Hashable, Compared]:
+    """Latency and ratios of every member, by key. Members without samples must be left out."""
+    latencies = {member.key: latency(member.series) for member in members}
+    glu = _fastest((m for m in members if m.role is Role.GLU), latencies)
+    groups = {member.group for member in members if member.group is not None}
+    family = [m for m in members if m.role in (Role.NAIVE, Role.PRINTED)]
+    naive = {group: _fastest((m for m in family if m.group == group), latencies) for group in groups}
+    printed = {m.group: m for m in members if m.role is Role.PRINTED}
+    return {
+        m.key: Compared(
+            latencies[m.key], *_over(glu, m), *_over(naive.get(m.group), m), *_over(printed.get(m.group), m)
+        )
+        for m in members
+    }
+
+
+def shown_ratios(compared: Mapping[Hashable, Compared]) -> list[Estimate]:
+    """The ratios that tables show: over the fastest GLU and the fastest naive layer, but for a baseline over itself."""
+    return [
+        estimate
+        for key, found in compared.items()
+        for base, estimate in ((found.glu, found.over_glu), (found.naive, found.over_naive))
+        if estimate is not None and base != key
+    ]
+
+
+def _fastest(members: Iterable[Member], latencies: Mapping[Hashable, Estimate]) -> Member | None:
+    return min(members, key=lambda member: latencies[member.key].value, default=None)
+
+
+def _over(base: Member | None, own: Member) -> tuple[Hashable | None, Estimate | None]:
+    """The base's key and base over own; nothing where they share no round."""
+    if base is None:
+        return None, None
+    if base.key == own.key:
+        return base.key, ratio(own.series, own.series)
+    if not set(base.series.round_numbers.tolist()) & set(own.series.round_numbers.tolist()):
+        return None, None
+    return base.key, ratio(base.series, own.series)
