@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -22,14 +20,13 @@ from mglubench.cli.profile_command import profile
 from mglubench.cli.report_command import report
 from mglubench.cli.roofline_command import roofline
 from mglubench.cli.runs_command import runs
+from mglubench.cli.start import complain, refuse
+from mglubench.cli.streams import drop_output
 from mglubench.cli.sweep_command import sweep
 from mglubench.cli.tune_command import tune
 from mglubench.cli.variants_command import variants
 from mglubench.cli.verify_command import verify
 from mglubench.errors import MglubenchError
-
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="mglubench",
@@ -80,43 +77,25 @@ def _options(
         typer.echo(context.get_help())
 
 
-def main() -> NoReturn:
-    """Run the program; every foreseen error is one line on standard error and exit code 2."""
-    warnings.showwarning = lambda message, *rest, **more: print(f"warning: {message}", file=sys.stderr)
+def run() -> int:
+    """Run the command line; its exit code. Every foreseen error is one line on standard error and exit code 2."""
+    warnings.showwarning = lambda message, *rest, **more: complain(str(message), "warning")
     warnings.simplefilter("default", UserWarning)
-    sys.exit(_run())
-
-
-def _run() -> int:
-    """The exit code of the command; what is known to go wrong, in words."""
     try:
         result = app(standalone_mode=False)
         sys.stdout.flush()
     except MglubenchError as error:
-        return _complain(str(error))
+        return refuse(str(error))
     except BrokenPipeError:
         # The reader has left (a pager, head): nothing more to say.
-        _drop_output()
+        drop_output()
         return 0
     except OSError as error:
-        _drop_output()
-        return _complain(f"cannot read or write: {error}")
+        drop_output()
+        return refuse(f"cannot read or write: {error}")
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        return _complain(error.format_message())
-    code = result if isinstance(result, int) else 0
+        return refuse(error.format_message())
     # Ctrl-C comes back from typer as its exit code.
-    return _complain("interrupted; finished rows are kept", code) if code == EXIT_INTERRUPTED else code
-
-
-def _drop_output() -> None:
-    """Let the flush at exit go nowhere: standard output is closed, or full."""
-    # A stream without a descriptor (a test's, a notebook's) has nothing to flush to a full disk.
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _complain(message: str, code: int = EXIT_USAGE) -> int:
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
-    return code
+    return result if isinstance(result, int) else 0

@@ -81,16 +81,16 @@ def export(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         UsageError: another ending, or Parquet without pyarrow, or a folder that cannot be written.
     """
+    if path.suffix not in (".csv", ".parquet"):
+        raise UsageError(f"cannot export to {path.name or str(path)!r}; use a name that ends in .parquet or .csv")
     partial = path.with_name(f".{path.name}.partial")
     plain = frame.copy()
     plain.attrs = {}
     try:
         if path.suffix == ".csv":
             plain.to_csv(partial, index=False)
-        elif path.suffix == ".parquet":
-            plain.to_parquet(partial, index=False)
         else:
-            raise UsageError(f"cannot export to {path.name!r}; use a name that ends in .parquet or .csv")
+            plain.to_parquet(partial, index=False)
         partial.replace(path)
     except ImportError:
         raise UsageError("Parquet needs pyarrow; install mglubench[reports], or export to .csv") from None
