@@ -14,6 +14,10 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
+class Terminated(BaseException):
+    """SIGTERM has come. Nobody's error: not even somebody who catches :class:`SystemExit` may keep it."""
+
+
 def main() -> NoReturn:
     """Run the program.
 
@@ -33,6 +37,8 @@ def main() -> NoReturn:
         code = run()
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
+    except Terminated:
+        code = EXIT_TERMINATED
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else EXIT_USAGE
     if code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
@@ -62,4 +68,4 @@ def refuse(message: str) -> int:
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     """Leave in an orderly way, so that temporary folders and child processes go too."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(EXIT_TERMINATED)
+    raise Terminated

@@ -29,7 +29,7 @@ from mglubench.measure.timers import CUDA_MODES, CudaTimer, Taken, Timer, replic
 from mglubench.status import Status
 from mglubench.system.plain_text import first_line, text_of
 from mglubench.variants.base import Launch, Variant
-from mglubench.variants.registry import get_variant, variants
+from mglubench.variants.registry import get_variant, variants, why_not_here
 
 # Input sets that stay in memory; a group's cases share one or two.
 INPUT_SETS = 2
@@ -66,7 +66,7 @@ class LocalSession:
             devices={device: device_here(device) for device in resolved},
             memory={device: memory_of(device) for device in resolved},
             unavailable={
-                kind: {name: why for name, variant in variants().items() if (why := variant.why_unavailable(kind))}
+                kind: {name: why for name, variant in variants().items() if (why := why_not_here(variant, kind))}
                 for kind in kinds
             },
         )

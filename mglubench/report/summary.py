@@ -11,7 +11,9 @@ from mglubench.hardware.cpu import Cpu, thread_words
 from mglubench.hardware.devices import Device, devices_in
 from mglubench.report.table import Column, Table, number, text
 from mglubench.results.store import read_header, read_rows
-from mglubench.variants.registry import variants
+from mglubench.system.plain_text import plain
+from mglubench.variants.base import Variant
+from mglubench.variants.registry import broken_plugins, variants, why_not_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,22 +59,29 @@ def variants_table(kind: str) -> Table:
         Column("here", f"on {kind} here", text("here"), text=True),
         Column("summary", "what it is", text("summary"), text=True),
     )
-    rows = [
-        {
-            "name": variant.name,
-            "layer": variant.layer,
-            "backend": variant.backend,
-            "devices": ", ".join(variant.devices),
-            "dtypes": ", ".join(variant.dtypes),
-            "nm_max": variant.nm_max if variant.layer == "mglu" else 0,
-            "batch_max": variant.batch_max,
-            "here": variant.why_unavailable(kind) or "yes",
-            "available": variant.why_unavailable(kind) is None,
-            "summary": variant.summary,
-        }
-        for variant in variants().values()
-    ]
-    return Table("Variants", columns, rows)
+    rows = [_variant_row(variant, why_not_here(variant, kind)) for variant in variants().values()]
+    return Table("Variants", columns, rows + [_broken_row(*item) for item in broken_plugins().items()])
+
+
+def _variant_row(variant: Variant, why: str | None) -> dict[str, Any]:
+    return {
+        "name": variant.name,
+        "layer": variant.layer,
+        "backend": variant.backend,
+        "devices": ", ".join(variant.devices),
+        "dtypes": ", ".join(variant.dtypes),
+        "nm_max": variant.nm_max if variant.layer == "mglu" else 0,
+        "batch_max": variant.batch_max,
+        "here": plain(why) if why else "yes",
+        "available": why is None,
+        "summary": plain(variant.summary),
+    }
+
+
+def _broken_row(name: str, reason: str) -> dict[str, Any]:
+    """What a package offers in vain."""
+    nothing = dict.fromkeys(("layer", "backend", "devices", "dtypes", "summary"), "")
+    return {"name": name, **nothing, "nm_max": 0, "batch_max": 0, "here": reason, "available": False}
 
 
 def verify_tables(verdicts: Sequence[Any]) -> list[Table]:

@@ -29,6 +29,31 @@ SOURCE = """
     def broken():
         pass
 
+    class Leaves(LinearUnit):
+        name = "leaves"
+        def __init__(self):
+            raise SystemExit(3)
+
+    class Nameless(LinearUnit):
+        name = None
+
+    class Coloured(LinearUnit):
+        name = "\x1b[31mred"
+
+    class Strange(LinearUnit):
+        name = "strange"
+        layer = "onion"
+
+    class Silent(LinearUnit):
+        name = "silent"
+        def why_unavailable(self, device):
+            raise RuntimeError("no answer")
+
+    class Greedy(LinearUnit):
+        name = "greedy"
+        def resident_bytes(self, case):
+            raise RuntimeError("no answer")
+
     class Explodes(LinearUnit):
         name = "explodes"
         def __init__(self):
@@ -89,27 +114,61 @@ def test_an_installed_package_adds_classes_and_instances(tmp_path):
     assert "mine/8x8" in planned.out
 
 
-@pytest.mark.parametrize(
-    ("entry", "words"),
-    [
-        ("Nothing", "entry point 'it' of group mglubench.variants cannot be loaded: AttributeError"),
-        ("Explodes", "cannot be loaded: RuntimeError: first line"),
-        ("NUMBER", "is a int, not a Variant"),
-        ("broken", "is a function, not a Variant"),
-        ("Taken", "offers variant 'swiglu', which exists already"),
-    ],
-)
-def test_a_broken_entry_point_is_one_clear_line(tmp_path, entry, words):
-    plugin = make_plugin(tmp_path / "site", SOURCE, {"it": entry})
-    result = run_command("sweep", "--executor", "fake", "--shape", "8x8", cwd=tmp_path, env=plugin.env)
-    assert (result.code, result.out) == (2, "")
-    assert len(result.err.splitlines()) == 1
-    assert words in result.err
+BROKEN = {
+    "Nothing": "entry point 'it-Nothing' of group mglubench.variants cannot be loaded: AttributeError",
+    "Explodes": "cannot be loaded: RuntimeError: first line",
+    "Leaves": "cannot be loaded: SystemExit: 3",
+    "Nameless": "offers a variant without a name",
+    "Coloured": "whose name 'red' has characters that no name may have",
+    "Strange": "of an unknown layer 'onion'",
+    "NUMBER": "is a int, not a Variant",
+    "broken": "is a function, not a Variant",
+    "Taken": "offers variant 'swiglu', which exists already",
+}
+
+
+def test_broken_entry_points_are_warnings_and_rows_and_errors_where_they_are_named(tmp_path):
+    plugin = make_plugin(tmp_path / "site", SOURCE, {f"it-{name}": name for name in BROKEN} | {"mine": "Mine"})
+    fake = ("sweep", "--executor", "fake", "--shape", "8x8", "--dry-run")
+    result = run_command(*fake, cwd=tmp_path, env=plugin.env)
+    assert result.code == 0
+    assert "mine/8x8" in result.out
+    (*warnings, counted) = result.err.splitlines()
+    assert "nothing measured" in counted
+    assert len(warnings) == len(BROKEN)
+    assert all(warning.startswith("warning: entry point") for warning in warnings)
+    for words in BROKEN.values():
+        assert sum(words in warning for warning in warnings) == 1
+    listed = run_command("variants", "--json", "--device", "cpu", cwd=tmp_path, env=plugin.env)
+    rows = {row["name"]: row for row in json.loads(listed.out)}
+    for name, words in BROKEN.items():
+        assert words in rows[f"it-{name}"]["here"]
+        assert not rows[f"it-{name}"]["available"]
+    named = run_command(*fake, "--variants", "lu,it-Explodes", cwd=tmp_path, env=plugin.env)
+    assert (named.code, named.out) == (2, "")
+    last = named.err.splitlines()[-1]
+    assert last.startswith("error: entry point")
+    assert BROKEN["Explodes"] in last
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
 def test_a_package_that_cannot_be_imported_is_named(tmp_path):
     plugin = make_plugin(tmp_path / "site", "import nothing_of_this_name", {"it": "Any"})
     result = run_command("variants", cwd=tmp_path, env=plugin.env)
-    assert result.code == 2
+    assert result.code == 0
     assert "No module named 'nothing_of_this_name'; fix or uninstall the package that offers it" in result.err
+    assert "swiglu-merged" in result.out
+
+
+def test_a_variant_that_cannot_say_whether_it_runs_is_left_out_with_that_reason(tmp_path):
+    plugin = make_plugin(tmp_path / "site", SOURCE, {"silent": "Silent", "greedy": "Greedy"})
+    listed = run_command("variants", "--json", "--device", "cpu", cwd=tmp_path, env=plugin.env)
+    rows = {row["name"]: row for row in json.loads(listed.out)}
+    assert rows["silent"]["here"] == "it cannot say whether it runs here: RuntimeError: no answer"
+    sweep = ("sweep", "--shape", "8x8", "--variants", "lu,silent,greedy", "--no-ceiling", "--max-seconds", "0.01")
+    swept = run_command(*sweep, "--json", cwd=tmp_path, env=plugin.env)
+    rows = {row["variant"]: (row["status"], row["reason"]) for row in json.loads(swept.out)["rows"]}
+    assert rows["lu"] == ("ok", "")
+    assert rows["silent"][0] != "ok"
+    assert "no answer" in rows["silent"][1]
+    assert rows["greedy"] == ("error", "RuntimeError: no answer")
