@@ -19,11 +19,13 @@ _SPACES = " \u00a0\u2007\u2009\u202f"
 _APOSTROPHES = "'\u2019"
 _SHAPE = re.compile(rf"([+-]?)([0-9.,{_SPACES}{_APOSTROPHES}]*[0-9][0-9.,{_SPACES}{_APOSTROPHES}]*)([eE][+-]?[0-9]+)?")
 _GROUPED = "(?:[1-9][0-9]{{0,2}}(?:{0}[0-9]{{3}})+|[1-9][0-9]?(?:{0}[0-9]{{2}})+{0}[0-9]{{3}})"  # western, Indian
+_INSTANCES = re.compile(r"(^|\s+)\(.*\)$")
 
 
 def plain(cell: str) -> str:
     """A cell without what ncu writes around the figure: ``(!)`` before it, its instances in brackets after it."""
-    return cell.strip().removeprefix("(!)").partition("(")[0].strip()
+    text = cell.strip().removeprefix("(!)").strip()
+    return _INSTANCES.sub("", text).strip()
 
 
 def decimal_mark(cells: Iterable[str]) -> Mark | None:
@@ -68,8 +70,9 @@ def _readings(text: str) -> dict[Mark, float]:
     sign, body, exponent = match[1], match[2], match[3] or ""
     found: dict[Mark, float] = {}
     for mark in MARKS:
-        whole, _, fraction = body.partition(mark)
-        if (digits := _whole(whole, _OTHER[mark], exponent)) is not None and re.fullmatch("[0-9]*", fraction):
+        whole, there, fraction = body.partition(mark)
+        sound = re.fullmatch("[0-9]+", fraction) if there else True
+        if sound and (digits := _whole(whole, _OTHER[mark], exponent)) is not None:
             found[mark] = float(f"{sign}{digits or '0'}.{fraction or '0'}{exponent}")
     return found
 

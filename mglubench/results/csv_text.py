@@ -98,6 +98,8 @@ def tables(text: str) -> list[CsvTable]:
                 number += 1
             _take(found[-1], first, _cells(line, first, delimiter, at_end=number >= len(lines)))
         elif found:
+            if first == len(lines) and re.fullmatch(r'\s*"?[0-9]+"?\s*', line):
+                raise ValueError(f"line {first} is damaged: the file ends in the middle of a row: it was cut short")
             _refuse_pieces(line, first, delimiter)
     if found and lines[-1] and _begins_row(lines[-1], delimiter):
         found[-1].cut = not lines[-1].rstrip().endswith('"')

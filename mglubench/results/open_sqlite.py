@@ -45,6 +45,8 @@ def open_sqlite(path: Path) -> Iterator[sqlite3.Connection]:
                 if said != "ok":
                     raise UsageError(f"{path} is damaged ({' '.join(str(said).split())[:100]}); {_EXPORT}")
             yield database
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is damaged (names that are no text); {_EXPORT}") from None
     except sqlite3.Error as error:
         raise UsageError(_why_not(path, error)) from None
 

@@ -22,6 +22,7 @@ RANGE_COLUMNS = ("Push/Pop_Range", "Start/Stop_Range", "NVTX")
 WANTED = frozenset(name for counter in COUNTERS for name in counter.names)
 HOW = "export with: LC_ALL=C ncu --import REPORT.ncu-rep --csv --page raw --print-units base"
 _IDENTITY = ("Host Name", "Process ID", "ID")
+_CUT = "it ends within a row, without a quote and without a line end: it may have been cut short"
 _RULE_COLUMNS = ("Rule Name", "Rule Type", "Rule Description")
 
 
@@ -147,12 +148,12 @@ def _from_raw(table: CsvTable) -> Iterator[_Written]:
     without = [metric for index, metric in columns if not units[index].strip()]
     if with_unit and without:
         raise ValueError(f"{without[0]} has no unit")
-    last = table.rows[-1][0] if table.rows else 0
-    for line, row in numbered(table, width):
+    if table.cut:
+        raise ValueError(_CUT)
+    for _, row in numbered(table, width):
         kernel = _start(table, row)
         for index, metric in columns:
-            torn = table.cut and line == last and index == width - 1
-            kernel.put(metric, _Cell("" if torn else row[index], units[index]))
+            kernel.put(metric, _Cell(row[index], units[index]))
         yield kernel
 
 
@@ -175,8 +176,9 @@ def _from_details(table: CsvTable) -> Iterator[_Written]:
             raise ValueError(f"line {line} is a metric and a rule at once: its quotes were lost")
         if not row[unit].strip() and row[value].strip():
             raise ValueError(f"line {line}: {name} has no unit")
-        torn = table.cut and line == last and len(row) == value + 1
-        kernel.put(name, _Cell("" if torn else row[value], row[unit]))
+        if table.cut and line == last and len(row) == value + 1:
+            raise ValueError(_CUT)
+        kernel.put(name, _Cell(row[value], row[unit]))
     yield from kernels.values()
 
 

@@ -110,7 +110,7 @@ class _Export:
             UsageError: a table lacks a column that cannot be done without.
         """
         threads = all("globalTid" in self._columns.get(self._name(t, suffix), {"globalTid"}) for t in (NVTX, CALLS))
-        ranges, broken = self._ranges(suffix, threads)
+        ranges, broken, torn = self._ranges(suffix, threads)
         calls = self._calls(suffix, threads)
         launches: list[Launch] = []
         orphans: list[Orphan] = []
@@ -130,8 +130,8 @@ class _Export:
                     launches.append(Launch(called[0], called[1], span, graph))
         note = self._note(suffix)
         if note:
-            return Events(ranges, launches, broken, note=note)
-        return Events(ranges, launches, broken, orphans, self._lost(suffix, calls, seen))
+            return Events(ranges, launches, broken, torn=torn, note=note)
+        return Events(ranges, launches, broken, orphans, torn, self._lost(suffix, calls, seen))
 
     def why_empty(self) -> str:
         """Why no case has a range."""
@@ -154,10 +154,10 @@ class _Export:
             return f"the report has kernels but no calls (no table {CALLS}): {_TRACE}"
         return ""
 
-    def _ranges(self, suffix: str, threads: bool) -> tuple[list[NvtxRange], dict[str, str]]:
+    def _ranges(self, suffix: str, threads: bool) -> tuple[list[NvtxRange], dict[str, str], list[Orphan]]:
         table = self._name(NVTX, suffix)
         if table not in self._columns:
-            return [], {}
+            return [], {}, []
         self._require(table, NEEDED[NVTX])
         columns = self._columns[table]
         text, join = "n.text" if "text" in columns else "NULL", ""
@@ -173,6 +173,7 @@ class _Export:
         named = {process for process, _ in ours}
         ranges: list[NvtxRange] = []
         broken: dict[str, str] = {}
+        torn: list[Orphan] = []
         for start, end, event, tid, number, name in rows:
             known = event in (*PUSH_POP, *START_END) or event is None
             stranger = _process(tid) in named and (_process(tid), number) not in ours
@@ -183,9 +184,12 @@ class _Export:
                 reason = ended if end is None else "a range of it ends before it begins, or has no time"
                 if is_key(name):
                     broken.setdefault(name, reason)
+                else:
+                    process = _process(tid) if threads and _whole(tid) else None
+                    torn.append(Orphan(start if _whole(start) and end is None else None, process))
                 continue
             ranges.append(NvtxRange(start, end, tid if threads else 0, name, event in START_END))
-        return ranges, broken
+        return ranges, broken, torn
 
     def _calls(self, suffix: str, threads: bool) -> _Calls:
         """Call time, thread and process by correlation id, of calls that have a time."""
@@ -222,7 +226,8 @@ class _Export:
         self._require(name, needed)
         quoted = [f'"{column}"' for column in needed]
         quoted += [f'"{column}"' if column in self._columns[name] else "NULL" for column in optional]
-        yield from self._database.execute(f'SELECT {", ".join(quoted)} FROM "{name}"')
+        # A record that is there twice, in all of its columns, is one record.
+        yield from self._database.execute(f'SELECT {", ".join(quoted)} FROM (SELECT DISTINCT * FROM "{name}")')
 
     def _strings(self, suffix: str) -> str:
         return next((n for n in (f"StringIds{suffix}", "StringIds") if self._has(n, ("id", "value"))), "")

@@ -93,13 +93,13 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A kernel whose call the report lacks: its device start and its process, where they are known."""
+    """A kernel whose call the report lacks, or a phase whose end it lacks: start and process, where they are known."""
 
     start: int | None
     process: int | None
 
     def may_be_of(self, found: NvtxRange) -> bool:
-        """Whether it may have been launched in a range: it ran then, as far as one can tell."""
+        """Whether it may belong into a range: it began then, as far as one can tell."""
         near = self.process is None or self.process == found.process
         return near and (self.start is None or found.start <= self.start <= found.end)
 
@@ -110,14 +110,16 @@ class Events:
 
     Attributes:
         ranges: usable ranges whose names are case keys or the timed phase. broken: why a key's range is not usable, by
-            key. launches: kernels and graphs whose call is known. orphans: those whose call is not.
-        lost: call time and thread of launch calls that no kernel was recorded for. note: what holds for every case.
+            key. launches: kernels and graphs whose call is known. orphans: those whose call is not. torn: timed phases
+            without a usable time. lost: call time and thread of launch calls that no kernel was recorded for. note:
+            what holds for every case.
     """
 
     ranges: Sequence[NvtxRange]
     launches: Sequence[Launch]
     broken: Mapping[str, str]
     orphans: Sequence[Orphan] = ()
+    torn: Sequence[Orphan] = ()
     lost: Sequence[tuple[int, int]] = ()
     note: str = ""
 
@@ -139,6 +141,7 @@ def timelines(events: Events) -> dict[str, Timeline]:
             untimed,
             _why_untimed([launch for part in parts for launch in part]),
             _why_unsure(phases[key] or ranges, shared[key], events),
+            "a timed phase of it has no usable time" if any(_touch(torn, ranges) for torn in events.torn) else "",
             events.broken.get(key, ""),
             events.note,
         )
@@ -226,7 +229,7 @@ def _why_unsure(ranges: Sequence[NvtxRange], shared: int, events: Events) -> str
     reasons = []
     if shared:
         reasons.append(f"{shared} kernels were launched while start/end ranges of several cases were open")
-    stray = sum(any(orphan.may_be_of(found) for found in ranges) for orphan in events.orphans)
+    stray = sum(_touch(orphan, ranges) for orphan in events.orphans)
     if stray:
         reasons.append(f"{stray} kernels have no launch call in the report, so whose they are is not known")
     lost = sum(
@@ -240,6 +243,10 @@ def _why_unsure(ranges: Sequence[NvtxRange], shared: int, events: Events) -> str
     if lost:
         reasons.append(f"{lost} launch calls have no kernel in the report: records were lost")
     return "; ".join(reasons)
+
+
+def _touch(orphan: Orphan, ranges: Iterable[NvtxRange]) -> bool:
+    return any(orphan.may_be_of(found) for found in ranges)
 
 
 def _nothing(reason: str) -> Timeline:

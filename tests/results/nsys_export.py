@@ -62,6 +62,7 @@ class Export:
     def write(self, path: Path) -> Path:
         path.unlink(missing_ok=True)
         with closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA synchronous=OFF")
             for table, columns in self.tables.items():
                 kept = [c for c in columns.split(", ") if c.split()[0].strip('"') not in self.drop]
                 name = table + (self.suffix if table != "StringIds" else "")
