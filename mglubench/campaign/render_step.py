@@ -20,7 +20,7 @@ from mglubench.report.tables import run_tables
 from mglubench.results.frame import load
 from mglubench.results.metrics import derive
 from mglubench.results.store import HEADER, read_rows
-from mglubench.runner.verify import Verdict
+from mglubench.results.verdicts import Verdict
 from mglubench.status import Status
 from mglubench.system.files import publish
 

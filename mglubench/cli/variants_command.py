@@ -17,13 +17,14 @@ def variants(
     """List the variants: what each is, where it runs, and why it is unavailable here."""
     from mglubench.cases.vocabulary import device_kind, device_name
     from mglubench.report.summary import variants_table
+    from mglubench.variants.listing import offers
 
     name = device_name(device)
     if name == "auto":
         import torch
 
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    table = variants_table(device_kind(name))
+    table = variants_table(offers(kind := device_kind(name)), kind)
     if as_json:
         print_json(table.rows)
     else:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from mglubench.hardware.cpu import cpu_here, thread_words
 from mglubench.hardware.cuda_toolchain import find_tool, odd_home, why_cannot_build, why_missing
@@ -35,7 +34,7 @@ class Finding:
     advice: str = ""
     needed: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
         return asdict(self)
 

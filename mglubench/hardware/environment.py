@@ -9,7 +9,6 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from mglubench.hardware.cpu import cpu_here, cpu_model
 from mglubench.hardware.devices import Device
@@ -34,7 +33,7 @@ PACKAGES = (
 _ENVIRONMENT_PREFIXES = ("OMP_", "MKL_", "NUMBA_", "CUDA_VISIBLE", "TORCH", "MGLUBENCH_", "KMP_")
 
 
-def host_record() -> dict[str, Any]:
+def host_record() -> dict[str, object]:
     """What can be read without importing torch: CPU, memory, operating system, versions, git, command."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -97,7 +96,7 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def git_record(folder: Path) -> dict[str, Any] | None:
+def git_record(folder: Path) -> dict[str, object] | None:
     """Commit and cleanliness of the checkout that the package runs from; ``None`` outside one."""
     if not (folder / ".git").exists():
         return None

@@ -65,7 +65,7 @@ class GpuData:
         known = [(rate, unit) for rate, unit in units if rate is not None]
         return max(known, default=None)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
         return {
             "name": self.name,

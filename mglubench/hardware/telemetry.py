@@ -155,9 +155,9 @@ def _ask(pynvml: Any, question: str, *args: object) -> Any:
         return None
 
 
-def _scaled(value: Any, factor: float) -> float | None:
+def _scaled(value: float | None, factor: float) -> float | None:
     return None if value is None else round(float(value) * factor, 3)
 
 
-def _text(value: Any) -> str | None:
+def _text(value: str | bytes | None) -> str | None:
     return value.decode() if isinstance(value, bytes) else value

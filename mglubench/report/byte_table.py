@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from mglubench.cases.case import Setting
-from mglubench.report.table import Column, Formatter, Table, missing, number, text
+from mglubench.report.table import Column, Formatter, Row, Table, figure, missing, number, text
 
-Row = Mapping[str, Any]
 FORMULA_MARK = " f"
 
 
@@ -16,9 +14,10 @@ def or_formula(measured: str, formula: str, pattern: str) -> Formatter:
     """The measured value, else the formula's with a mark."""
 
     def show(row: Row) -> str:
-        if not missing(row.get(measured)):
-            return format(row[measured], pattern)
-        return "-" if missing(row.get(formula)) else format(row[formula], pattern) + FORMULA_MARK
+        counted, declared = figure(row, measured), figure(row, formula)
+        if counted is not None:
+            return format(counted, pattern)
+        return "-" if declared is None else format(declared, pattern) + FORMULA_MARK
 
     return show
 
@@ -52,18 +51,22 @@ def counted(rows: Sequence[Row]) -> bool:
 
 def ledger_table(setting: Setting, rows: Sequence[Row]) -> Table:
     """One line per case, in the given order; the least measured bytes of a valid MGLU case are marked best."""
-    valid = [r["dram_bytes"] for r in rows if r["layer"] == "mglu" and not missing(r["dram_bytes"]) and _valid(r)]
-    least = min(valid, default=None)
+    valid = (figure(row, "dram_bytes") for row in rows if row["layer"] == "mglu" and _valid(row))
+    least = min((moved for moved in valid if moved is not None), default=None)
     shown = [
         {
             **{name: row.get(name) for name in _VALUES},
-            "share_of_peak": None if missing(row["dram_gb_per_s"]) else row["dram_gb_per_s"] / row["peak_gb_per_s"],
+            "share_of_peak": _share(figure(row, "dram_gb_per_s"), figure(row, "peak_gb_per_s")),
             "verdict": _verdict(row),
             "best": row["layer"] == "mglu" and row["dram_bytes"] == least and _valid(row),
         }
         for row in rows
     ]
     return Table(f"Memory: {setting.title()}", LEDGER, shown, _notes(setting, rows), best="best")
+
+
+def _share(rate: float | None, peak: float | None) -> float | None:
+    return rate / peak if rate is not None and peak else None
 
 
 def _valid(row: Row) -> bool:
@@ -92,7 +95,7 @@ def _notes(setting: Setting, rows: Sequence[Row]) -> list[str]:
         notes.append(f"saved vs GLU: measured bytes of the row and of {base}")
     if len(both) < len(rows):
         notes.append("f: from the formula, because the row or the fastest GLU has no counters")
-    peak = next((row["peak_gb_per_s"] for row in rows if not missing(row.get("peak_gb_per_s"))), None)
+    peak = next((found for row in rows if (found := figure(row, "peak_gb_per_s")) is not None), None)
     if peak is not None:
         notes.append(
             f"GB/s: DRAM bytes over the median latency; peak: {peak:,.0f} GB/s; more than 5 % above is invalid"

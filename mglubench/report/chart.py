@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Setting
 from mglubench.errors import UsageError
@@ -40,7 +40,7 @@ def setting_of(rows: pd.DataFrame) -> Setting:
 
 
 def panels(
-    groups: Sequence[tuple[Setting, Any]], run: Mapping[str, Any], width: float, height: float
+    groups: Sequence[tuple[Setting, object]], run: Mapping[str, object], width: float, height: float
 ) -> tuple[Figure, list[Axes]]:
     """A figure with one panel above another for the first settings, and its axes; fake runs are branded."""
     from matplotlib.figure import Figure

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from mglubench.report.table import Column, Table, number, text
 from mglubench.results.rows import CounterRow
@@ -62,7 +61,7 @@ def counters_table(rows: Sequence[CounterRow], tool: str) -> Table:
     return Table(f"Profiled with {tool}", columns, [_shown(row) for row in rows], notes)
 
 
-def _shown(row: CounterRow) -> dict[str, Any]:
+def _shown(row: CounterRow) -> dict[str, object]:
     variant, shape, nm, *rest = row.key.split("/")
     figures = row.figures
     launches, kernels = figures.get("nsys_launches"), figures.get("nsys_kernel_us")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import atan2, cos, degrees, hypot, pi, sin
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +27,8 @@ PLACES = 40
 
 # Left, bottom, right, top; in pixels.
 Box = tuple[float, float, float, float]
+# Where a text starts and ends, in pixels.
+Span = tuple[tuple[float, float], tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def _place_on_line(panel: Axes, line: Line, taken: Sequence[Box]) -> tuple[tuple
     return best[1], degrees(turn), best[2]
 
 
-def _places(panel: Axes, line: Line) -> tuple[float, Iterator[Any]]:
+def _places(panel: Axes, line: Line) -> tuple[float, Iterator[Span]]:
     """The line's angle, and starts and ends of a text: along the line from its end backwards, above and below, then
     ahead of its start.
     """
@@ -178,11 +180,11 @@ def _places(panel: Axes, line: Line) -> tuple[float, Iterator[Any]]:
     room = 0.98 * hypot(right, up) - length
     away = (HALF_LINE * FONT + 2) * scale
 
-    def stretch(along: float, side: float) -> Any:
+    def stretch(along: float, side: float) -> Span:
         x, y = ax + along * cos(turn) - side * sin(turn), ay + along * sin(turn) + side * cos(turn)
         return (x, y), (x + length * cos(turn), y + length * sin(turn))
 
-    def walk() -> Iterator[Any]:
+    def walk() -> Iterator[Span]:
         for step in range(PLACES):
             along = room - max(0.0, room) * step / PLACES
             yield from (stretch(along, side) for side in (away, -away))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Case, Setting
 from mglubench.cases.vocabulary import CEILINGS
@@ -46,9 +46,10 @@ def _panel(
     ends: list[tuple[float, str, str]] = []
     for name, line in masked.groupby("variant", sort=False):
         errors = [line["latency_us"] - line["latency_low_us"], line["latency_high_us"] - line["latency_us"]]
-        style: dict[str, Any] = {"color": colours[str(name)], "marker": markers[str(name)], "markersize": 5}
-        panel.errorbar(line["nm"], line["latency_us"], yerr=errors, capsize=2, linewidth=1.6, **style)
-        ends.append((float(line["latency_us"].iloc[-1]), str(name), colours[str(name)]))
+        colour, marker = colours[str(name)], markers[str(name)]
+        bars = panel.errorbar(line["nm"], line["latency_us"], yerr=errors, capsize=2, linewidth=1.6, color=colour)
+        bars.lines[0].set(marker=marker, markersize=5)
+        ends.append((float(line["latency_us"].iloc[-1]), str(name), colour))
     for _, row in rows[rows["layer"] != "mglu"].iterrows():
         panel.axhline(row["latency_us"], color=colours[row["variant"]], linestyle="--", linewidth=1.2)
         ends.append((row["latency_us"], row["variant"], colours[row["variant"]]))

@@ -8,15 +8,15 @@ called that.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
+from mglubench.cases.vocabulary import LayerKind
 from mglubench.hardware.floors import Floor, floor_of, intensity
 from mglubench.hardware.gpus import GpuData, gpu_named
 from mglubench.layer.declared import Ledger, declare
 from mglubench.report import paper
-from mglubench.report.table import Column, Table, missing, number, text, times
+from mglubench.report.table import Column, Formatter, Row, Table, amount, figure, number, text, times
 from mglubench.results.ceilings import FIGURES
 from mglubench.variants.registry import get_variant
 
@@ -24,8 +24,21 @@ DTYPE = "float16"
 Find = Callable[[str], GpuData]
 WORDS = {"lu": "LU (no gate)", "glu": "GLU / SwiGLU", "mglu": "MGLU, packed masks"}
 
+
+def _times(key: str) -> Formatter:
+    def show(row: Row) -> str:
+        value = figure(row, key)
+        return "-" if value is None else times(value)
+
+    return show
+
+
+def _yes_no(row: Row) -> str:
+    return "?" if row["in_l2"] is None else "yes" if row["in_l2"] else "no"
+
+
 FLOORS = (
-    Column("layer", "layer", lambda row: WORDS[row["layer"]], text=True),
+    Column("layer", "layer", lambda row: WORDS[str(row["layer"])], text=True),
     Column("nm", "nm", lambda row: str(row["nm"] or "")),
     Column("bytes", "MB", number("bytes", ",.2f", 1e-6)),
     Column("bits_per_element", "bits/weight", number("bits_per_element", ".1f")),
@@ -34,9 +47,9 @@ FLOORS = (
     Column("compute_us", "compute us", number("compute_us", ",.2f")),
     Column("floor_us", "floor us", number("floor_us", ",.2f")),
     Column("bound", "bound by", text("bound"), text=True),
-    Column("in_l2", "fits L2", lambda row: _yes_no(row["in_l2"]), text=True),
-    Column("limit_vs_glu", "max x GLU", lambda row: _times(row["limit_vs_glu"])),
-    Column("limit_vs_naive", "max x naive", lambda row: _times(row["limit_vs_naive"])),
+    Column("in_l2", "fits L2", _yes_no, text=True),
+    Column("limit_vs_glu", "max x GLU", _times("limit_vs_glu")),
+    Column("limit_vs_naive", "max x naive", _times("limit_vs_naive")),
 )
 PAPER = (
     Column("gpu", "GPU", text("gpu"), text=True),
@@ -47,9 +60,9 @@ PAPER = (
     Column("share", "of the floor", number("share", ".0%")),
     Column("byte_floor_us", "byte-mask floor us", number("byte_floor_us", ",.2f")),
     Column("byte_share", "of that floor", number("byte_share", ".0%")),
-    Column("paper_vs_glu", "x GLU, paper", lambda row: _times(row["paper_vs_glu"])),
-    Column("limit_vs_glu", "max x GLU", lambda row: _times(row["limit_vs_glu"])),
-    Column("in_l2", "fits L2", lambda row: _yes_no(row["in_l2"]), text=True),
+    Column("paper_vs_glu", "x GLU, paper", _times("paper_vs_glu")),
+    Column("limit_vs_glu", "max x GLU", _times("limit_vs_glu")),
+    Column("in_l2", "fits L2", _yes_no, text=True),
 )
 
 
@@ -77,13 +90,13 @@ def _floor_table(base: Case, nms: tuple[int, ...], gpu: GpuData) -> Table:
     glu = floor_of(declare("glu", base), gpu, base.dtype)
     rows = [_row("lu", base, gpu, glu), _row("glu", base, gpu, glu)]
     rows += [_row("mglu", _with(base, nm), gpu, glu) for nm in nms]
-    best = max(rows, key=lambda row: float(row["limit_vs_glu"] if row["layer"] == "mglu" else 0.0))
+    best = max(rows, key=lambda row: amount(row, "limit_vs_glu") if row["layer"] == "mglu" else 0.0)
     shown = [{**row, "best": row is best and row["layer"] == "mglu"} for row in rows]
     title = f"Estimate for {gpu.name}, no layer measured: {_title(base.h, base.d, base.batch, base.dtype)}"
     return Table(title, FLOORS, shown, list(_notes(gpu, base.dtype)), best="best")
 
 
-def _row(layer: Any, case: Case, gpu: GpuData, glu: Floor) -> dict[str, Any]:
+def _row(layer: LayerKind, case: Case, gpu: GpuData, glu: Floor) -> Row:
     ledger = declare(layer, case)
     floor = floor_of(ledger, gpu, case.dtype)
     naive = floor_of(_naive(case), gpu, case.dtype) if layer == "mglu" else None
@@ -104,7 +117,7 @@ def _row(layer: Any, case: Case, gpu: GpuData, glu: Floor) -> dict[str, Any]:
     }
 
 
-def _paper_rows(name: str, gpu: GpuData, h: int, d: int, nms: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+def _paper_rows(name: str, gpu: GpuData, h: int, d: int, nms: tuple[int, ...]) -> Iterator[Row]:
     """The paper's GLU, then its CUDA kernel for every nm that its tables have."""
     base = Case("", h, d, dtype=DTYPE, device="cuda")
     glu = floor_of(declare("glu", base), gpu, DTYPE)
@@ -126,7 +139,7 @@ def _paper_rows(name: str, gpu: GpuData, h: int, d: int, nms: tuple[int, ...]) -
         }
 
 
-def _paper_row(name: str, nm: int, what: str, measured: float, floor: Floor) -> dict[str, Any]:
+def _paper_row(name: str, nm: int, what: str, measured: float, floor: Floor) -> dict[str, object]:
     return {
         "gpu": f"{name} ({gpu_named(name).name})" if gpu_named(name).name != name else name,
         "nm": nm,
@@ -187,11 +200,3 @@ def _with(base: Case, nm: int) -> Case:
 
 def _title(h: int, d: int, batch: int, dtype: str) -> str:
     return f"h={h} d={d}, {'1 token' if batch == 1 else f'{batch} tokens'}, {dtype}"
-
-
-def _times(value: Any) -> str:
-    return "-" if missing(value) else times(value)
-
-
-def _yes_no(value: bool | None) -> str:
-    return "?" if value is None else "yes" if value else "no"

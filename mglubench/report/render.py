@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mglubench.report.table import Table, missing
 
@@ -41,12 +41,12 @@ def to_markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_plain(table: Table) -> dict[str, Any]:
+def to_plain(table: Table) -> dict[str, object]:
     """For JSON: raw values under column keys, missing ones null."""
     return {"title": table.title, "rows": [_values(row) for row in table.rows], "notes": list(table.notes)}
 
 
-def _values(row: Mapping[str, Any]) -> dict[str, Any]:
+def _values(row: Mapping[str, object]) -> dict[str, object]:
     return {key: None if missing(value) else value for key, value in row.items()}
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mglubench.cases.vocabulary import CEILINGS, one_of
 from mglubench.report.chart import colours_of, groups_of, markers_of, panels
@@ -35,6 +35,7 @@ from mglubench.report.roofs import Roof, Roofs, roofs_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -184,10 +185,9 @@ def _floor_line(roof: Roof, low: float, high: float) -> Line:
 
 def _draw_lines(panel: Axes, lines: list[Line]) -> None:
     for line in lines:
-        look: dict[str, Any] = (
-            {"linewidth": 1.4, "linestyle": "-"} if line.solid else {"linewidth": 1.2, "linestyle": "--"}
-        )
-        panel.plot(*zip(line.start, line.end, strict=True), color=line.colour, zorder=1, **look)
+        width, style = (1.4, "-") if line.solid else (1.2, "--")
+        ends = zip(line.start, line.end, strict=True)
+        panel.plot(*ends, color=line.colour, zorder=1, linewidth=width, linestyle=style)
 
 
 def _markers(panel: Axes, points: list[Point], where: Where, look: _Look) -> None:
@@ -200,15 +200,15 @@ def _markers(panel: Axes, points: list[Point], where: Where, look: _Look) -> Non
         for point in own:
             x, y = where(point)
             face = colour if point.counted else "white"
-            shape: dict[str, Any] = {"marker": look.markers[name], "markersize": 5.5, "markeredgewidth": 1.3}
-            panel.plot([x], [y], linestyle="none", markeredgecolor=colour, markerfacecolor=face, zorder=3, **shape)
+            (drawn,) = panel.plot([x], [y], linestyle="none", marker=look.markers[name], markersize=5.5, zorder=3)
+            drawn.set(markeredgewidth=1.3, markeredgecolor=colour, markerfacecolor=face)
     _key(panel, sorted(ends, key=lambda name: ends[name].us), look)
 
 
 def _key(panel: Axes, names: list[str], look: _Look) -> None:
     from matplotlib.lines import Line2D
 
-    handles: list[Any] = [
+    handles: list[Artist] = [
         Line2D([], [], color=look.colours[name], marker=look.markers[name], linestyle="none", markersize=6, label=name)
         for name in names
     ]

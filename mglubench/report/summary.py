@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mglubench.errors import MglubenchError
 from mglubench.hardware.cpu import Cpu, thread_words
 from mglubench.hardware.devices import Device, devices_in
+from mglubench.hardware.doctor import Finding
 from mglubench.report.table import Column, Table, number, text
-from mglubench.results.store import read_header, read_rows
-from mglubench.system.plain_text import plain
-from mglubench.variants.base import Variant
-from mglubench.variants.registry import broken_plugins, variants, why_not_here
+from mglubench.results.runs import summary_of
+from mglubench.results.verdicts import Verdict, judged
+from mglubench.variants.listing import Offer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +46,11 @@ def runs_table(folders: Sequence[Path]) -> Table:
         Column("device", "device", text("device"), text=True),
         Column("note", "note", text("note"), text=True),
     )
-    return Table("Stored runs", columns, [_run_row(folder) for folder in folders])
+    return Table("Stored runs", columns, [asdict(summary_of(folder)) for folder in folders])
 
 
-def variants_table(kind: str) -> Table:
-    """Every registered variant, and whether it can run on this kind of device here."""
+def variants_table(offered: Sequence[Offer], kind: str) -> Table:
+    """Every variant that is offered, and whether it can run on this kind of device here."""
     columns = (
         Column("name", "variant", text("name"), text=True),
         Column("layer", "layer", text("layer"), text=True),
@@ -59,37 +59,27 @@ def variants_table(kind: str) -> Table:
         Column("here", f"on {kind} here", text("here"), text=True),
         Column("summary", "what it is", text("summary"), text=True),
     )
-    rows = [_variant_row(variant, why_not_here(variant, kind)) for variant in variants().values()]
-    return Table("Variants", columns, rows + [_broken_row(*item) for item in broken_plugins().items()])
+    rows = [
+        {
+            **asdict(offer),
+            "devices": ", ".join(offer.devices),
+            "dtypes": ", ".join(offer.dtypes),
+            "here": offer.why_unavailable or "yes",
+            "available": not offer.why_unavailable,
+        }
+        for offer in offered
+    ]
+    for row in rows:
+        del row["why_unavailable"]
+    return Table("Variants", columns, rows)
 
 
-def _variant_row(variant: Variant, why: str | None) -> dict[str, Any]:
-    return {
-        "name": variant.name,
-        "layer": variant.layer,
-        "backend": variant.backend,
-        "devices": ", ".join(variant.devices),
-        "dtypes": ", ".join(variant.dtypes),
-        "nm_max": variant.nm_max if variant.layer == "mglu" else 0,
-        "batch_max": variant.batch_max,
-        "here": plain(why) if why else "yes",
-        "available": why is None,
-        "summary": plain(variant.summary),
-    }
-
-
-def _broken_row(name: str, reason: str) -> dict[str, Any]:
-    """What a package offers in vain."""
-    nothing = dict.fromkeys(("layer", "backend", "devices", "dtypes", "summary"), "")
-    return {"name": name, **nothing, "nm_max": 0, "batch_max": 0, "here": reason, "available": False}
-
-
-def verify_tables(verdicts: Sequence[Any]) -> list[Table]:
+def verify_tables(verdicts: Sequence[Verdict]) -> list[Table]:
     """Per variant and dtype: cases passed and the largest error; then every failure."""
-    groups: dict[tuple[str, str], list[Any]] = {}
-    for verdict in verdicts:
-        groups.setdefault((verdict.case.variant, verdict.case.dtype), []).append(verdict)
-    rows = [_verdict_row(name, dtype, group) for (name, dtype), group in groups.items()]
+    rows = [
+        {**asdict(judgement), "status": "ok" if judgement.result == "right" else judgement.result}
+        for judgement in judged(verdicts)
+    ]
     columns = (
         Column("variant", "variant", text("variant"), text=True),
         Column("dtype", "dtype", text("dtype"), text=True),
@@ -107,7 +97,7 @@ def verify_tables(verdicts: Sequence[Any]) -> list[Table]:
     return tables
 
 
-def doctor_table(findings: Sequence[Any], able: bool) -> Table:
+def doctor_table(findings: Sequence[Finding], able: bool) -> Table:
     """What is here, what is not, how to get it."""
     columns = tuple(Column(key, key, text(key), text=True) for key in ("what", "status", "detail", "advice"))
     rows = [{**finding.to_dict(), "good": finding.status == "ok"} for finding in findings]
@@ -116,7 +106,7 @@ def doctor_table(findings: Sequence[Any], able: bool) -> Table:
     )
 
 
-def _device(device: Device, environment: Mapping[str, Any]) -> str:
+def _device(device: Device, environment: Mapping[str, Mapping[str, object]]) -> str:
     if device.kind == "cpu":
         cpu = Cpu.from_dict(environment["cpu"])
         cache = f", {cpu.cache_bytes / 2**20:.0f} MiB last-level cache" if cpu.cache_bytes else ""
@@ -131,37 +121,3 @@ def _overhead(frame: pd.DataFrame) -> str:
     means = {name: frame[f"overhead_{name}_s"].mean() for name in ("prepare", "sampling", "check", "isolation")}
     words = ", ".join(f"{name} {seconds * 1e3:,.0f} ms" for name, seconds in means.items())
     return f"time per case (mean): {words}; isolation is what the worker process costs, none of it is in a sample"
-
-
-def _run_row(folder: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {"run": str(folder), "time": "", "done": 0, "planned": 0, "device": "", "note": ""}
-    try:
-        header = read_header(folder)
-        environment = header["environment"]
-        row |= {
-            "time": environment["time"][:19],
-            "planned": header["cases"],
-            "note": "fake" if header.get("fake") else "",
-        }
-        row["device"] = ", ".join(device.name for device in devices_in(environment).values())
-        row["done"] = sum(1 for _ in read_rows(folder))
-    except (MglubenchError, KeyError, TypeError) as error:
-        row["note"] = f"unreadable: {error}"
-    return row
-
-
-def _verdict_row(name: str, dtype: str, group: Sequence[Any]) -> dict[str, Any]:
-    passed = [v for v in group if v.status == "ok"]
-    tried = [v for v in group if v.status not in ("unsupported", "unavailable")]
-    errors = [v.relative for v in passed if v.relative is not None]
-    result = "right" if tried and len(passed) == len(tried) else "not run" if not tried else "WRONG"
-    return {
-        "variant": name,
-        "dtype": dtype,
-        "passed": len(passed),
-        "cases": len(tried),
-        "largest": max(errors, default=None),
-        "tolerance": group[0].tolerance,
-        "result": result,
-        "status": "ok" if result == "right" else result,
-    }

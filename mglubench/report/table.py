@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from numbers import Real
 
-Formatter = Callable[[Mapping[str, Any]], str]
+Row = Mapping[str, object]
+Formatter = Callable[[Row], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,11 @@ class Table:
 
     title: str
     columns: Sequence[Column]
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Row]
     notes: Sequence[str] = field(default_factory=tuple)
     best: str = ""
 
-    def cells(self, row: Mapping[str, Any]) -> list[str]:
+    def cells(self, row: Row) -> list[str]:
         """Text of one row."""
         return [column.show(row) for column in self.columns]
 
@@ -52,30 +53,46 @@ def text(key: str) -> Formatter:
 
 def number(key: str, pattern: str, scale: float = 1.0) -> Formatter:
     """The value through a format pattern; a dash for a missing one."""
-    return lambda row: "-" if missing(row.get(key)) else format(row[key] * scale, pattern)
+
+    def show(row: Row) -> str:
+        value = figure(row, key)
+        return "-" if value is None else format(value * scale, pattern)
+
+    return show
 
 
 def ratio(key: str) -> Formatter:
     """A speed-up with its 95 % interval, from ``key``, ``key_low`` and ``key_high``."""
 
-    def show(row: Mapping[str, Any]) -> str:
-        value = row.get(key)
-        if missing(value):
+    def show(row: Row) -> str:
+        value, low, high = (figure(row, name) for name in (key, f"{key}_low", f"{key}_high"))
+        if value is None:
             return "-"
-        low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
-        if missing(low) or low == high:
-            return f"{times(value)}"
+        if low is None or high is None or low == high:
+            return times(value)
         return f"{times(value)} [{times(low)}, {times(high)}]"
 
     return show
 
 
-def times(value: Any) -> str:
+def times(value: float) -> str:
     """A factor with about three significant digits."""
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 4
     return f"{value:.{digits}f}"
 
 
-def missing(value: Any) -> bool:
+def missing(value: object) -> bool:
     """None and NaN are missing; so is the empty text."""
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def figure(row: Row, key: str) -> float | None:
+    """A number of a row; ``None`` where it is missing."""
+    value = row.get(key)
+    return float(value) if isinstance(value, Real) and not missing(value) else None
+
+
+def amount(row: Row, key: str) -> float:
+    """A number that a row must have, not-a-number if it lacks it."""
+    value = figure(row, key)
+    return math.nan if value is None else value

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Setting
 from mglubench.cases.vocabulary import CEILINGS
 from mglubench.report import paper
 from mglubench.report.byte_table import counted, ledger_table
-from mglubench.report.table import Column, Table, missing, number, ratio, text, times
+from mglubench.report.table import (
+    Column,
+    Formatter,
+    Row,
+    Table,
+    amount,
+    figure,
+    missing,
+    number,
+    ratio,
+    text,
+    times,
+)
 from mglubench.results.ceilings import ceiling_by_device
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = dict[str, Any]
+Record = dict[str, object]
 
 LATENCY = (
     Column("variant", "variant", text("variant"), text=True),
@@ -77,15 +89,15 @@ def _latency_table(setting: Setting, rows: list[Row]) -> Table:
     fastest: dict[tuple[int, str], float] = {}
     for row in rows:
         if row["layer"] == "mglu":
-            key = row["nm"], row["mask"]
-            fastest[key] = min(row["latency_us"], fastest.get(key, row["latency_us"]))
+            key, latency = (_nm(row), str(row["mask"])), amount(row, "latency_us")
+            fastest[key] = min(latency, fastest.get(key, latency))
     shown = [
         {
             **_only(
                 row, (*_CASE, *(f"{name}{end}" for name in ("vs_naive", "vs_glu") for end in ("", "_low", "_high")))
             ),
-            "noise": (row["latency_high_us"] - row["latency_low_us"]) / 2 / row["latency_us"],
-            "best": row["latency_us"] == fastest.get((row["nm"], row["mask"])),
+            "noise": (amount(row, "latency_high_us") - amount(row, "latency_low_us")) / 2 / amount(row, "latency_us"),
+            "best": amount(row, "latency_us") == fastest.get((_nm(row), str(row["mask"]))),
         }
         for row in sorted(rows, key=_order(rows))
     ]
@@ -98,7 +110,7 @@ def _latency_table(setting: Setting, rows: list[Row]) -> Table:
 def _memory_table(setting: Setting, rows: list[Row], ceiling: float | None) -> Table:
     keys = ("bytes_weights", "bytes_masks", "bytes_x", "bytes_y", "bytes_scratch", "bytes_total")
     derived = ("bits_per_element", "memory_vs_glu", "gb_per_s", "share_of_ceiling")
-    least = min((r["bytes_total"] for r in rows if r["layer"] == "mglu"), default=None)
+    least = min((amount(row, "bytes_total") for row in rows if row["layer"] == "mglu"), default=None)
     shown = [
         {**_only(row, (*_CASE, *keys, *derived)), "best": row["bytes_total"] == least and row["layer"] == "mglu"}
         for row in sorted(rows, key=_order(rows))
@@ -116,11 +128,11 @@ def _paper_table(setting: Setting, rows: list[Row]) -> Table | None:
     shown: list[Row] = []
     for nm in [0, *_nms(rows)]:
         for row in rows:
-            if row["nm"] == nm and row["variant"] in paper.SAME_AS:
+            if _nm(row) == nm and row["variant"] in paper.SAME_AS:
                 shown.append(_paper_latency_row(setting, row))
-        kernels = [row for row in rows if row["layer"] == "mglu" and row["nm"] == nm]
+        kernels = [row for row in rows if row["layer"] == "mglu" and _nm(row) == nm]
         if kernels:
-            best = min(kernels, key=lambda row: float(row["latency_us"]))
+            best = min(kernels, key=lambda row: amount(row, "latency_us"))
             shown += _paper_ratio_rows(setting, nm, best)
     if not shown:
         return None
@@ -135,13 +147,13 @@ def _paper_table(setting: Setting, rows: list[Row]) -> Table | None:
 
 
 def _paper_latency_row(setting: Setting, row: Row) -> Row:
-    same = paper.SAME_AS[row["variant"]]
-    figures = {gpu: paper.paper_latency(gpu, setting.h, setting.d, row["nm"], same) for gpu in paper.GPUS}
+    same = paper.SAME_AS[str(row["variant"])]
+    figures = {gpu: paper.paper_latency(gpu, setting.h, setting.d, _nm(row), same) for gpu in paper.GPUS}
     return {"nm": row["nm"], "figure": f"{row['variant']}, us", "ours": row["latency_us"], **figures}
 
 
 def _paper_ratio_rows(setting: Setting, nm: int, best: Row) -> list[Row]:
-    rows = []
+    rows: list[Row] = []
     for column, over, words in (("vs_naive", paper.NAIVE, "naive MGLU"), ("vs_glu", paper.GLU, "the fastest GLU")):
         figures = {gpu: paper.paper_ratio(gpu, setting.h, setting.d, nm, over) for gpu in paper.GPUS}
         name = f"{best['variant']} over {words}, x (paper: FlashMGLU CUDA)"
@@ -164,7 +176,7 @@ def _failed_table(frame: pd.DataFrame) -> Table | None:
 _CASE = ("variant", "nm", "latency_us", "samples", "status", "mask")
 
 
-def _only(row: Mapping[Any, Any], keys: tuple[str, ...]) -> Row:
+def _only(row: Mapping[Hashable, object] | Row, keys: tuple[str, ...]) -> Record:
     return {key: row.get(key) for key in keys}
 
 
@@ -177,18 +189,22 @@ def _with_masks(columns: tuple[Column, ...], rows: list[Row]) -> tuple[Column, .
 
 
 def _nms(rows: list[Row]) -> list[int]:
-    return sorted({row["nm"] for row in rows if row["layer"] == "mglu"})
+    return sorted({_nm(row) for row in rows if row["layer"] == "mglu"})
 
 
-def _order(rows: list[Row]) -> Any:
+def _nm(row: Row) -> int:
+    return int(amount(row, "nm"))
+
+
+def _order(rows: list[Row]) -> Callable[[Row], tuple[int, str, float]]:
     """Layers without masks first, then by nm; inside, slowest first, so that the last line of a block is the best."""
-    return lambda row: (row["nm"], str(row["mask"]), -row["latency_us"])
+    return lambda row: (_nm(row), str(row["mask"]), -amount(row, "latency_us"))
 
 
-def _plain(key: str) -> Any:
-    def show(row: Mapping[str, Any]) -> str:
-        value = row.get(key)
-        if missing(value):
+def _plain(key: str) -> Formatter:
+    def show(row: Row) -> str:
+        value = figure(row, key)
+        if value is None:
             return "-"
         return f"{value:,.1f}" if "us" in str(row["figure"]).split()[-1] else times(value)
 

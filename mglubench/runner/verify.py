@@ -13,10 +13,10 @@ from mglubench.cases.config import build_spec
 from mglubench.cases.vocabulary import ACTIVATIONS, device_kind, device_name
 from mglubench.errors import CaseError
 from mglubench.executors.session import Session
-from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.measurement import Errors
+from mglubench.results.verdicts import Verdict
 from mglubench.status import Status
-from mglubench.variants.registry import get_variant, has_masks, variants
+from mglubench.variants.registry import check_names, get_variant, has_masks, variants
 
 # (h, d): one element, odd sizes below a vector, tails in both directions, and a size that enters every unrolled body.
 SHAPES = ((1, 1), (7, 5), (64, 3001), (1000, 33), (2048, 264))
@@ -28,26 +28,6 @@ UNALIGNED = (1000, 33)
 # With more rows than that on all of them, blocks that stay have to take a second tile.
 ROWS_PER_MULTIPROCESSOR = 64
 MULTIPROCESSORS = 8  # of a CPU, and of a GPU that does not say
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of one case: ``ok``, ``wrong``, ``unsupported``, ``unavailable`` or another failure."""
-
-    case: Case
-    status: Status
-    reason: str
-    relative: float | None
-
-    @property
-    def tolerance(self) -> float:
-        """The relative error that would still pass."""
-        return TOLERANCES[self.case.dtype].relative
-
-    @property
-    def failed(self) -> bool:
-        """Whether this is a defect, not an absence."""
-        return self.status != Status.OK and not self.status.absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +105,7 @@ def verify_plan(session: Session, names: str | None, device: str, dtypes: str, n
     machine = session.describe(spec.device)
     here = next(iter(machine.devices))
     absent = machine.unavailable[device_kind(here)]
-    for name in spec.variants:
-        if name != "auto":
-            get_variant(name.removeprefix("-"))
+    check_names(spec.variants)
     here_all = tuple(name for name in variants() if name not in absent)
     multiprocessors = machine.devices[here].sm_count or MULTIPROCESSORS
     cases: list[Case] = []

@@ -16,9 +16,9 @@ from mglubench.report.summary import heading, runs_table, verify_tables
 from mglubench.report.tables import run_tables
 from mglubench.results.metrics import derive
 from mglubench.results.store import RunStore
+from mglubench.results.verdicts import Verdict
 from mglubench.runner.plan import make_plan
 from mglubench.runner.run import open_store, run_plan
-from mglubench.runner.verify import Verdict
 from tests.conftest import make_case, make_header, make_row
 
 SNAPSHOT = Path(__file__).with_name("fake_run.md")
