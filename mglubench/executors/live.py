@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mglubench.errors import CaseError
 from mglubench.hardware.cpu_readings import CpuReading
 from mglubench.layer.problem import InputSet, Problem
+from mglubench.layer.rounding import Bound, bound
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import Check, compare
 from mglubench.measure.timers import Launch, Timer
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # How long a launch that returned without its output is waited for, to say whether it came later.
 LATE_SECONDS = 0.2
+# Elements that are judged one by one; of more, the first tokens are.
+JUDGED_ELEMENTS = 1 << 22
 
 
 class Buffers:
@@ -135,8 +138,14 @@ class LiveCase:
     def judged(self, outputs: list[Output], fresh: int) -> Check:
         """Outputs of a run, those of replicas included, against the reference; what is wrong raises ``wrong``."""
         self.refuse_tampered()
-        checks = [self._compared(*output, fresh) for output in outputs]
+        bound = self._bound(fresh)
+        checks = [self._compared(*output, fresh, bound) for output in outputs]
         return checks[0]
+
+    def _bound(self, fresh: int) -> Bound:
+        case, layer = self.problem.case, self.variant.layer
+        terms = self.judge.terms(layer, case.nm, fresh, most=max(1, JUDGED_ELEMENTS // case.d))
+        return bound(terms, self.variant.method, case.dtype, case.activation, case.device_kind)
 
     def refuse_tampered(self) -> None:
         """Raise if a launch did more than write y."""
@@ -144,13 +153,13 @@ class LiveCase:
             if reason := buffers.why_tampered():
                 raise CaseError(Status.WRONG, reason)
 
-    def _compared(self, y: torch.Tensor, untouched: torch.Tensor, fresh: int) -> Check:
+    def _compared(self, y: torch.Tensor, untouched: torch.Tensor, fresh: int, explained: Bound) -> Check:
         import torch
 
         case = self.problem.case
         values = y.to(torch.float64).numpy()
         reference = self.judge.reference(self.variant.layer, case.nm, fresh)
-        check = compare(values, reference, self.judge.scale(case.nm, fresh), untouched.numpy())
+        check = compare(values, reference, self.judge.scale(case.nm, fresh), untouched.numpy(), explained)
         if failure := check.why_wrong(TOLERANCES[case.dtype]):
             late = self._came_late(check)
             raise CaseError(Status.WRONG, f"{failure}{late} ({'before' if fresh == 0 else 'after'} the timed loop)")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,19 @@ FRESH_SETS = 2
 _REFERENCE_BLOCK = 1 << 20
 # Numbers drawn by one generator.
 _DRAWN_BLOCK = 1 << 22
+_MANY_COLUMNS = 64
 Float64 = npt.NDArray[np.float64]
+
+
+class Sums(NamedTuple):
+    """Sums of products in float64, and the sums of the squares of the same products, of one shape."""
+
+    values: Float64
+    squares: Float64
+
+    def of(self, tokens: slice) -> Sums:
+        """Columns of some tokens."""
+        return Sums(self.values[:, tokens], self.squares[:, tokens])
 
 
 class DenseInputs:
@@ -95,46 +107,60 @@ class DenseInputs:
         return slice(fresh * self.batch, (fresh + 1) * self.batch)
 
     @cached_property
-    def row_sums(self) -> Float64:
-        """sum_k W[:, k] in float64, [d]."""
-        return np.concatenate([block.sum(dim=1).numpy() for _, block in self._blocks(self.weight)])
+    def row_sums(self) -> Sums:
+        """sum_k W[:, k], [d, 1]."""
+        found = [(block.sum(dim=1), block.square_().sum(dim=1)) for _, block in self._blocks(self.weight)]
+        sums, squares = (
+            np.concatenate([part.numpy() for part in parts])[:, None] for parts in zip(*found, strict=True)
+        )
+        return Sums(sums, squares)
 
     @cached_property
-    def total(self) -> Float64:
-        """W x^T in float64, [d, FRESH_SETS * batch]."""
+    def total(self) -> Sums:
+        """W x^T, [d, FRESH_SETS * batch]."""
         return self._project(self.weight)
 
     @cached_property
-    def value_total(self) -> Float64:
-        """Wv x^T in float64, [d, FRESH_SETS * batch]."""
+    def value_total(self) -> Sums:
+        """Wv x^T, [d, FRESH_SETS * batch]."""
         return self._project(self.weight_value)
 
-    def halves(self, mask: npt.NDArray[np.bool_]) -> tuple[Float64, Float64]:
-        """Gate (mask * W) x^T and value ((1 - mask) * W) x^T in float64, [d, FRESH_SETS * batch] each.
+    def halves(self, mask: npt.NDArray[np.bool_]) -> tuple[Sums, Sums]:
+        """Gate (mask * W) x^T and value ((1 - mask) * W) x^T, [d, FRESH_SETS * batch] each.
 
         The complement is taken of the weights, where it is exact, not of the sums: each half is a product of its own.
         """
         import torch
 
-        x = self._columns()
-        gate, value = np.empty((self.d, x.shape[1])), np.empty((self.d, x.shape[1]))
+        x, squared_x = self._columns()
+        shape = self.d, x.shape[1]
+        gate, value, squares = np.empty(shape), np.empty(shape), np.empty(shape)
         scratch = self._scratch()
         for rows, block in self._blocks(self.weight):
             kept = torch.mul(block, torch.from_numpy(mask[rows]), out=scratch[: len(block)])
             gate[rows] = (kept @ x).numpy()
             value[rows] = (block.sub_(kept) @ x).numpy()
-        return gate, value
+            squares[rows] = (kept.square_() @ squared_x).numpy()
+        # All terms are positive: what the gate leaves of their sum loses no digits that matter.
+        return Sums(gate, squares), Sums(value, np.maximum(self.total.squares - squares, 0.0))
 
-    def _project(self, weight: torch.Tensor) -> Float64:
-        x = self._columns()
-        out = np.empty((self.d, x.shape[1]))
+    def _project(self, weight: torch.Tensor) -> Sums:
+        x, squared_x = self._columns()
+        out, squares = np.empty((self.d, x.shape[1])), np.empty((self.d, x.shape[1]))
+        # Sizes of errors need no 16 digits: where products dominate (many tokens), half the time is saved.
+        short = x.shape[1] > _MANY_COLUMNS
+        if short:
+            squared_x = squared_x.float()
         for rows, block in self._blocks(weight):
             out[rows] = (block @ x).numpy()
-        return out
+            squared = block.square_()
+            squares[rows] = ((squared.float() if short else squared) @ squared_x).numpy()
+        return Sums(out, squares)
 
-    def _columns(self) -> torch.Tensor:
-        """Both x in float64, [h, FRESH_SETS * batch]."""
-        return self.tokens_drawn.reshape(-1, self.h).double().T.contiguous()
+    def _columns(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both x in float64, [h, FRESH_SETS * batch], and their squares."""
+        x = self.tokens_drawn.reshape(-1, self.h).double().T.contiguous()
+        return x, x.square()
 
     def _blocks(self, weight: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
         """Rows of a matrix and what they hold in float64, a block at a time, all in the same memory.
@@ -176,6 +202,19 @@ class DenseInputs:
         return (out if room is None else room.seal()).reshape(shape)
 
 
+class Terms(NamedTuple):
+    """What an output is made of; every array is [d, tokens].
+
+    Attributes:
+        h: products per sum. total: x W (of a GLU, the gate; of a read, the row's sum). pairs: gate and value, per mask.
+    """
+
+    layer: LayerKind
+    h: int
+    total: Sums
+    pairs: list[tuple[Sums, Sums]]
+
+
 class InputSet:
     """Dense inputs with the masks of one distribution: what all cases of one setting and mask distribution share.
 
@@ -192,7 +231,7 @@ class InputSet:
         self.activation = case.activation
         self.mask_name = case.mask
         self._masks: list[npt.NDArray[np.bool_]] = []
-        self._halves: list[tuple[Float64, Float64]] = []
+        self._halves: list[tuple[Sums, Sums]] = []
 
     @property
     def dtype(self) -> torch.dtype:
@@ -233,24 +272,42 @@ class InputSet:
         """y in float64, [batch, d], for the fresh-th x."""
         dense, tokens = self.dense, self.dense.tokens(fresh)
         if layer == "read":
-            return np.broadcast_to(dense.row_sums, (dense.batch, dense.d))
+            return np.broadcast_to(dense.row_sums.values[:, 0], (dense.batch, dense.d))
         if layer == "product":
-            return dense.total[:, tokens].T
+            return dense.total.values[:, tokens].T
         if layer == "lu":
-            return activate(dense.total[:, tokens], self.activation).T
+            return activate(dense.total.values[:, tokens], self.activation).T
         if layer == "glu":
-            return (activate(dense.total[:, tokens], self.activation) * dense.value_total[:, tokens]).T
+            return (activate(dense.total.values[:, tokens], self.activation) * dense.value_total.values[:, tokens]).T
         y = np.zeros((dense.d, dense.batch))
         for i in range(nm):
             gate, value = self._gate_and_value(i)
-            y += activate(gate[:, tokens], self.activation) * value[:, tokens]
+            y += activate(gate.values[:, tokens], self.activation) * value.values[:, tokens]
         return y.T
+
+    def terms(self, layer: LayerKind, nm: int, fresh: int, most: int | None = None) -> Terms:
+        """What y is made of, with the sizes of the sums, for the fresh-th x; what errors are judged by.
+
+        Args:
+            most: how many tokens at most, the first ones.
+        """
+        dense, tokens = self.dense, self.dense.tokens(fresh)
+        if most is not None:
+            tokens = slice(tokens.start, min(tokens.stop, tokens.start + most))
+        if layer == "read":
+            return Terms(layer, dense.h, dense.row_sums, [])
+        total = dense.total.of(tokens)
+        if layer == "mglu":
+            pairs = [self._gate_and_value(i) for i in range(nm)]
+            return Terms(layer, dense.h, total, [(gate.of(tokens), value.of(tokens)) for gate, value in pairs])
+        pairs = [(total, dense.value_total.of(tokens))] if layer == "glu" else []
+        return Terms(layer, dense.h, total, pairs)
 
     def scale(self, nm: int, fresh: int) -> float:
         """Size that an error is held against where the reference is exactly zero (all-ones or all-zeros masks)."""
-        return float(max(nm, 1) * np.linalg.norm(self.dense.total[:, self.dense.tokens(fresh)] ** 2))
+        return float(max(nm, 1) * np.linalg.norm(self.dense.total.values[:, self.dense.tokens(fresh)] ** 2))
 
-    def _gate_and_value(self, i: int) -> tuple[Float64, Float64]:
+    def _gate_and_value(self, i: int) -> tuple[Sums, Sums]:
         while len(self._halves) <= i:
             self._halves.append(self.dense.halves(self.mask(len(self._halves))))
         return self._halves[i]
@@ -357,4 +414,4 @@ def host_bytes(case: Case) -> int:
     """Host memory that the shared inputs take: weights and byte masks, each twice (what variants get, and what results
     are judged by), references.
     """
-    return case.elements * (4 * case.itemsize + 2 * case.nm) + 32 * case.d * case.batch * (case.nm + 2)
+    return case.elements * (4 * case.itemsize + 2 * case.nm) + 64 * case.d * case.batch * (case.nm + 2)

@@ -35,6 +35,8 @@ class Variant(ABC):
         devices: device kinds it can run on. dtypes: of W, x and y.
         nm_max, batch_max: largest nm and batch it accepts.
         default: whether ``--variants auto`` includes it.
+        method: what it rounds where (:mod:`mglubench.layer.rounding`), by which each element of its output is judged;
+            ``any`` allows what the least exact method needs.
     """
 
     name: ClassVar[str]
@@ -46,6 +48,7 @@ class Variant(ABC):
     nm_max: ClassVar[int] = NM_MAX
     batch_max: ClassVar[int] = 1024
     default: ClassVar[bool] = True
+    method: ClassVar[str] = "any"
 
     def __init_subclass__(cls, **keywords: object) -> None:
         """Keep both names of a method one method in every class, so that ``super()`` by either name goes one way."""

@@ -93,6 +93,7 @@ class FlashMGLUPaper(CudaVariant):
 
     name = "flash-mglu-paper"
     summary = "the paper's kernel: a mask byte per element, split-K with atomics, activation in a second kernel"
+    method = "fused-serial"
     layer = "mglu"
     kernel = catalogue.PAPER
 
@@ -106,6 +107,7 @@ class FlashMGLUPacked(CudaVariant):
 
     name = "flash-mglu-packed"
     summary = "bit-packed masks, one pass, fp32 sums on CUDA cores"
+    method = "fused-difference"
     layer = "mglu"
     kernel = catalogue.PACKED
 
@@ -115,6 +117,7 @@ class FlashMGLUMma(CudaVariant):
 
     name = "flash-mglu-mma"
     summary = "bit-packed masks as sign flips, one pass, sums on tensor cores"
+    method = "fused-flips"
     layer = "mglu"
     kernel = catalogue.MMA
 
@@ -133,6 +136,7 @@ class SwiGLUFused(CudaVariant):
 
     name = "swiglu-fused"
     summary = "SwiGLU in one hand-written kernel, built like flash-mglu-mma"
+    method = "fused-serial"
     layer = "glu"
     kernel = catalogue.SWIGLU
 
@@ -142,6 +146,7 @@ class StreamReadCuda(CudaVariant):
 
     name = "stream-read-cuda"
     summary = "reads W once with 16-byte loads and sums it by row: the ceiling that a CUDA kernel can reach"
+    method = "fused"
     layer = "read"
     default = False
     kernel = catalogue.STREAM

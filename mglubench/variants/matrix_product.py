@@ -16,6 +16,7 @@ class MatrixProduct(Variant):
     name = "matrix-product"
     summary = "a matrix product of many tokens through torch: the measured arithmetic ceiling of the device"
     layer = "product"
+    method = "steps"
     default = False
     batch_max = 1 << 13
 

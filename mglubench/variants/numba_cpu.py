@@ -23,6 +23,7 @@ class MGLUNumbaCPU(Variant):
     name = "mglu-numba-cpu"
     summary = "one pass over W with bit-packed masks, LLVM vector code through Numba"
     layer = "mglu"
+    method = "fused-difference"
     backend = "numba"
     devices = ("cpu",)
 
@@ -52,6 +53,7 @@ class SwiGLUNumbaCPU(Variant):
     name = "swiglu-numba-cpu"
     summary = "fused SwiGLU of the same quality as mglu-numba-cpu: the fair baseline on a CPU"
     layer = "glu"
+    method = "fused"
     backend = "numba"
     devices = ("cpu",)
 

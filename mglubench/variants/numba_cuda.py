@@ -80,6 +80,7 @@ class MGLUNumbaNaive(_NumbaCuda):
 
     name = "mglu-numba-naive"
     summary = "Numba: a thread per row, a mask byte per element"
+    method = "fused-serial"
     bind = staticmethod(numba_cuda_call.naive)
 
 
@@ -88,6 +89,7 @@ class MGLUNumbaSplitK(_NumbaCuda):
 
     name = "mglu-numba-splitk"
     summary = "Numba: the paper's algorithm, split-K with atomics and a second kernel for the activation"
+    method = "fused-serial"
     bind = staticmethod(numba_cuda_call.splitk)
 
     def scratch_bytes(self, case: Case) -> int:
@@ -100,6 +102,7 @@ class MGLUNumbaPacked(_NumbaCuda):
 
     name = "mglu-numba-packed"
     summary = "Numba: bit-packed masks, 16-byte loads, warp shuffles, activation in the same kernel"
+    method = "fused-difference"
     layout = "row-1024"
     column_multiple = CHUNK
     bind = staticmethod(numba_cuda_call.packed)

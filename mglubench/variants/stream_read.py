@@ -18,6 +18,7 @@ class StreamRead(Variant):
     name = "stream-read"
     summary = "reads W once and sums it by row: the measured bandwidth ceiling of the device"
     layer = "read"
+    method = "fused"
     default = False
 
     def prepare(self, problem: Problem) -> Launch:

@@ -70,6 +70,7 @@ class SwiGLUCompiled(_Compiled):
     name = "swiglu-compiled"
     summary = "two linear layers through torch.compile (max-autotune on CUDA)"
     layer = "glu"
+    method = "projections"
 
     def prepare(self, problem: Problem) -> Launch:
         """Hand the layer to the compiler; it compiles at the first launch."""
@@ -89,6 +90,7 @@ class MGLUCompiled(_Compiled):
     name = "mglu-compiled"
     summary = "the naive MGLU formula through torch.compile (max-autotune on CUDA)"
     layer = "mglu"
+    method = "projections"
 
     def declare(self, case: Case) -> Ledger:
         """The least that a perfect fusion would read: W once and one byte per element and mask."""

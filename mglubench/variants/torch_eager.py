@@ -29,6 +29,7 @@ class LinearUnit(Variant):
     name = "lu"
     summary = "one linear layer and the activation, no gate"
     layer = "lu"
+    method = "steps"
 
     def prepare(self, problem: Problem) -> Launch:
         """y = g(x W^T)."""
@@ -48,6 +49,7 @@ class SwiGLU(Variant):
     name = "swiglu"
     summary = "two linear layers, gate and value (SwiGLU, GEGLU or ReGLU by --activation)"
     layer = "glu"
+    method = "steps"
 
     def prepare(self, problem: Problem) -> Launch:
         """y = g(x Wg^T) * (x Wv^T), two products."""
@@ -69,6 +71,7 @@ class SwiGLUMerged(Variant):
     name = "swiglu-merged"
     summary = "one linear layer over the stacked gate and value weights"
     layer = "glu"
+    method = "steps"
 
     def prepare(self, problem: Problem) -> Launch:
         """y = g(a) * b with [a, b] = x [Wg; Wv]^T."""
@@ -91,6 +94,7 @@ class MGLUNaive(Variant):
     name = "mglu-naive"
     summary = "Algorithm 2 with boolean masks: weight * mask made at every call, 2 nm linear layers"
     layer = "mglu"
+    method = "steps"
 
     def declare(self, case: Case) -> Ledger:
         """2 nm times: read W and a byte mask, write the masked copy, read it; nm complements are written as well."""
@@ -125,6 +129,7 @@ class MGLUNaiveFloat(Variant):
     name = "mglu-naive-float"
     summary = "Algorithm 2 as printed: masks in the weight's dtype, W * M and W * (1 - M) made at every call"
     layer = "mglu"
+    method = "steps"
 
     def declare(self, case: Case) -> Ledger:
         """2 nm times: read W and a mask, write the masked copy, read it; nm complements are written as well."""
@@ -162,6 +167,7 @@ class MGLUNaiveComplement(Variant):
     name = "mglu-naive-complement"
     summary = "one masked copy of W per mask made at every call, value = x W - gate: nm + 1 linear layers"
     layer = "mglu"
+    method = "steps-difference"
 
     def declare(self, case: Case) -> Ledger:
         """W once for x W; nm times: read W and a mask, write the masked copy, read it."""
@@ -206,6 +212,7 @@ class MGLUPremasked(Variant):
     name = "mglu-premasked"
     summary = "2 nm masked copies of W made once and kept, 2 nm linear layers"
     layer = "mglu"
+    method = "steps"
 
     def declare(self, case: Case) -> Ledger:
         """2 nm matrices, no masks."""

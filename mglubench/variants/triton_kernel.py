@@ -19,6 +19,7 @@ class FlashMGLUTriton(Variant):
     name = "flash-mglu-triton"
     summary = "Triton: bit-packed masks, one pass, fp32 sums, autotuned"
     layer = "mglu"
+    method = "fused-difference"
     backend = "triton"
     devices = ("cuda",)
 

@@ -46,7 +46,7 @@ def test_a_right_variant_is_measured(session):
     (found,) = measure_group(session, [make_case(variant="lu", nm=0, mode="hot")], BRIEF)
     assert found.status == "ok"
     assert len(found.samples) >= 3
-    assert [set(check) for check in found.checks] == [{"relative", "worst", "unwritten"}] * 2
+    assert [set(check) for check in found.checks] == [{"relative", "worst", "unwritten", "of_bound", "bias"}] * 2
     assert found.ledger["weights"] == 24 * 10 * 4
 
 

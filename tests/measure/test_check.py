@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from mglubench.layer.rounding import Bound
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import compare
 
@@ -90,3 +91,49 @@ def test_tolerances_grow_with_the_rounding_of_the_dtype():
     assert TOLERANCES["float32"].relative < TOLERANCES["float16"].relative < TOLERANCES["bfloat16"].relative
     # One wrong row of a thousand must show in the norm alone.
     assert all(tolerance.relative < 1 / np.sqrt(1000) for tolerance in TOLERANCES.values())
+
+
+def explained(limit, spread=None, drift=0.0, **shapes):
+    spread = limit / 2 if spread is None else spread
+    return Bound(limit, spread, np.full_like(limit, drift), shapes)
+
+
+def test_an_element_beyond_what_rounding_explains_fails(reference):
+    limit = np.full_like(reference, 1e-7)
+    assert (
+        compare(reference + 0.9e-7 * np.sign(-reference[0, ::-1]), reference, 1.0, None, explained(limit)).of_bound < 1
+    )
+    y = reference.copy()
+    y[0, 77] += 3e-7
+    check = compare(y, reference, 1.0, None, explained(limit))
+    assert check.of_bound == pytest.approx(3.0, rel=1e-3)
+    assert check.why_wrong(FP32) == "an element is off by 3 times what rounding explains"
+
+
+def test_errors_that_lean_to_one_side_fail_unless_a_drift_explains_them(reference):
+    limit, shape = np.full_like(reference, 1e-6), np.ones_like(reference)
+    random = np.random.default_rng(1).normal(0, 1e-7, reference.shape)
+    fair = compare(reference + random, reference, 1.0, None, explained(limit, limit / 10, everything=shape))
+    assert fair.bias < 0.7
+    leaning = compare(reference + random + 2e-8, reference, 1.0, None, explained(limit, limit / 10, everything=shape))
+    assert leaning.of_bound < 1 < leaning.bias
+    assert "errors lean to one side" in leaning.why_wrong(FP32)
+    assert "is everything right?" in leaning.why_wrong(FP32)
+    drifting = explained(limit, limit / 10, 3e-8, everything=shape)
+    assert compare(reference + random + 2e-8, reference, 1.0, None, drifting).bias < 1
+
+
+def test_elements_that_are_not_numbers_take_no_part_in_the_finer_checks(reference):
+    reference[0, :3] = NAN, INF, -INF
+    limit = np.full_like(reference, 1e-6)
+    limit[0, :3] = NAN, INF, NAN
+    check = compare(reference.copy(), reference, 1.0, None, explained(limit, everything=np.where(limit > 0, 1.0, NAN)))
+    assert (check.of_bound, check.bias) == (0, 0)
+    assert check.why_wrong(FP32) is None
+
+
+def test_what_was_left_as_it_was_counts_as_unwritten_unless_it_is_right(reference):
+    y, untouched = reference.copy(), np.zeros(reference.shape, bool)
+    untouched[0, :5] = True
+    y[0, :3] = 2 * y[0, :3] + 1
+    assert compare(y, reference, 1.0, untouched).unwritten == 3
