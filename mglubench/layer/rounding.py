@@ -69,6 +69,7 @@ METHODS = {
     # One kernel, fp32 throughout: one running sum per row, or the lanes of vectors and warps.
     "fused-serial": Method("end"),
     "fused": Method("end", running=16),
+    "fused-serial-difference": Method("end", "difference"),
     "fused-difference": Method("end", "difference", running=16),
     "fused-flips": Method("end", "flips"),
 }

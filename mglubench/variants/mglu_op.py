@@ -27,6 +27,7 @@ class MGLUOperator(Variant):
     name = "mglu-op"
     summary = "flash_mglu, the operator that a model calls: the kernel and all that surrounds it"
     layer = "mglu"
+    method = "fused-serial-difference"
 
     def why_unavailable(self, device: str) -> str | None:
         """On CUDA it needs what its kernels need."""

@@ -73,7 +73,7 @@ MANY = {
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    ("h", "d", "batch", "activation"), [(512, 1500, 1, "silu"), (64, 400, 16, "gelu"), (1001, 333, 3, "relu")]
+    ("h", "d", "batch", "activation"), [(512, 1000, 1, "silu"), (64, 200, 16, "gelu"), (1001, 150, 3, "relu")]
 )
 @pytest.mark.parametrize("name", MANY)
 def test_right_variants_pass_and_come_near_their_bound(name, h, d, batch, activation, dtype):
@@ -85,7 +85,7 @@ def test_right_variants_pass_and_come_near_their_bound(name, h, d, batch, activa
     variant.prepare(problem)()
     check = judge(case, problem.y.double().numpy(), variant.method, inputs, variant.layer)
     assert check.why_wrong(TOLERANCES[dtype]) is None
-    assert 0.2 < check.of_bound <= 1.0
+    assert 0.15 < check.of_bound <= 1.0  # of a few hundred errors, normal ones among them
     wide = judge(case, problem.y.double().numpy(), "any", inputs, variant.layer)
     assert wide.of_bound <= check.of_bound
     assert wide.why_wrong(TOLERANCES[dtype]) is None
