@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,7 +16,6 @@ from mglubench.hardware.devices import Device
 from mglubench.system.lines import Lines, read_lines
 
 OK, FAILED, ABSENT, PART = "ok", "failed", "absent", "part"
-PROGRAM = (sys.executable, "-m", "mglubench")
 # A process that cannot get this much is left for the next slice.
 LEAST_SECONDS = 10.0
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from mglubench.campaign.command import Answer, ask
 from mglubench.campaign.definition import Step
 from mglubench.campaign.step import (
     ABSENT,
@@ -17,7 +18,6 @@ from mglubench.campaign.step import (
     LEAST_SECONDS,
     OK,
     PART,
-    PROGRAM,
     Appender,
     Bench,
     Outcome,
@@ -25,7 +25,7 @@ from mglubench.campaign.step import (
 from mglubench.errors import UnavailableError
 from mglubench.hardware.cuda_toolchain import architecture_of, capability, cuda_homes
 from mglubench.system.files import publish
-from mglubench.system.process import run_process
+from mglubench.system.plain_text import plain
 from mglubench.system.programs import find_program
 from mglubench.variants.cuda_kernels import KERNELS
 
@@ -35,8 +35,6 @@ SANITIZER_PLACES = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer")
 FOUND = 86
 # Ports through which the sanitizer talks to what it started: its own defaults, per process.
 FIRST_PORT, PORTS = 49152, 10
-# What `verify --json` says of a variant that was run and is right.
-RIGHT = '"result": "right"'
 _SUMMARY = re.compile(r"(?:ERROR|RACECHECK) SUMMARY: (\d+) (?:errors?|hazards?).*")
 
 Row = dict[str, Any]
@@ -66,16 +64,23 @@ def build(bench: Bench, step: Step) -> Outcome:
         return Outcome(PART, "no time left")
     limit = min(options["timeout"], max(LEAST_SECONDS, bench.slice.left()))
     words = ("--arch", arch, "--variants", ",".join(names), "--nm", ",".join(options["nm"]))
-    command = (*PROGRAM, "build", *words, "--dtype", ",".join(options["dtype"]))
     log = bench.log(step.name)
-    ended = run_process(command, limit, log=log)
-    if ended.code is None and limit < options["timeout"]:
+    answer = ask(("build", *words, "--dtype", ",".join(options["dtype"])), limit, log)
+    if answer.timed_out and limit < options["timeout"]:
         return Outcome(PART, "the slice is over", (bench.relative(log),))
-    if ended.code is None:
+    if answer.timed_out:
         return Outcome(FAILED, f"took longer than {limit:g} s", (bench.relative(log),))
-    complaint = next((line for line in ended.err.splitlines() if line.startswith("error: ")), ended.said())
-    reason = complaint.removeprefix("error: ")[:300] if ended.code else ended.said()
-    return Outcome(FAILED if ended.code else OK, reason, (bench.relative(log),))
+    return Outcome(*_build_verdict(answer), (bench.relative(log),))
+
+
+def _build_verdict(answer: Answer) -> tuple[str, str]:
+    try:
+        failures, summary = answer.result["failures"], str(answer.result["summary"])
+    except (LookupError, TypeError):
+        return FAILED, answer.ended.said()
+    if failures:
+        return FAILED, plain(str(failures[0]), 300)
+    return (FAILED, answer.ended.said()) if answer.ended.code else (OK, plain(summary))
 
 
 def tune(bench: Bench, step: Step) -> Outcome:
@@ -95,10 +100,10 @@ def tune(bench: Bench, step: Step) -> Outcome:
             bench.say(f"  tune {key}")
             limit = min(options["timeout"], max(LEAST_SECONDS, bench.slice.left()))
             start = time.perf_counter()
-            ended = run_process((*PROGRAM, "tune", *words, "--json"), limit, log=bench.log(step.name))
-            if ended.code is None and limit < options["timeout"]:
+            answer = ask(("tune", *words), limit, bench.log(step.name))
+            if answer.timed_out and limit < options["timeout"]:
                 return Outcome(PART, f"{len(done)} of {len(jobs)} cells", (file,), len(done))
-            done[key] = _tune_row(key, ended.code, ended.out, ended.said(), time.perf_counter() - start)
+            done[key] = _tune_row(key, answer, time.perf_counter() - start)
             rows.append(done[key])
     return _verdict(done, (file,))
 
@@ -116,15 +121,16 @@ def _tune_jobs(options: Row, device: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _tune_row(key: str, code: int | None, out: str, said: str, seconds: float) -> Row:
+def _tune_row(key: str, answer: Answer, seconds: float) -> Row:
     row: Row = {"key": key, "status": OK, "reason": "", "seconds": round(seconds, 3)}
-    if code != 0:
-        return {**row, "status": "timeout" if code is None else "error", "reason": said}
+    said = answer.ended.said()
+    if answer.ended.code != 0:
+        return {**row, "status": "timeout" if answer.timed_out else "error", "reason": said}
     try:
-        found = json.loads(out)[0]
+        found = answer.result[0]
         return {**row, **{name: found[name] for name in ("choice", "median_us", "rule_us", "tried", "failed")}}
-    except (ValueError, LookupError, TypeError):
-        return {**row, "status": "error", "reason": f"`mglubench tune` said what is no result: {said}"}
+    except (LookupError, TypeError):
+        return {**row, "status": "error", "reason": f"`mglubench tune` left no result: {said}"}
 
 
 def find_sanitizer() -> str:
@@ -179,32 +185,42 @@ def _sanitize(bench: Bench, step: Step, program: str, pair: tuple[str, str], ker
     only = ("--kernel-name", f"kernel_substring={kernel}") if kernel and tool != "initcheck" else ()
     options = step.options
     words = ("--variants", name, "--device", bench.campaign.device, "--dtype", ",".join(options["dtype"]))
-    inner = (*PROGRAM, "verify", *words, "--nm", ",".join(options["nm"]), "--executor", "local", "--json")
+    inner = ("verify", *words, "--nm", ",".join(options["nm"]), "--executor", "local")
     # Several run at once: each gets ports of its own, and time to start, which is limited below.
     ports = ("--port", str(port), "--max-connections", str(PORTS), "--launch-timeout", "0")
     outer = (program, "--tool", tool, "--error-exitcode", str(FOUND), "--target-processes", "all", *ports, *only)
     log = bench.log(f"{step.name}-{tool}-{name}")
     start = time.perf_counter()
     # Blocks that torch has cached would hide accesses behind their end.
-    ended = run_process((*outer, *inner), options["timeout"], log=log, env={"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"})
-    status, reason = sanitizer_verdict(ended.code, ended.out + ended.err, ended.said())
+    env = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    answer = ask(inner, options["timeout"], log, around=outer, env=env)
+    status, reason = sanitizer_verdict(answer)
     seconds = round(time.perf_counter() - start, 3)
     return {"key": f"{tool}/{name}", "status": status, "reason": reason, "seconds": seconds, "log": bench.relative(log)}
 
 
-def sanitizer_verdict(code: int | None, text: str, said: str) -> tuple[str, str]:
+def sanitizer_verdict(answer: Answer) -> tuple[str, str]:
     """Status and reason of one check: ``ok`` is a summary of no findings after cases that were run and right."""
-    summaries = list(_SUMMARY.finditer(text))
-    if code is None:
+    ended = answer.ended
+    if answer.timed_out:
         return "timeout", "took too long under the sanitizer and was killed"
+    summaries = list(_SUMMARY.finditer(ended.out + ended.err))
     found = sum(int(match[1]) for match in summaries)
-    if found or code == FOUND:
+    if found or ended.code == FOUND:
         return "found", summaries[-1][0] if summaries else "the sanitizer found something; see the log"
-    if code != 0:
-        return "error", said
+    if ended.code != 0:
+        return "error", ended.said()
     if not summaries:
-        return "error", f"the sanitizer gave no summary: {said}"
-    return (OK, "") if RIGHT in text else ("error", "no case of the variant was run under the sanitizer")
+        return "error", f"the sanitizer gave no summary: {ended.said()}"
+    return (OK, "") if _any_right(answer.result) else ("error", "no case of the variant was run under the sanitizer")
+
+
+def _any_right(result: Any) -> bool:
+    """Whether ``mglubench verify`` ran a variant and found it right."""
+    try:
+        return any(row["result"] == "right" for row in result["variants"])
+    except (LookupError, TypeError):
+        return False
 
 
 def _verdict(done: dict[str, Row], artefacts: tuple[str, ...]) -> Outcome:

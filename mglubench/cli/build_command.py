@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import kernel_options as options
-from mglubench.cli.output import console, progress_bar
+from mglubench.cli.options import OutJson
+from mglubench.cli.output import console, progress_bar, publish_json
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def build(
     nm: options.Nm = "1,2,4,8",
     dtype: options.Dtype = "float16,bfloat16",
     jobs: Annotated[int | None, typer.Option(min=1, help="Compilers at once. (default: one per core)")] = None,
+    out_json: OutJson = None,
 ) -> int:
     """Compile the CUDA kernels into the build cache; needs nvcc, no GPU. Exit code 1 if one does not compile."""
     from mglubench.hardware.cuda_toolchain import require_tool
@@ -29,16 +31,17 @@ def build(
 
     targets = _targets(arch, variants, nm, dtype)
     require_tool("nvcc")
-    failed = 0
+    failures: list[str] = []
     with progress_bar(len(targets), "build") as (progress, task):
         for target, error in build_all(targets, jobs or len(os.sched_getaffinity(0))):
             progress.update(task, advance=1, description=target.label)
             if error:
-                failed += 1
+                failures.append(str(error))
                 sys.stderr.write(f"error: {error}\n")
-    words = f"{len(targets) - failed} of {len(targets)} libraries are in {cache_folder()}"
+    words = f"{len(targets) - len(failures)} of {len(targets)} libraries are in {cache_folder()}"
+    publish_json({"summary": words, "targets": len(targets), "failures": failures}, out_json)
     console(stderr=True).print(words, markup=False, soft_wrap=True)
-    return 1 if failed else 0
+    return 1 if failures else 0
 
 
 def _targets(arch: str, names: str | None, nm: str, dtype: str) -> list[Target]:

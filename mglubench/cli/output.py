@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mglubench.errors import UsageError
@@ -61,6 +62,22 @@ def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] =
 def print_json(value: Any) -> None:
     """One JSON document; what is not a number is null."""
     sys.stdout.write(json.dumps(_plain(value), indent=1, allow_nan=False) + "\n")
+
+
+def publish_json(value: Any, path: Path | None) -> None:
+    """The same document in a file, published by a rename; nothing without a path.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    from mglubench.system.files import publish
+
+    if path is None:
+        return
+    try:
+        publish(path, json.dumps(_plain(value), indent=1, allow_nan=False) + "\n")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def print_csv(frame: pd.DataFrame) -> None:

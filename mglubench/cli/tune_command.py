@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import kernel_options, options
-from mglubench.cli.output import print_json, progress_bar
+from mglubench.cli.output import print_json, progress_bar, publish_json
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,11 +27,13 @@ def tune(
     device: Annotated[str, typer.Option(help="cuda or cuda:N.")] = "cuda",
     seconds: Annotated[float, typer.Option(min=0.01, help="Sampling time per candidate.")] = 0.2,
     as_json: options.Json = False,
+    out_json: options.OutJson = None,
 ) -> int:
     """Search launch choices on this GPU and remember the best per GPU, shape, nm, batch and dtype."""
     given = {"shape": shape, "nm": nm, "batch": batch, "dtype": dtype, "mode": mode, "device": device}
     cases = _cases({**given, "variants": variants, "name": "tune"})
     rows = [_tuned(case, seconds) for case in cases]
+    publish_json(rows, out_json)
     if as_json:
         print_json(rows)
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import print_json, print_tables, progress_bar
+from mglubench.cli.output import print_json, print_tables, progress_bar, publish_json
 
 
 def verify(
@@ -17,6 +17,7 @@ def verify(
     nm: Annotated[str | None, typer.Option(help="Numbers of masks. (default: all that a variant takes)")] = None,
     case_timeout: Annotated[float, typer.Option(help="Kill a case after this many seconds.")] = 300.0,
     as_json: options.Json = False,
+    out_json: options.OutJson = None,
     executor: Annotated[str, typer.Option(hidden=True)] = "child",
 ) -> int:
     """Check every available variant against float64 at awkward shapes; exit code 1 if one is wrong."""
@@ -33,8 +34,10 @@ def verify(
                 verdicts.append(verdict)
                 progress.update(task, advance=1, description=verdict.case.key)
     tables = verify_tables(verdicts)
+    document = {"variants": tables[0].rows, "failures": tables[1].rows if len(tables) > 1 else []}
+    publish_json(document, out_json)
     if as_json:
-        print_json({"variants": tables[0].rows, "failures": tables[1].rows if len(tables) > 1 else []})
+        print_json(document)
     else:
         print_tables(tables, "rich")
     return 1 if any(verdict.failed for verdict in verdicts) else 0

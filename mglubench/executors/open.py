@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from mglubench.cases.vocabulary import one_of
 from mglubench.executors.session import Session
+from mglubench.system.capped_log import CappedLog
 
 EXECUTORS = ("child", "local", "fake")
 LOG = "worker.log"
@@ -41,9 +41,10 @@ def open_session(executor: str, case_timeout: float) -> Iterator[Opened]:
 
         def keep_log(folder: Path) -> None:
             session.close()
-            if log.exists() and log.stat().st_size:
-                with log.open("rb") as source, (folder / LOG).open("ab") as target:
-                    shutil.copyfileobj(source, target)
+            if log.exists() and (content := log.read_bytes()):
+                kept = CappedLog(folder / LOG)
+                kept.feed(content)
+                kept.close()
 
         try:
             yield Opened(session, keep_log)

@@ -8,15 +8,16 @@ from contextlib import contextmanager
 import pytest
 
 from mglubench.campaign import journal as module
+from mglubench.campaign.command import Answer
 from mglubench.campaign.definition import find_campaign, read_campaign
 from mglubench.campaign.journal import exit_code, open_journal, run_slice, state_of
 from mglubench.campaign.step import Bench, Outcome, Slice
-from mglubench.campaign.steps_by_process import RIGHT, _tune_jobs, sanitizer_verdict
+from mglubench.campaign.steps_by_process import _tune_jobs, sanitizer_verdict
 from mglubench.errors import ConfigError, StoreError, UsageError
 from mglubench.executors.fake import FakeSession
 from mglubench.results.store import read_rows
 from mglubench.system.lines import take_lock
-from mglubench.system.process import run_process
+from mglubench.system.process import Ended, run_process
 from mglubench.system.resources import data_folder
 
 SWEEPS = """
@@ -287,22 +288,27 @@ def test_a_process_is_killed_with_its_children_when_its_time_is_up(tmp_path):
     assert run_process((str(tmp_path / "nothing"),), 1.0).said().endswith("No such file or directory")
 
 
+RIGHT = {"variants": [{"variant": "x", "result": "right"}]}
+NO_ERRORS = "========= ERROR SUMMARY: 0 errors\n"
+
+
 @pytest.mark.parametrize(
-    ("code", "text", "status"),
+    ("code", "text", "result", "status"),
     [
-        (0, RIGHT + "========= ERROR SUMMARY: 0 errors\n", "ok"),
-        (0, RIGHT + "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n", "ok"),
-        (0, '"result": "not run"\n========= ERROR SUMMARY: 0 errors\n', "error"),
-        (86, RIGHT + "========= ERROR SUMMARY: 3 errors\n", "found"),
-        (0, RIGHT + "========= ERROR SUMMARY: 1 error\n", "found"),
-        (86, "", "found"),
-        (1, RIGHT + "========= ERROR SUMMARY: 0 errors\n", "error"),
-        (0, RIGHT, "error"),
-        (None, RIGHT + "========= ERROR SUMMARY: 0 errors\n", "timeout"),
+        (0, NO_ERRORS, RIGHT, "ok"),
+        (0, "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n", RIGHT, "ok"),
+        (0, NO_ERRORS, {"variants": [{"variant": "x", "result": "not run"}]}, "error"),
+        (0, NO_ERRORS + '"result": "right"\n', None, "error"),
+        (86, "========= ERROR SUMMARY: 3 errors\n", RIGHT, "found"),
+        (0, "========= ERROR SUMMARY: 1 error\n", RIGHT, "found"),
+        (86, "", None, "found"),
+        (1, NO_ERRORS, RIGHT, "error"),
+        (0, "", RIGHT, "error"),
+        (None, NO_ERRORS, RIGHT, "timeout"),
     ],
 )
-def test_only_a_clean_summary_of_a_program_that_ended_well_is_clean(code, text, status):
-    assert sanitizer_verdict(code, text, "last words")[0] == status
+def test_only_a_clean_summary_of_a_program_that_ended_well_is_clean(code, text, result, status):
+    assert sanitizer_verdict(Answer(Ended(code, text, ""), result))[0] == status
 
 
 def test_every_cell_is_tuned_by_a_command_of_its_own(tmp_path):

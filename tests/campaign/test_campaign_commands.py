@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from mglubench.campaign import command
 from mglubench.campaign import do_bench as clock
 from mglubench.campaign import steps_by_process as campaign_commands
 from mglubench.campaign import steps_by_session as campaign_sweeps
 from mglubench.campaign.definition import read_campaign
 from mglubench.campaign.step import Bench, Slice
-from mglubench.campaign.steps_by_process import RIGHT, build, sanitize, tune
+from mglubench.campaign.steps_by_process import build, sanitize, tune
 from mglubench.errors import UnavailableError
 from mglubench.executors.machine import Machine
 from mglubench.hardware.devices import Device
 from mglubench.system.process import Ended
 from tests.conftest import make_case
 
-TUNED = json.dumps([{"choice": "warps=4", "median_us": 2.0, "rule_us": 3.0, "tried": 9, "failed": 1}])
+TUNED = [{"choice": "warps=4", "median_us": 2.0, "rule_us": 3.0, "tried": 9, "failed": 1}]
+RIGHT = {"variants": [{"variant": "x", "result": "right"}]}
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def bench(tmp_path):
 
 @pytest.fixture
 def answers(monkeypatch):
-    """Processes that end as they are told to; the commands that were started."""
+    """Processes that end as they are told to and leave a result, if one is given; the commands that were started."""
     asked: list[tuple[str, ...]] = []
 
     def plan(*endings):
@@ -46,9 +49,12 @@ def answers(monkeypatch):
 
         def run(command, timeout, *, log=None, env=None):
             asked.append(tuple(command))
-            return left.pop(0)
+            ended, *result = left.pop(0)
+            if result:
+                Path(after(command, "--out-json")).write_text(json.dumps(*result))
+            return ended
 
-        monkeypatch.setattr(campaign_commands, "run_process", run)
+        monkeypatch.setattr(command, "run_process", run)
         monkeypatch.setattr(campaign_sweeps, "run_process", run)
         return asked
 
@@ -60,7 +66,7 @@ def after(command, word):
 
 
 def test_kernels_are_built_for_the_card_at_hand(bench, answers):
-    asked = answers(Ended(0, "", "12 of 12 libraries are in /cache\n"))
+    asked = answers((Ended(0, "", ""), {"summary": "12 of 12 libraries are in /cache", "failures": []}))
     outcome = build(*bench('kind = "build"\nnm = [1, 8]\ndtype = ["float16", "bfloat16"]'))
     assert (outcome.status, outcome.reason) == ("ok", "12 of 12 libraries are in /cache")
     assert after(asked[0], "--arch") == "sm_90a"
@@ -70,20 +76,22 @@ def test_kernels_are_built_for_the_card_at_hand(bench, answers):
 
 
 def test_a_kernel_that_does_not_compile_is_the_reason(bench, answers):
-    answers(Ended(1, "", "error: x.cu: bad (x)\n11 of 12 libraries are in /cache\n"))
+    answers((Ended(1, "", "words\n"), {"summary": "11 of 12 libraries are in /cache", "failures": ["x.cu: bad (x)"]}))
     outcome = build(*bench('kind = "build"'))
     assert (outcome.status, outcome.reason) == ("failed", "x.cu: bad (x)")
 
 
 def test_a_build_goes_on_in_the_next_slice_unless_it_had_all_its_time(bench, answers):
-    answers(Ended(None, "", ""), Ended(None, "", ""))
+    answers((Ended(None, "", ""),), (Ended(None, "", ""),))
     assert build(*bench('kind = "build"', seconds=20.0)).status == "part"
     outcome = build(*bench('kind = "build"\ntimeout = 15', seconds=500.0))
     assert (outcome.status, outcome.reason) == ("failed", "took longer than 15 s")
 
 
 def test_cells_are_tuned_one_by_one_and_not_again(bench, answers):
-    asked = answers(Ended(0, TUNED, ""), Ended(2, "", "error: no\n"), Ended(0, "no JSON", ""))
+    asked = answers(
+        (Ended(0, "", ""), TUNED), (Ended(2, "", "error: no\n"),), (Ended(0, json.dumps(TUNED), ""), "no list")
+    )
     given = bench('kind = "tune"\nnm = [1, 2, 4]')
     outcome = tune(*given)
     assert outcome.status == "failed"
@@ -97,7 +105,7 @@ def test_cells_are_tuned_one_by_one_and_not_again(bench, answers):
 
 
 def test_a_cell_that_the_slice_cut_short_is_tuned_in_the_next(bench, answers):
-    answers(Ended(0, TUNED, ""), Ended(None, "", ""))
+    answers((Ended(0, "", ""), TUNED), (Ended(None, "", ""),))
     outcome = tune(*bench('kind = "tune"\nnm = [1, 2]', seconds=60.0))
     assert (outcome.status, outcome.progress) == ("part", 1)
 
@@ -106,7 +114,8 @@ def test_a_cell_that_the_slice_cut_short_is_tuned_in_the_next(bench, answers):
 def clean_sanitizer(monkeypatch, tmp_path):
     """A sanitizer that finds nothing and says how it was called."""
     program = tmp_path / "sanitizer"
-    program.write_text(f"#!/bin/sh\necho '{RIGHT}'\necho '========= ERROR SUMMARY: 0 errors'\necho \"$@\"\n")
+    leave = f"while [ $# -gt 1 ]; do shift; done; echo '{json.dumps(RIGHT)}' > \"$1\""
+    program.write_text(f"#!/bin/sh\necho '========= ERROR SUMMARY: 0 errors'\necho \"$@\"\n{leave}\n")
     program.chmod(0o755)
     monkeypatch.setenv("MGLUBENCH_SANITIZER", str(program))
 
@@ -168,7 +177,7 @@ def test_the_other_clock_goes_on_with_what_is_left(bench, answers, monkeypatch, 
     given = bench('kind = "sweep"\nname = "s"\n[[step]]\nkind = "agree"\nof = "s"')
     row = {"key": cases[0].key, "status": "ok", "reason": "", "do_bench_us": 3.0}
     (tmp_path / "agree.jsonl").write_text(json.dumps(row) + "\n")
-    answers(Ended(1, "", "Segmentation fault\n"))
+    answers((Ended(1, "", "Segmentation fault\n"),))
     outcome = campaign_sweeps.agree(*given)
     assert (outcome.status, outcome.reason) == ("failed", "1 of 2 cases; Segmentation fault")
     left = json.loads((tmp_path / "logs" / "agree.cases.json").read_text())

@@ -107,7 +107,7 @@ def test_the_shipped_campaign_runs_through_on_a_fake_card(cli, tmp_path, monkeyp
     monkeypatch.setattr(campaign_render, "PICTURES", ())
     no_ncu = Failure("unavailable", "ncu was not found", everyone=True)
     monkeypatch.setattr(campaign_sweeps, "make_profiler", lambda tool, capability: no_ncu)
-    result = cli("campaign", "campaign", *FAKE, "--json")
+    result = cli("campaign", *FAKE, "--json")
     assert result.code == 0, result.err
     found, _ = states(result)
     assert [step for step, status in found.items() if status == "absent"] == [

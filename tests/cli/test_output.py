@@ -312,3 +312,14 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path):
             process.stdout.readline()
             process.stdout.close()
             assert process.stderr.read() == b""
+
+
+def test_a_document_is_published_as_a_file_too(cli, tmp_path):
+    words = ("verify", "--executor", "fake", "--variants", "lu", "--dtype", "float32")
+    result = cli(*words, "--json", "--out-json", "found.json")
+    assert result.code == 0
+    assert json.loads((tmp_path / "found.json").read_text()) == json.loads(result.out)
+    refused = cli(*words, "--out-json", "nowhere/found.json")
+    assert refused.code == 2
+    assert refused.err == "error: cannot write nowhere/found.json: No such file or directory\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["found.json"]
