@@ -106,15 +106,23 @@ def _pieces(d: int) -> int:
 
 
 def _alone() -> AbstractContextManager[object]:
-    """Held around a launch; a lock where two threads must not launch at once, which Numba's ``workqueue`` forbids."""
-    from numba.np.ufunc import parallel
+    """Held around a launch: nothing, or a lock where two threads must not launch at once."""
+    return _FREE if _side_by_side() else _LOCK
 
-    chosen: Callable[[], str] = parallel.threading_layer
-    try:
-        return _LOCK if chosen() == "workqueue" else _FREE
-    except ValueError:
-        # Numba chooses its threading layer at the first launch.
-        return _LOCK
+
+def _side_by_side() -> bool:
+    """Whether Numba's threading layer takes launches of several threads; its ``workqueue`` ends the process instead."""
+    global _layer
+    if _layer is None:
+        from numba.np.ufunc import parallel
+
+        chosen: Callable[[], str] = parallel.threading_layer
+        try:
+            _layer = chosen()
+        except ValueError:
+            # It is chosen at the first launch.
+            return False
+    return _layer != "workqueue"
 
 
 class _Scratch(threading.local):
@@ -139,5 +147,6 @@ class _Scratch(threading.local):
 
 
 _SCRATCH = _Scratch()
+_layer: str | None = None
 _LOCK = threading.Lock()
 _FREE = nullcontext()

@@ -13,18 +13,22 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 from mglubench import load
 from mglubench.results.metrics import derive
 from mglubench.results.store import SCHEMA
 
 MGLUBENCH = str(Path(sys.executable).with_name("mglubench"))
 ROWS = 100_000
+OPERATOR_RUNS = 5
 
 
 def main() -> int:
     """Print one line per promise; 1 if any fails."""
     with tempfile.TemporaryDirectory() as scratch:
-        results = [*main_job(Path(scratch)), *narrow_weights(Path(scratch)), help_time(), *big_store(Path(scratch))]
+        room = Path(scratch)
+        results = [*main_job(room), *operator(room), *narrow_weights(room), help_time(), *big_store(room)]
     for holds, words in results:
         print(f"{'holds' if holds else 'FAILS'}  {words}")
     return 0 if all(holds for holds, _ in results) else 1
@@ -45,6 +49,19 @@ def main_job(scratch: Path) -> list[tuple[bool, str]]:
     check = frame["overhead_check_s"].mean() * 1e3
     results.append((True, f"isolation costs {isolation:.0f} ms per case, both checks {check:.0f} ms (no promise)"))
     return results
+
+
+def operator(scratch: Path) -> list[tuple[bool, str]]:
+    """What the shipped function adds to its kernel, both interleaved in one sweep; the median of fresh processes."""
+    ratios: dict[int, list[float]] = {1: [], 8: []}
+    for run in range(OPERATOR_RUNS):
+        options = ("--variants", "mglu-numba-cpu,mglu-op", "--no-ceiling")
+        _, frame = sweep(scratch / f"operator-{run}", *options, nm="1,8")
+        latency = frame.set_index(["variant", "nm"])["latency_us"]
+        for nm, found in ratios.items():
+            found.append(latency["mglu-op", nm] / latency["mglu-numba-cpu", nm])
+    words = f"flash_mglu over its kernel, median of {OPERATOR_RUNS} processes"
+    return [promise(f"{words}, nm={nm}", float(np.median(found)), below=1.03) for nm, found in ratios.items()]
 
 
 def narrow_weights(scratch: Path) -> list[tuple[bool, str]]:
@@ -80,9 +97,9 @@ def big_store(scratch: Path) -> list[tuple[bool, str]]:
     ]
 
 
-def sweep(out: Path, *options: str) -> tuple[float, object]:
+def sweep(out: Path, *options: str, nm: str = "1,2,4,8") -> tuple[float, object]:
     """One sweep of the main job's shape; seconds, and its derived frame."""
-    seconds = timed(MGLUBENCH, "sweep", "--h", "2048", "--d", "8192", "--nm", "1,2,4,8", "--out", str(out), *options)
+    seconds = timed(MGLUBENCH, "sweep", "--h", "2048", "--d", "8192", "--nm", nm, "--out", str(out), *options)
     return seconds, derive(load(out, samples=True))
 
 

@@ -21,13 +21,14 @@ import torch
 from mglubench.cases.case import Case
 from mglubench.kernels import cuda_build, cuda_call, cuda_kernel, on_device
 from mglubench.kernels.cuda_build import Target
-from mglubench.kernels.tuning import Gpu
+from mglubench.kernels.cuda_catalogue import BULK
+from mglubench.kernels.tuning import Choice, Gpu, remember
 from mglubench.layer.masks import pack
 from mglubench.layer.problem import InputSet, Problem
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.nn import functional as ops
 from mglubench.system.resources import data_folder
-from mglubench.variants.cuda_kernels import KERNELS, CudaVariant, FlashMGLUPaper
+from mglubench.variants.cuda_kernels import KERNELS, CudaVariant, FlashMGLUMma, FlashMGLUPaper
 
 EMULATION = Path(__file__).resolve().parent.parent / "kernels_cuda" / "emu"
 pytestmark = pytest.mark.skipif(
@@ -75,6 +76,7 @@ def stand_ins(emulated: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(cuda_call, "gpu_of", lambda device: GPU)
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: Stream(0))
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     cuda_call.forget()
 
 
@@ -124,6 +126,31 @@ def test_the_operator_takes_any_number_of_tokens(dtype: str) -> None:
     y = ops._on_cuda(problem.x, weight, masks, 3, "gelu")
     assert error_of(y, problem, "mglu", 0) <= TOLERANCES[dtype].relative
     assert ops._on_cuda(problem.x[:0], weight, masks, 3, "gelu").shape == (0, 21)
+
+
+def operator_error(problem: Problem) -> float:
+    weight = on_device.pad_columns(problem.weight, ops.BACKENDS["cuda"].row_multiple)
+    masks = torch.from_numpy(pack(problem.masks(), ops.BACKENDS["cuda"].layout).data)
+    y = ops._on_cuda(problem.x, weight, masks, problem.case.nm, problem.case.activation)
+    return error_of(y, problem, "mglu", 0)
+
+
+def test_the_operator_ships_a_tuned_bulk_kernel(emulated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(cuda_kernel, "build", lambda target: built.append(target.label) or emulated(target))
+    problem = problem_of(FlashMGLUMma, "float16", 700, 21, 3, 2)
+    job = BULK.job(700, 21, 3, 2, "float16")
+    remember(GPU.name, job, Choice.of(2, RING=2, SEGMENT=64), 1000.0)
+    assert operator_error(problem) <= TOLERANCES["float16"].relative
+    assert built == ["flash_mglu_bulk-nm3-float16-sm_90a-ring2-segment64"]
+
+
+def test_calls_of_one_stream_share_what_is_kept_and_stay_right() -> None:
+    # Both split k. 60 rows are four tiles and 12 rows one: what a launch leaves behind must suit the next one.
+    problems = [problem_of(FlashMGLUMma, "float16", 2048, d, 2, batch) for d, batch in ((60, 1), (12, 1), (12, 9))]
+    for _ in range(2):
+        for problem in problems:
+            assert operator_error(problem) <= TOLERANCES["float16"].relative
 
 
 def test_masks_of_one_layout_are_packed_once_and_no_replica_shares_their_memory(monkeypatch: Any) -> None:
