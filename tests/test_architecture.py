@@ -16,6 +16,7 @@ import mglubench
 from mglubench import errors
 from tests.conftest import ROOT
 
+TEXTS = ("str", "str | None")
 SURFACE = [
     "Case",
     "Ledger",
@@ -57,6 +58,24 @@ def test_a_floor_imports_only_from_the_floors_below():
     assert tool, "import-linter is part of the dev extra"
     done = subprocess.run([tool, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_bare_file_name_is_unique():
+    names = [
+        path.name for path in (ROOT / "mglubench").rglob("*.py") if path.name not in ("__init__.py", "__main__.py")
+    ]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
+def test_a_reason_is_asked_for_by_why():
+    """A function that tells why something cannot be, or nothing, says so in its name."""
+    silent = []
+    for path in (ROOT / "mglubench").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            tells = isinstance(node, ast.FunctionDef) and node.returns and ast.unparse(node.returns) in TEXTS
+            if tells and (ast.get_docstring(node) or "").startswith(("Why ", "What is wrong")):
+                silent += [] if "why" in node.name or "reason" in node.name else [f"{path.name}: {node.name}"]
+    assert silent == []
 
 
 def test_every_module_says_what_it_is_for():

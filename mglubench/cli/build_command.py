@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
     from mglubench.kernels.cuda_build import Target
+    from mglubench.system.limits import affinity
 
 
 def build(
@@ -33,7 +33,7 @@ def build(
     require_tool("nvcc")
     failures: list[str] = []
     with progress_bar(len(targets), "build") as (progress, task):
-        for target, error in build_all(targets, jobs or len(os.sched_getaffinity(0))):
+        for target, error in build_all(targets, jobs or affinity()):
             progress.update(task, advance=1, description=target.label)
             if error:
                 failures.append(str(error))

@@ -8,13 +8,13 @@ side is guarded all the same.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Case
 from mglubench.layer.problem import DenseInputs, InputSet
+from mglubench.system.limits import affinity
 from mglubench.system.sealed import equal_bytes
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def same(one: torch.Tensor, two: torch.Tensor) -> bool:
 
     if len(starts) <= 1:
         return equal(0)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(affinity()) as pool:
         return all(pool.map(equal, starts))
 
 

@@ -26,7 +26,7 @@ def find_tool(name: str) -> Path | None:
     return found or _in_packages(name)
 
 
-def odd_home() -> str:
+def why_home_is_odd() -> str:
     """What is wrong with CUDA_HOME or CUDA_PATH, in one line; empty if nothing is, or neither is set."""
     for variable in HOMES:
         value = os.environ.get(variable, "")
@@ -52,7 +52,7 @@ def require_tool(name: str) -> Path:
 
 def why_missing(name: str) -> str:
     """The sentence that says where a tool was looked for."""
-    odd = odd_home()
+    odd = why_home_is_odd()
     return f"{name} is not on PATH, not in CUDA_HOME and not among the installed packages" + (f"; {odd}" if odd else "")
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mglubench.hardware.cpu import cpu_here, thread_words
-from mglubench.hardware.cuda_toolchain import find_tool, odd_home, why_cannot_build, why_missing
+from mglubench.hardware.cuda_toolchain import find_tool, why_cannot_build, why_home_is_odd, why_missing
 from mglubench.hardware.environment import available_memory, numba_threads, package_version
 from mglubench.hardware.nsight import find_ncu, find_nsys
 from mglubench.hardware.telemetry import GpuTelemetry, card_count, driver_version, nvml
@@ -185,7 +185,7 @@ def _nvcc() -> Finding:
     detail = f"{found} ({lines[-1] if lines else 'no version'})"
     if why := why_cannot_build():
         return Finding("nvcc", BAD, f"{detail}; {why}", "install g++, or name a host compiler in NVCC_CCBIN")
-    if wrong := odd_home():
+    if wrong := why_home_is_odd():
         return Finding("nvcc", GOOD, detail, wrong)
     return Finding("nvcc", GOOD, detail)
 

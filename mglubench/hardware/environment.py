@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -60,19 +61,23 @@ def device_here(device: str) -> Device:
             numba_threads=numba_threads(),
             cpu_capability=_cpu_capability(),
         )
-    telemetry = GpuTelemetry.of_cuda(device)
-    properties = torch.cuda.get_device_properties(torch.device(device).index or 0)
+    telemetry, found = GpuTelemetry.of_cuda(device), cuda_device(torch.device(device).index or 0)
+    return replace(found, uuid=telemetry.uuid, card=telemetry.card(), at_start=telemetry.read() or None)
+
+
+def cuda_device(index: int) -> Device:
+    """What torch alone says about a GPU."""
+    import torch
+
+    properties = torch.cuda.get_device_properties(index)
     return Device(
         "cuda",
         properties.name,
-        uuid=telemetry.uuid,
         capability=f"{properties.major}.{properties.minor}",
-        memory_bytes=properties.total_memory,
+        memory_bytes=getattr(properties, "total_memory", None),
         sm_count=properties.multi_processor_count,
         l2_bytes=getattr(properties, "L2_cache_size", None),
         cuda=torch.version.cuda,
-        card=telemetry.card(),
-        at_start=telemetry.read() or None,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from mglubench.hardware.cuda_toolchain import architecture_of
+from mglubench.hardware.environment import cuda_device
 from mglubench.kernels.tuning import Gpu
 from mglubench.layer.masks import BoolArray, pack, round_up
 
@@ -47,11 +48,10 @@ def gpu_of(device: torch.device | str) -> Gpu:
 
 @cache
 def _gpu(index: int) -> Gpu:
-    import torch
-
-    properties = torch.cuda.get_device_properties(index)
-    arch = architecture_of(properties.major, properties.minor)
-    return Gpu(properties.name, arch, properties.multi_processor_count)
+    found = cuda_device(index)
+    assert found.capability
+    assert found.sm_count
+    return Gpu(found.name, architecture_of(*map(int, found.capability.split("."))), found.sm_count)
 
 
 def masks_on_device(source: MaskSource, nm: int, layout: str, device: torch.device | str) -> torch.Tensor:

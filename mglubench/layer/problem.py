@@ -8,7 +8,6 @@ a problem does not depend on nm: a sweep over nm shares weights, masks and parti
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import LayerKind
+from mglubench.system.limits import affinity
 from mglubench.system.sealed import SealedMemory
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class DenseInputs:
             values *= np.float32(scale)
             part.copy_(torch.from_numpy(values))
 
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(affinity()) as pool:
             list(pool.map(draw, range(-(-len(out) // _DRAWN_BLOCK))))
         return (out if room is None else room.seal()).reshape(shape)
 

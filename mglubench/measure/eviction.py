@@ -7,12 +7,12 @@ spinning on the cores that the sample needs.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from mglubench.hardware.cpu import MIB, last_level_cache
+from mglubench.system.limits import affinity
 
 # Caches above this are not walked in full (some report hundreds of MiB, most of them another core's).
 LARGEST_WALK = 256 * MIB
@@ -36,7 +36,7 @@ class CpuEvictor:
     def __init__(self) -> None:
         size, self.description = walk_size(last_level_cache())
         self._buffer = np.ones(size // 8, np.int64)
-        self._threads = len(os.sched_getaffinity(0))
+        self._threads = affinity()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="evict")
         self._parts = np.array_split(self._buffer, self._threads)
 

@@ -7,7 +7,6 @@ it is faster by more than ``MARGIN``.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -19,6 +18,7 @@ from mglubench.executors.session import Session
 from mglubench.kernels.cuda_build import Target, build_all
 from mglubench.kernels.on_device import gpu_of
 from mglubench.kernels.tuning import Choice, Gpu, forced, remember
+from mglubench.system.limits import affinity
 from mglubench.variants.cuda_kernels import CudaVariant, job_of
 from mglubench.variants.registry import get_variant
 
@@ -83,7 +83,7 @@ def tune_case(planned: Search, seconds: float, finished: Callable[[str], None] =
         UnavailableError: every candidate failed.
     """
     case, gpu = planned.case, planned.gpu
-    for target, _ in build_all(planned.targets, len(os.sched_getaffinity(0))):
+    for target, _ in build_all(planned.targets, affinity()):
         finished(f"build {target.label}")
     session = LocalSession()
     try:

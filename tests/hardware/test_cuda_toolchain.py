@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mglubench.hardware import cuda_toolchain, doctor, nsight
-from mglubench.hardware.cuda_toolchain import find_tool, odd_home, why_cannot_build
+from mglubench.hardware.cuda_toolchain import find_tool, why_cannot_build, why_home_is_odd
 from mglubench.system.programs import find_program, folders_in
 
 
@@ -56,9 +56,9 @@ def test_a_folder_with_a_colon_is_one_folder_and_two_folders_are_two(bare, monke
     assert find_tool("nvcc") == colon
     monkeypatch.setenv("CUDA_HOME", f"{bare / 'gone'}:{bare / 'second'}")
     assert find_tool("nvcc") == second
-    assert odd_home() == f"CUDA_HOME names 2 folders ({bare / 'gone'}:{bare / 'second'}); each is looked into"
+    assert why_home_is_odd() == f"CUDA_HOME names 2 folders ({bare / 'gone'}:{bare / 'second'}); each is looked into"
     monkeypatch.setenv("NVCC_CCBIN", "g++-13")
-    assert doctor._nvcc().advice == odd_home()
+    assert doctor._nvcc().advice == why_home_is_odd()
 
 
 def test_a_home_that_is_gone_is_named_by_build_and_doctor_alike(bare, monkeypatch):
