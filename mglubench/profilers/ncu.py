@@ -18,7 +18,8 @@ from pathlib import Path
 
 from mglubench.cases.case import Case
 from mglubench.hardware.counter_names import DOMAIN, TIMED, metric_names
-from mglubench.profilers.profiler import Attempt, Failure, attempt_of, start, target_command, write_work
+from mglubench.profilers.profiler import Attempt, Failure, attempt_of, read_back, start, target_command, write_work
+from mglubench.results.csv_text import has_table
 from mglubench.status import Status
 from mglubench.system.process import run_process
 
@@ -51,7 +52,7 @@ class Ncu:
         attempt = attempt_of(self.name, ended.code, (said, log), outcomes, report, timeout)
         if attempt.report is None:
             return attempt
-        return replace(attempt, report=self._export(report))
+        return self._export(attempt, report)
 
     def command(self, cases: Sequence[Case], work: Path, report: Path, log: Path) -> list[str]:
         """The full command line."""
@@ -72,13 +73,16 @@ class Ncu:
         hot = cases[0].mode == "hot"
         return {"cache_control": "none" if hot else "all", "clock_control": "none", "launches": 1}
 
-    def _export(self, report: Path) -> Path:
-        """The report as CSV; an empty one if ncu cannot read its own report, which the reader will complain about."""
+    def _export(self, attempt: Attempt, report: Path) -> Attempt:
+        """The attempt with its report as CSV; if what was printed is no table, the reader will say what it is."""
         path = report.with_suffix(".csv")
         command = [self._program, "--import", str(report), "--csv", "--page", "raw", "--print-units", "base"]
         path.unlink(missing_ok=True)
-        start(command, path, IMPORT_SECONDS, capped=False)
-        return path
+        ended = start(command, path, IMPORT_SECONDS, capped=False)
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        if not has_table(text):
+            return replace(attempt, report=path if text else None)
+        return read_back(attempt, self.name, ended, path, text)
 
     def _known_metrics(self) -> list[str]:
         """Base names that this ncu lists for the devices here; none if it cannot be asked."""

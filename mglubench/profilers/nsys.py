@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mglubench.cases.case import Case
-from mglubench.profilers.profiler import Attempt, Failure, attempt_of, start, target_command, write_work
+from mglubench.profilers.profiler import Attempt, Failure, attempt_of, read_back, start, target_command, write_work
 from mglubench.status import Status
 
 LAUNCHES = 20
@@ -32,9 +32,12 @@ class Nsys:
         ended = start(self.command(cases, work, recorded), log, timeout)
         if not ended.started:
             return Attempt(None, failure=Failure(Status.UNAVAILABLE, ended.said(), everyone=True))
-        if recorded.is_file():
-            start(self.export_command(recorded, report), log, EXPORT_SECONDS)
-        return attempt_of(self.name, ended.code, (log,), outcomes, report, timeout)
+        attempt = attempt_of(self.name, ended.code, (log,), outcomes, recorded, timeout)
+        if attempt.report is None:
+            return attempt
+        said = log.with_suffix(".export.log")
+        exported = start(self.export_command(recorded, report), said, EXPORT_SECONDS)
+        return read_back(attempt, self.name, exported, report, said.read_text(encoding="utf-8", errors="replace"))
 
     def command(self, cases: Sequence[Case], work: Path, recorded: Path) -> list[str]:
         """The command line that records: CUDA and NVTX alone, no sampling of the CPU, graphs kernel by kernel."""

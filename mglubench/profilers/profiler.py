@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -161,6 +161,19 @@ def target_command(work: Path) -> list[str]:
 def start(command: Sequence[str], log: Path, timeout: float, *, capped: bool = True) -> Ended:
     """Run a profiler to its end, or kill it when its time is up, with its output in ``log`` and in English."""
     return run_process(command, timeout, output=log, capped=capped, env={"LC_ALL": "C"})
+
+
+def read_back(attempt: Attempt, tool: str, ended: Ended, report: Path, log: str) -> Attempt:
+    """The attempt with the readable form of its report, unless the tool did not come to the end of making it.
+
+    What it had made until then is no report: a part of the kernels gives a part of the sums.
+    """
+    if ended.code == 0:
+        return replace(attempt, report=report if report.is_file() and report.stat().st_size else None)
+    how = "took too long and was killed" if ended.code is None else f"ended with exit code {ended.code}"
+    said = words_of_tool(log) or last_line(log)
+    reason = f"{tool} left a report that it could not read back: it {how}" + (f": {said}" if said else "")
+    return replace(attempt, report=None, failure=attempt.failure or Failure(Status.GARBAGE, reason, everyone=False))
 
 
 def read_outcomes(path: Path) -> tuple[dict[str, tuple[Status, str]], str | None]:

@@ -16,7 +16,7 @@ from mglubench.errors import UsageError
 from mglubench.hardware.counter_names import COUNTERS, Kernel, ranges_in
 from mglubench.results.csv_numbers import Mark, decimal_mark, number
 from mglubench.results.csv_text import CsvTable, decode, numbered, said_by_tool, tables
-from mglubench.results.units import scaled
+from mglubench.results.units import quantity_of, scaled
 
 RANGE_COLUMNS = ("Push/Pop_Range", "Start/Stop_Range", "NVTX")
 WANTED = frozenset(name for counter in COUNTERS for name in counter.names)
@@ -145,7 +145,7 @@ def _from_raw(table: CsvTable) -> Iterator[_Written]:
         raise ValueError("it has no line of units under its header")
     units = [*(table.units or []), *[""] * width]
     with_unit = [metric for index, metric in columns if units[index].strip()]
-    without = [metric for index, metric in columns if not units[index].strip()]
+    without = [m for index, m in columns if not units[index].strip() and quantity_of(m) != "percent"]
     if with_unit and without:
         raise ValueError(f"{without[0]} has no unit")
     if table.cut:
@@ -174,7 +174,7 @@ def _from_details(table: CsvTable) -> Iterator[_Written]:
             continue
         if any(row[index].strip() for index in rules if index < len(row)):
             raise ValueError(f"line {line} is a metric and a rule at once: its quotes were lost")
-        if not row[unit].strip() and row[value].strip():
+        if not row[unit].strip() and row[value].strip() and quantity_of(name) != "percent":
             raise ValueError(f"line {line}: {name} has no unit")
         if table.cut and line == last and len(row) == value + 1:
             raise ValueError(_CUT)

@@ -84,17 +84,22 @@ def profile_cases(
 
 
 class _Patience:
-    """Ends the profiling where the same failure met two cases and nothing was ever counted: a third would meet it."""
+    """Ends the profiling early where nothing was ever counted.
+
+    That is where every case came to its end and the profiler failed all the same, and where one failure met two cases.
+    """
 
     def __init__(self) -> None:
         self._counted = False
         self._met: Failure | None = None
 
-    def judge(self, rows: Iterable[CounterRow], failure: Failure | None) -> Failure | None:
-        """The failure of one attempt; one for everyone if it was met before."""
+    def judge(self, attempt: Attempt, rows: Iterable[CounterRow], failure: Failure | None) -> Failure | None:
+        """The failure of one attempt; one for everyone if the next case would meet it, too."""
         self._counted = self._counted or any(row.status.counted for row in rows)
         if failure is None or failure.everyone or self._counted:
             return failure
+        if attempt.begun is None and all(status == Status.OK for status, _ in attempt.outcomes.values()):
+            return replace(failure, everyone=True)
         met, self._met = self._met, failure
         if met is None or met.status != failure.status or (met.reason != failure.reason and not met.timed_out):
             return failure
@@ -114,7 +119,7 @@ def _profile_group(
         rows += new
         spoken = {row.key for row in rows}
         left = [case for case in left if case.key not in spoken]
-        failure = patience.judge(new, failure)
+        failure = patience.judge(attempt, new, failure)
         if failure is not None and failure.everyone:
             return rows + _all_failed(profiler.name, left, failure), failure
     return rows, None
@@ -143,11 +148,7 @@ def _settle(
     if not rows:
         rows = _all_failed(tool, cases, failure or Failure(Status.CRASH, f"{tool} lost its report"), extra)
     # Where counters were read, whatever else the log tells is not the machine's refusal.
-    if failure is None or any(row.status.counted for row in rows):
-        return rows, None
-    # Every case came to its end and nothing was counted: it was not the cases.
-    unharmed = attempt.begun is None and all(status == Status.OK for status, _ in attempt.outcomes.values())
-    return rows, replace(failure, everyone=failure.everyone or unharmed)
+    return rows, None if any(row.status.counted for row in rows) else failure
 
 
 def _row(

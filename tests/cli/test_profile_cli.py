@@ -174,6 +174,14 @@ def test_a_failure_of_the_machine_is_not_tried_again_for_every_setting(cli, run,
     assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 1
 
 
+def test_a_part_of_the_kernels_is_no_report(cli, run, tools):
+    tools.setenv("STUB_NCU", "half")
+    cli("profile", str(run), *FAKE)
+    rows = [row for row in read_counters(run) if row.status != "ok"]
+    assert {row.status for row in rows} == {"garbage"}
+    assert all("could not read back: it ended with exit code 9" in row.reason for row in rows)
+
+
 def test_a_crash_that_meets_two_cases_alike_is_not_tried_on_a_third(cli, run, tools, tmp_path):
     tools.setenv("STUB_NCU", "dies")
     cli("profile", str(run), *FAKE)
@@ -262,12 +270,22 @@ def test_a_timeline_is_read_back(cli, run):
 
 
 @pytest.mark.parametrize(
-    ("mode", "status"), [("no-kernels", "no-kernel"), ("no-report", "no-kernel"), ("garbage", "garbage")]
+    ("mode", "status", "reason"),
+    [
+        ("no-kernels", "no-kernel", "neither kernels nor a range"),
+        ("no-report", "no-kernel", "the report is not there"),
+        ("empty-report", "no-kernel", "the report is not there"),
+        ("garbage", "garbage", "no SQLite"),
+        ("half", "garbage", "could not read back: it ended with exit code 3: ERROR: no space left"),
+        ("refused", "crash", "exit code 1: ERROR: the target driver version 1.0 is not supported"),
+        ("killed", "crash", "killed by signal 9"),
+    ],
 )
-def test_a_timeline_without_kernels_is_a_failure(cli, run, tools, mode, status):
+def test_a_timeline_without_kernels_is_a_failure(cli, run, tools, mode, status, reason):
     tools.setenv("STUB_NSYS", mode)
     assert cli("profile", str(run), "--tool", "nsys", *FAKE).code == 1
     assert statuses(run) == {status}
+    assert all(reason in row.reason for row in read_counters(run))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 """A stand-in for Nsight Systems' command line, which exports a SQLite database of the documented schema.
 
 Every time in it is synthetic: kernels of 1,000 ns, 500 ns apart, one per launch. STUB_NSYS is ``ok``, ``no-kernels``,
-``no-report`` or ``garbage``.
+``no-report``, ``garbage``, ``empty-report``, ``refused``, ``killed`` or ``half`` (its export dies half-way).
 """
 
 import json
@@ -75,14 +75,24 @@ def main() -> int:
         with Path(work["outcomes"]).open("a") as outcomes:
             for key in keys:
                 outcomes.write(json.dumps({"key": key, "status": "ok", "reason": ""}) + "\n")
-        if mode != "no-report":
+        if mode == "refused":
+            print("ERROR: the target driver version 1.0 is not supported", file=sys.stderr)
+            return 1
+        if mode == "killed":
+            os.kill(os.getpid(), 9)
+        if mode == "empty-report":
+            output.write_text("")
+        elif mode != "no-report":
             output.write_text(json.dumps({"keys": keys, "launches": work["launches"]}))
         return 0
     recorded = json.loads(Path(sys.argv[-1]).read_text())
     if mode == "garbage":
         output.write_text("this is no database")
     else:
-        write(output, recorded["keys"] if mode == "ok" else [], recorded["launches"])
+        write(output, recorded["keys"] if mode in ("ok", "half") else [], recorded["launches"])
+    if mode == "half":
+        print("ERROR: no space left", file=sys.stderr)
+        return 3
     return 0
 
 
