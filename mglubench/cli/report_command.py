@@ -37,12 +37,13 @@ def show_run(
     from mglubench.report.summary import heading
     from mglubench.report.tables import run_tables
     from mglubench.results.frame import export as export_frame
-    from mglubench.results.frame import load
-    from mglubench.results.metrics import derive, first_settings
+    from mglubench.results.frame import load, load_first
+    from mglubench.results.metrics import derive
 
-    frame, settings = load(folder, samples=True), 0
     if form in ("rich", "markdown") and export is None and not everything:
-        frame, settings = first_settings(frame, SETTINGS_SHOWN)
+        frame, settings = load_first(folder, SETTINGS_SHOWN)
+    else:
+        frame, settings = load(folder, samples=True), 0
     frame = derive(frame)
     rows = frame.drop(columns="samples_ns", errors="ignore")
     if export is not None:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mglubench.cases.axes import AXES
-from mglubench.cases.case import Case
+import numpy as np
+
+from mglubench.cases.axes import AXES, SHARED
+from mglubench.cases.vocabulary import CEILINGS
 from mglubench.errors import UsageError
+from mglubench.results.columns import Columns
 from mglubench.results.counters import FRAME_COLUMNS, NOT_PROFILED, counter_columns
 from mglubench.results.rows import Row, Status
 from mglubench.results.store import read_header, read_rows
-from mglubench.stats import lower_rank
 from mglubench.system.collector import garbage_collection_off
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CASE_COLUMNS = tuple(AXES)
-LEDGER_COLUMNS = tuple((part, f"bytes_{part}") for part in ("weights", "masks", "x", "y", "scratch", "total"))
-_FIGURES = ("latency_", "bytes_", "flops", "gb_per_s", "error_", "overhead_")
-_NOTHING = Row(
-    Case("", 1, 1), Status.OK, overhead=dict.fromkeys(("prepare", "sampling", "check", "isolation"), 0.0), key=""
-)
+_shared = attrgetter(*SHARED)
 
 
 def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()) -> pd.DataFrame:
@@ -57,22 +56,53 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
     Raises:
         UsageError: no run there. StoreError: damaged, or from a newer version.
     """
-    import pandas as pd
 
     folder = Path(run)
     header = read_header(folder)
+    return frame_of((row for row in read_rows(folder) if not layers or row.layer in layers), folder, header, samples)
+
+
+def load_first(run: Path, most: int) -> tuple[pd.DataFrame, int]:
+    """The first ``most`` settings of a run with all ceilings and failures, samples included; and how many there are.
+
+    Raises:
+        UsageError: no run there. StoreError: damaged, or from a newer version.
+    """
+    header = read_header(run)
+    numbers: dict[object, int] = {}
+
+    def shown(row: Row) -> bool:
+        number = numbers.setdefault(_shared(row.case), len(numbers))
+        return number < most or row.layer in CEILINGS or row.status != Status.OK
+
+    frame = frame_of(filter(shown, read_rows(run)), run, header, samples=True)
+    return frame, len(numbers)
+
+
+def frame_of(rows: Iterable[Row], folder: Path, header: Mapping[str, Any], samples: bool) -> pd.DataFrame:
+    """Rows of a run as a frame, joined to what profilers said of their cases."""
+    import pandas as pd
+
+    columns = Columns(samples)
     # Millions of small objects, none of them garbage: the collector would look at all of them again and again.
     with garbage_collection_off():
-        counters = counter_columns(folder)
-        rows = (row for row in read_rows(folder) if not layers or row.layer in layers)
-        records = [{**record, **counters.get(record["key"], {})} for record in (_record(row, samples) for row in rows)]
-        columns = _columns(records, (*_record(_NOTHING, samples), *FRAME_COLUMNS, "counters_reason"))
-    names = list(columns)
-    frame = pd.DataFrame(columns)
-    frame = frame.astype({name: float for name in names if name.startswith(_FIGURES) or name in FRAME_COLUMNS})
-    frame["counters_reason"] = frame["counters_reason"].fillna(NOT_PROFILED).astype(str)
+        columns.read(rows)
+        arrays = columns.arrays()
+        frame = pd.DataFrame(arrays | _counters(arrays["key"], counter_columns(folder)) | columns.rare())
     frame.attrs["run"] = {**header, "folder": str(folder)}
     return frame
+
+
+def _counters(keys: Sequence[str], found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The profilers' columns for these cases."""
+    gap = np.full(len(keys), np.nan)
+    columns: dict[str, Any] = dict.fromkeys(FRAME_COLUMNS, gap)
+    reasons = [NOT_PROFILED] * len(keys)
+    if found:
+        said = [found.get(key, {}) for key in keys]
+        columns = {name: np.array([row.get(name) for row in said], dtype=np.float64) for name in FRAME_COLUMNS}
+        reasons = [row.get("counters_reason", NOT_PROFILED) for row in said]
+    return {**columns, "counters_reason": reasons}
 
 
 def export(frame: pd.DataFrame, path: Path) -> None:
@@ -98,56 +128,3 @@ def export(frame: pd.DataFrame, path: Path) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _columns(records: list[dict[str, Any]], wanted: tuple[str, ...]) -> dict[str, Sequence[Any]]:
-    """Columns of all records; ``wanted`` ones are there even if no record has a value for them.
-
-    Several times faster than pandas' own reading of a list of dicts: with every record brought to one order of keys,
-    the columns are a transposition.
-    """
-    blank = dict.fromkeys((*wanted, *(name for names in dict.fromkeys(map(tuple, records)) for name in names)))
-    if not records:
-        return dict.fromkeys(blank, ())
-    return dict(zip(blank, zip(*({**blank, **record}.values() for record in records), strict=True), strict=True))
-
-
-def _record(row: Row, samples: bool) -> dict[str, Any]:
-    ledger, checks = row.ledger, row.checks
-    record: dict[str, Any] = {"key": row.key, "status": row.status.value, "reason": row.reason, **row.case.to_dict()}
-    record["layer"] = row.layer
-    record.update(_latency(row.samples))
-    record.update(samples=len(row.samples), discarded=row.discarded, stop=row.stop, timer=row.timer)
-    for part, column in LEDGER_COLUMNS:
-        record[column] = ledger.get(part)
-    record["flops"] = ledger.get("flops")
-    latency = record["latency_us"]
-    record["gb_per_s"] = ledger["total"] / latency / 1e3 if latency and ledger else None
-    record["error_before"] = checks[0]["relative"] if checks else None
-    record["error_after"] = checks[1]["relative"] if len(checks) > 1 else None
-    for name, value in row.overhead.items():
-        record[f"overhead_{name}_s"] = value
-    for name, reading in row.telemetry.items():
-        record[f"gpu_{name}"] = ", ".join(reading) if isinstance(reading, list) else reading
-    if samples:
-        record["samples_ns"] = row.samples
-    return record
-
-
-def _latency(samples: list[float]) -> dict[str, float | None]:
-    names = ("latency_us", "latency_p5_us", "latency_p95_us", "latency_low_us", "latency_high_us")
-    if not samples:
-        return dict.fromkeys(names)
-    ordered = sorted(samples)
-    rank = lower_rank(len(ordered))
-    low, high = ordered[rank], ordered[len(ordered) - 1 - rank]
-    values = (_quantile(ordered, 0.5), _quantile(ordered, 0.05), _quantile(ordered, 0.95), low, high)
-    return {name: value / 1e3 for name, value in zip(names, values, strict=True)}
-
-
-def _quantile(ordered: list[float], share: float) -> float:
-    """Linear interpolation between order statistics, as numpy's default; a hundred thousand calls must be quick."""
-    position = share * (len(ordered) - 1)
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])

@@ -46,17 +46,6 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-def first_settings(frame: pd.DataFrame, most: int) -> tuple[pd.DataFrame, int]:
-    """The rows of the first ``most`` settings, with all ceilings and failures, and how many settings there are."""
-    numbers = frame.groupby(SETTING, sort=False).ngroup()
-    count = int(numbers.max()) + 1 if len(numbers) else 0
-    if count <= most:
-        return frame, count
-    kept = frame[(numbers < most) | frame["layer"].isin(CEILINGS) | (frame["status"] != "ok")]
-    kept.attrs = dict(frame.attrs)
-    return kept, count
-
-
 def _add_speedups(out: pd.DataFrame) -> None:
     columns = _columns(out)
     count = len(out)

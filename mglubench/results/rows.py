@@ -60,8 +60,10 @@ class Row(Measurement):
         """What no measurement can have led to, in words; ``None`` if there is nothing of the kind."""
         if self.status == Status.OK and not self.samples:
             return "it is ok, but has no samples"
-        wrong = next((value for value in self.samples if not 0 < value < math.inf), None)
-        return None if wrong is None else f"a latency of {wrong:g} ns"
+        if self.samples and not (min(self.samples) > 0 and max(self.samples) < math.inf):
+            wrong = next(value for value in self.samples if not 0 < value < math.inf)
+            return f"a latency of {wrong:g} ns"
+        return None
 
 
 @dataclass(frozen=True, slots=True)

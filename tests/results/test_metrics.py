@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import mglubench
-from mglubench.results.metrics import ceiling_by_device, derive, first_settings
+from mglubench.results.frame import load_first
+from mglubench.results.metrics import ceiling_by_device, derive
 from mglubench.results.store import RunStore
 from tests.conftest import make_header, make_row
 
@@ -148,13 +149,16 @@ def test_deriving_twice_gives_the_same_intervals_and_leaves_its_input_alone(deri
     assert again.attrs == frame.attrs
 
 
-def test_the_first_settings_keep_every_ceiling_and_failure(derived):
+def test_the_first_settings_keep_every_ceiling_and_failure(tmp_path):
     rows = [make_row("mglu", around(500), h=h) for h in (8, 16, 24, 32)]
     rows.append(make_row("mglu", [], h=40, status="crash"))
     rows.append(make_row("read", around(500), variant="stream-read", nm=0, h=48))
-    frame, count = first_settings(derived(*rows), 2)
+    with RunStore.create(tmp_path / "run", make_header()) as store:
+        for row in rows:
+            store.append(row)
+    frame, count = load_first(tmp_path / "run", 2)
     assert count == 6
     assert frame["h"].tolist() == [8, 16, 40, 48]
     assert frame.attrs["run"]["name"] == "hand"
-    whole, count = first_settings(frame, 9)
-    assert len(whole) == count == 4
+    whole, count = load_first(tmp_path / "run", 9)
+    assert len(whole) == count == 6
