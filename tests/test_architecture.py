@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,24 @@ def test_every_module_says_what_it_is_for():
     for path in (ROOT / "mglubench").rglob("*.py"):
         source = path.read_text()
         assert not source or ast.get_docstring(ast.parse(source)), path
+
+
+def test_a_bare_file_name_is_there_once():
+    names = Counter(path.name for path in (ROOT / "mglubench").rglob("*.py"))
+    twice = {name for name, count in names.items() if count > 1} - {"__init__.py", "__main__.py"}
+    assert not twice
+
+
+def test_a_command_is_a_file_and_a_file_a_command():
+    from mglubench.cli.app import COMMANDS
+
+    files = {path.stem.removesuffix("_command") for path in (ROOT / "mglubench" / "cli").glob("*_command.py")}
+    assert files == set(COMMANDS)
+
+
+def test_no_process_is_started_from_a_program_in_a_string():
+    started = re.compile(r"sys\.executable,\s*[\"']-c[\"']")
+    assert not [path for path in (ROOT / "mglubench").rglob("*.py") if started.search(path.read_text())]
 
 
 def test_every_error_is_one_of_ours():

@@ -27,6 +27,7 @@ from mglubench.executors.machine import Machine
 from mglubench.executors.session import Session
 from mglubench.hardware.devices import Device
 from mglubench.system.lines import Lines, read_lines, take_lock
+from mglubench.system.plain_text import plain, text_of, words_of
 
 JOURNAL = "campaign.jsonl"
 HEADER_KEY = "campaign"
@@ -169,11 +170,11 @@ def _do(bench: Bench, step: Step) -> tuple[Outcome, float]:
         bench.say("interrupted; finished rows are kept")
         outcome = Outcome(PART, "interrupted")
     except UnavailableError as error:
-        outcome = Outcome(ABSENT, _line(str(error)))
+        outcome = Outcome(ABSENT, words_of(error))
     except MglubenchError as error:
-        outcome = Outcome(FAILED, _line(str(error)))
+        outcome = Outcome(FAILED, words_of(error))
     except Exception as error:
-        outcome = Outcome(FAILED, _line(f"{type(error).__name__}: {error}"))
+        outcome = Outcome(FAILED, plain(f"{type(error).__name__}: {text_of(error)}"))
     return outcome, time.perf_counter() - start
 
 
@@ -211,10 +212,6 @@ def _differences(stored: Row, here: Row) -> str:
     old, new = stored.get("campaign", {}), here["campaign"]
     names += [key for key in new if old.get(key) != new[key]]
     return ", ".join(names)
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())[:400]
 
 
 def _now() -> str:

@@ -44,7 +44,10 @@ def console(*, stderr: bool = False) -> Console:
 def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] = ()) -> None:
     """Tables for people: rich on a terminal, markdown if asked for."""
     from mglubench.report.render import to_markdown, to_rich
+    from mglubench.report.table import LONGEST_CELL
+    from mglubench.system.plain_text import plain
 
+    heading = [plain(line, LONGEST_CELL) for line in heading]
     if form == "markdown":
         sys.stdout.write("".join(f"{line}  \n" for line in heading) + ("\n" if heading else ""))
         sys.stdout.write("\n".join(to_markdown(table) for table in tables))
@@ -53,10 +56,10 @@ def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] =
     for line in heading:
         out.print(line, markup=False)
     for table in tables:
-        out.print(f"\n{table.title}", style="bold", markup=False)
+        out.print(f"\n{plain(table.title, LONGEST_CELL)}", style="bold", markup=False)
         out.print(to_rich(table))
         for note in table.notes:
-            out.print(note, style="dim", markup=False)
+            out.print(plain(note, LONGEST_CELL), style="dim", markup=False)
 
 
 def print_json(value: Any) -> None:
@@ -82,7 +85,9 @@ def publish_json(value: Any, path: Path | None) -> None:
 
 def print_csv(frame: pd.DataFrame) -> None:
     """A frame as CSV with a header line."""
-    frame.to_csv(sys.stdout, index=False)
+    from mglubench.results.frame import with_plain_text
+
+    with_plain_text(frame).to_csv(sys.stdout, index=False)
 
 
 @contextmanager

@@ -35,6 +35,9 @@ def settle() -> None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the length of the process, of a descriptor
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A character that the terminal's encoding lacks is shown by its number.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # A test's or a notebook's stream is left alone.
     if sys.stderr is None or sys.stderr is sys.__stderr__:
         raw = _LostWords(2, "w", closefd=False)

@@ -18,6 +18,7 @@ from mglubench.measure.measurement import Measurement, Summary
 from mglubench.measure.stopping import stop_reason
 from mglubench.stats import median
 from mglubench.status import Status
+from mglubench.system.plain_text import words_of
 
 # A block is one turn of a case: short enough that a second's drift hits all cases, long enough to amortise the turn.
 BLOCK_SECONDS = 0.1
@@ -52,7 +53,7 @@ def measure_group(
         try:
             prepared = session.prepare(case)
         except CaseError as error:
-            yield Measurement(case, error.status, str(error), overhead={"prepare": time.perf_counter() - start})
+            yield Measurement(case, error.status, words_of(error), overhead={"prepare": time.perf_counter() - start})
         else:
             turns.append(_Turn(case, prepared, time.perf_counter() - start))
     together = len(turns)
@@ -72,7 +73,7 @@ def _take_turn(session: Session, turn: _Turn, settings: MeasureSettings, togethe
     try:
         block = session.sample(turn.case, BLOCK_SECONDS, most)
     except CaseError as error:
-        return _failed(turn, error.status, str(error))
+        return _failed(turn, error.status, words_of(error))
     turn.wall += time.perf_counter() - start
     turn.inside += block.seconds
     turn.samples += block.samples
@@ -94,7 +95,7 @@ def _finish(session: Session, turn: _Turn, stop: str, together: int) -> Measurem
     try:
         finished = session.finish(turn.case)
     except CaseError as error:
-        return _failed(turn, error.status, str(error))
+        return _failed(turn, error.status, words_of(error))
     wall = time.perf_counter() - start
     prepared = turn.prepared
     inside = sum(prepared.seconds.values()) + turn.inside + finished.seconds

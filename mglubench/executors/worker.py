@@ -25,7 +25,7 @@ from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors.local import LocalSession
 from mglubench.executors.session import Session
 from mglubench.status import Status
-from mglubench.system.plain_text import first_line, plain
+from mglubench.system.plain_text import first_line, words_of
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 # How long a fork of this process may take to come to the end of the request that forked it.
@@ -99,14 +99,14 @@ def answer(message: dict[str, Any], session: Session) -> dict[str, Any]:
     try:
         return {"ok": _dispatch(message, session)}
     except CaseError as error:
-        reply: dict[str, Any] = {"error": {"status": error.status, "reason": plain(str(error))}}
+        reply: dict[str, Any] = {"error": {"status": error.status, "reason": words_of(error)}}
         if error.status == Status.ERROR and device_is_broken():
             reply["dying"] = True
         return reply
     except UnavailableError as error:
-        return {"error": {"status": Status.UNAVAILABLE, "reason": plain(str(error))}}
+        return {"error": {"status": Status.UNAVAILABLE, "reason": words_of(error)}}
     except MglubenchError as error:
-        return {"error": {"status": Status.ERROR, "reason": plain(str(error))}}
+        return {"error": {"status": Status.ERROR, "reason": words_of(error)}}
     except Exception as error:
         return {"error": {"status": Status.ERROR, "reason": f"{type(error).__name__}: {first_line(error)}"}}
 

@@ -22,6 +22,7 @@ from mglubench.errors import CaseError, MglubenchError
 from mglubench.executors.local import LocalSession
 from mglubench.measure.annotate import case_range, phase_range
 from mglubench.status import Status
+from mglubench.system.plain_text import words_of
 from mglubench.variants.registry import get_variant
 
 
@@ -61,9 +62,9 @@ def _run_case(case: Case, launches: int, session: TargetSession) -> tuple[Status
         synchronize(case)
         session.launch(case, launches)
     except CaseError as error:
-        return error.status, str(error)
+        return error.status, words_of(error)
     except (MglubenchError, RuntimeError) as error:
-        return Status.ERROR, " ".join(str(error).split())[:400]
+        return Status.ERROR, words_of(error)
     finally:
         session.abandon(case)
     return Status.OK, ""

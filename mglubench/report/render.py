@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mglubench.report.table import Table, missing
+from mglubench.report.table import LONGEST_CELL, Table, missing
+from mglubench.system.plain_text import plain
 
 if TYPE_CHECKING:
     import rich.table
@@ -55,4 +56,4 @@ def _line(cells: list[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    return plain(text, LONGEST_CELL).replace("|", "\\|").replace("<", "&lt;")

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 
+from mglubench.system.plain_text import plain
+
+LONGEST_CELL = 2000
 Row = Mapping[str, object]
 Formatter = Callable[[Row], str]
 
@@ -42,8 +45,8 @@ class Table:
     best: str = ""
 
     def cells(self, row: Row) -> list[str]:
-        """Text of one row."""
-        return [column.show(row) for column in self.columns]
+        """Text of one row; what an old row holds of a stranger's words is harmless here at the latest."""
+        return [plain(column.show(row), LONGEST_CELL) for column in self.columns]
 
 
 def text(key: str) -> Formatter:

@@ -16,7 +16,10 @@ from mglubench.results.rows import CounterRow, Fact
 from mglubench.results.store import read_counters
 from mglubench.results.timeline import Timeline
 from mglubench.status import Status
+from mglubench.system.plain_text import plain
 
+# More than any sentence of ours needs.
+LONGEST_REASON = 2000
 NOT_PROFILED = "not profiled"
 NSYS_COLUMNS = ("nsys_kernel_us", "nsys_kernels", "nsys_gap_us", "nsys_launches", "nsys_graphs", "nsys_graph_us")
 FRAME_COLUMNS = (*COLUMNS, "ncu_kernels", *NSYS_COLUMNS)
@@ -91,7 +94,7 @@ def _launches(how: Mapping[str, Fact]) -> int | None:
 
 def failed_row(tool: str, key: str, status: Status, reason: str, how: Mapping[str, Fact]) -> CounterRow:
     """A row that says why there are no figures."""
-    return CounterRow(key, tool, status, reason, how=dict(how))
+    return CounterRow(key, tool, status, plain(reason, LONGEST_REASON), how=dict(how))
 
 
 def latest(rows: Iterable[CounterRow]) -> dict[str, dict[str, CounterRow]]:

@@ -17,12 +17,14 @@ from mglubench.results.counters import FRAME_COLUMNS, NOT_PROFILED, counter_colu
 from mglubench.results.rows import Row, Status
 from mglubench.results.store import read_header, read_rows
 from mglubench.system.collector import garbage_collection_off
+from mglubench.system.plain_text import plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CASE_COLUMNS = tuple(AXES)
 _shared = attrgetter(*SHARED)
+LONGEST_TEXT = 2000
 
 
 def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()) -> pd.DataFrame:
@@ -114,13 +116,13 @@ def export(frame: pd.DataFrame, path: Path) -> None:
     if path.suffix not in (".csv", ".parquet"):
         raise UsageError(f"cannot export to {path.name or str(path)!r}; use a name that ends in .parquet or .csv")
     partial = path.with_name(f".{path.name}.partial")
-    plain = frame.copy()
-    plain.attrs = {}
+    harmless = with_plain_text(frame)
+    harmless.attrs = {}
     try:
         if path.suffix == ".csv":
-            plain.to_csv(partial, index=False)
+            harmless.to_csv(partial, index=False)
         else:
-            plain.to_parquet(partial, index=False)
+            harmless.to_parquet(partial, index=False)
         partial.replace(path)
     except ImportError:
         raise UsageError("Parquet needs pyarrow; install mglubench[reports], or export to .csv") from None
@@ -128,3 +130,14 @@ def export(frame: pd.DataFrame, path: Path) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def with_plain_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy whose texts can be printed: what rows hold of strangers' words may steer a terminal or end a line."""
+    out = frame.copy()
+    for name in out.select_dtypes(exclude=["number", "bool"]):
+        values = out[name].tolist()
+        texts = {value: plain(value, LONGEST_TEXT) for value in values if isinstance(value, str)}
+        if any(text != value for value, text in texts.items()):
+            out[name] = [texts[value] if isinstance(value, str) else value for value in values]
+    return out

@@ -8,6 +8,7 @@ error that says where it stands.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -115,7 +116,14 @@ def row_decoder() -> Callable[[bytes], Row]:
     decode = msgspec.json.Decoder(Row).decode
 
     def row(line: bytes) -> Row:
-        found = decode(line)
+        try:
+            found = decode(line)
+        except msgspec.DecodeError:
+            # Half a character, which an exception's text may hold, is JSON to the writer and none to the decoder.
+            if b"\\ud" not in line.lower():
+                raise
+            whole = json.dumps(strict_loads(line), ensure_ascii=False)
+            found = decode(whole.encode("utf-8", "replace"))
         if why := found.why_damaged():
             raise ValueError(why)
         # Names are counted, because the decoder takes the last of two; text may hold what looks like the end of one.

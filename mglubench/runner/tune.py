@@ -19,6 +19,7 @@ from mglubench.kernels.cuda_build import Target, build_all
 from mglubench.kernels.on_device import gpu_of
 from mglubench.kernels.tuning import Choice, Gpu, forced, remember
 from mglubench.system.limits import affinity
+from mglubench.system.plain_text import words_of
 from mglubench.variants.cuda_kernels import CudaVariant, job_of
 from mglubench.variants.registry import get_variant
 
@@ -145,5 +146,5 @@ def _try(session: Session, case: Case, choice: Choice, seconds: float) -> Trial:
         session.finish(case)
     except CaseError as error:
         session.abandon(case)
-        return Trial(choice, None, str(error))
+        return Trial(choice, None, words_of(error))
     return Trial(choice, median(samples)) if samples else Trial(choice, None, "clocks were too low")

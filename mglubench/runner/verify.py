@@ -16,6 +16,7 @@ from mglubench.executors.session import Session
 from mglubench.measure.measurement import Errors
 from mglubench.results.verdicts import Verdict
 from mglubench.status import Status
+from mglubench.system.plain_text import words_of
 from mglubench.variants.registry import check_names, get_variant, has_masks, variants
 
 # (h, d): one element, odd sizes below a vector, tails in both directions, and a size that enters every unrolled body.
@@ -84,7 +85,7 @@ def verify(session: Session, cases: Sequence[Case]) -> Iterator[Verdict]:
             before = session.prepare(case, offset=int((case.h, case.d) == UNALIGNED))
             after = session.finish(case)
         except CaseError as error:
-            yield Verdict(case, error.status, str(error), None)
+            yield Verdict(case, error.status, words_of(error), None)
         else:
             yield Verdict(case, Status.OK, "", max(_relative(before.check), _relative(after.check)))
 

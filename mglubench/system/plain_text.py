@@ -36,6 +36,11 @@ def text_of(error: BaseException) -> str:
         return f"its text cannot be read: its __str__ raised {type(broken).__name__}"
 
 
+def words_of(error: BaseException) -> str:
+    """The text of an exception as one harmless line, shortened."""
+    return plain(text_of(error))
+
+
 def first_line(error: BaseException, most: int = MOST) -> str:
     """The first line of an exception's text that holds something, harmless and shortened."""
     lines = (plain(line, most) for line in text_of(error).splitlines())
