@@ -32,6 +32,9 @@ SANITIZERS = {
     "tsan": ["-fsanitize=thread"],
 }
 SILU, GELU, RELU = 0, 1, 2
+# What a caller can get wrong about a pointer: it is null, or lies a few bytes off.
+FAULTS = ("", "no w", "no w2", "no masks", "no x", "no y", "no workspace")
+FAULTS += ("w off by 2", "w2 off by 2", "masks off by 8", "x off by 1", "y off by 1", "workspace off by 8")
 ORDERS = {"forward": 0, "reverse": 1, "random": 2}
 LAYOUTS = {"flash_mglu_paper": "bytes", "flash_mglu_packed": "row-1024", "flash_mglu_mma": "mma-16x64"}
 LAYOUTS["flash_mglu_bulk"] = "mma-16x64"
@@ -72,6 +75,7 @@ class Problem:
     x_offset: int = 0  # elements by which x is moved off its 16-byte alignment
     y_offset: int = 0  # elements by which y is moved off its 16-byte alignment
     prepare: bool = True  # whether mglu_prepare is called before the launches
+    fault: str = ""  # one of FAULTS, committed by the caller
     status: int = 0  # what the launch has to answer
     zero_bytes: int = -1  # bytes of the workspace that the caller zeroes; -1: all
     overrides: dict[str, int] = field(default_factory=dict)
@@ -169,6 +173,8 @@ def run_statuses(library: Library, problems: list[Problem]) -> list[tuple[int, l
 
 def reference(problem: Problem) -> np.ndarray:
     """The definition in float64, [batch, d]."""
+    if problem.masks is None and problem.w2 is None:  # stream_read
+        return np.broadcast_to(problem.w.sum(axis=1), (len(problem.x), len(problem.w)))
     if problem.masks is None:
         assert problem.w2 is not None
         with np.errstate(invalid="ignore"):
@@ -278,9 +284,11 @@ def _encode(library: Library, problem: Problem) -> bytes:
         "y_offset": problem.y_offset,
         "zero_bytes": problem.zero_bytes,
         "prepare": int(problem.prepare),
+        "fault": FAULTS.index(problem.fault),
+        "y_elements": problem.x.shape[0] * d,
     }
     assert set(problem.overrides) <= set(fields)
-    header = struct.pack("<16i", *{**fields, **problem.overrides}.values())
+    header = struct.pack("<18i", *{**fields, **problem.overrides}.values())
     masks = b"" if problem.masks is None else pack(problem.masks, LAYOUTS[library.kernel]).data.tobytes()
     buffers = [_rows(problem.w, stride, problem.bf16), b"", masks, to_bits(problem.x, problem.bf16).tobytes()]
     if problem.w2 is not None:

@@ -17,7 +17,7 @@ def _tail_problems(nm: int, bf16: bool) -> list[Problem]:
     return [
         random_problem(*shape, nm, bf16, seed=i, order=ORDERS[i % 3], split_k=1 + i % 3, x_offset=i % 2, launches=2)
         for i, shape in enumerate(TAILS)
-    ]
+    ] + [random_problem(83, 331, 2, nm, bf16, seed=9, sm_count=1, y_offset=1)]  # several tiles per block
 
 
 @needs_asan
@@ -46,6 +46,7 @@ def test_stream_read_stays_in_bounds_and_aligned() -> None:
 def test_threads_of_a_block_do_not_race(kernel: str) -> None:
     nm = 0 if kernel == "swiglu_fused" else 2
     problems = [integer_problem(17, 330, 2, nm, False, seed=s, order=ORDERS[s], split_k=2) for s in range(3)]
+    problems += [integer_problem(48, 300, 1, nm, False, seed=3, sm_count=1, order="random")]  # several tiles per block
     check(Library(kernel, max(nm, 1), sanitizer="tsan"), problems)
 
 

@@ -20,7 +20,7 @@ namespace {
 
 struct Case {
     int32_t h, d, nm, batch, w_row_stride, activation, split_k, sm_count;
-    int32_t order, seed, concurrent_blocks, launches, x_offset, y_offset, zero_bytes, prepare;
+    int32_t order, seed, concurrent_blocks, launches, x_offset, y_offset, zero_bytes, prepare, fault, y_elements;
 };
 
 void read_exactly(FILE* file, void* to, size_t bytes) {
@@ -107,7 +107,7 @@ int main(int argc, char** argv) {
         read_exactly(in, &c, sizeof c);
         const auto w = read_buffer(in), w2 = read_buffer(in), masks = read_buffer(in);
         const auto x = read_buffer(in, 2 * c.x_offset);
-        const size_t y_bytes = size_t(2) * c.batch * c.d;
+        const size_t y_bytes = size_t(2) * c.y_elements;
         Buffer y(y_bytes, 2 * c.y_offset);
         MgluArgs args = {w->data(), w2->data(), masks->data(), x->data(),        y.data(),     nullptr,   c.h,
                          c.d,       c.nm,       c.batch,       c.w_row_stride, c.activation, c.split_k, c.sm_count};
@@ -118,6 +118,19 @@ int main(int argc, char** argv) {
             const size_t zeroed = c.zero_bytes < 0 ? workspace_bytes : size_t(c.zero_bytes);
             memset(workspace.data(), 0, zeroed < workspace_bytes ? zeroed : workspace_bytes);
             args.workspace = workspace.data();
+        }
+        const void** const pointers[] = {&args.w,
+                                         &args.w2,
+                                         &args.masks,
+                                         &args.x,
+                                         const_cast<const void**>(&args.y),
+                                         const_cast<const void**>(&args.workspace)};
+        const int off_by[] = {2, 2, 8, 1, 1, 8};
+        if (c.fault >= 7) {
+            const void** const p = pointers[c.fault - 7];
+            *p = static_cast<const char*>(*p) + off_by[c.fault - 7];
+        } else if (c.fault > 0) {
+            *pointers[c.fault - 1] = nullptr;
         }
         simt::set_order(static_cast<simt::Order>(c.order), c.seed);
         simt::set_concurrent_blocks(c.concurrent_blocks != 0);
