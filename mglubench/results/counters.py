@@ -8,6 +8,7 @@ their own: a profiler serialises kernels and flushes caches, so they are no late
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mglubench.hardware.counter_names import COLUMNS, COUNTERS, Counter, Kernel, combine
@@ -51,6 +52,14 @@ def joined_row(tool: str, key: str, found: Found | None, how: Mapping[str, Fact]
     figures = {**counted, "ncu_kernels": len(found) // launches}
     status = Status.PARTIAL if reason else Status.OK
     return CounterRow(key, tool, status, reason, figures, [kernel.name for kernel in found], dict(how))
+
+
+def doubted(row: CounterRow, error: str) -> CounterRow:
+    """The row where its tool told of an error: no longer ok, as kernels may be missing from its sums."""
+    if not error or not row.status.counted:
+        return row
+    reason = f"{row.tool} told of an error, so kernels may be missing: {error}"
+    return replace(row, status=Status.PARTIAL, reason=f"{row.reason}; {reason}" if row.reason else reason)
 
 
 def _timeline_row(tool: str, key: str, found: Timeline, how: Mapping[str, Fact]) -> CounterRow:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from mglubench.hardware.counter_names import is_key, ranges_in
 
 LONGEST_ROW = 200  # lines; the text of a rule may span some
+ERROR = "==ERROR=="
 FEW = 2  # delimiters between quotes that a program's own words may have
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -167,11 +168,17 @@ def _refuse_pieces(line: str, number: int, delimiter: str) -> None:
 
 def said_by_tool(text: str) -> str:
     """Errors and warnings of ncu in a text, joined, at most 300 characters; empty if there are none."""
-    for kind in ("==ERROR==", "==WARNING=="):
-        said = list(dict.fromkeys(line.strip() for line in lines_of(text) if line.strip().startswith(kind)))
-        if said:
-            return " ".join(said)[:300]
-    return ""
+    return _said(text, ERROR) or _said(text, "==WARNING==")
+
+
+def errors_of_tool(text: str) -> str:
+    """Errors of ncu in a text, joined, at most 300 characters; empty if there are none."""
+    return _said(text, ERROR)
+
+
+def _said(text: str, kind: str) -> str:
+    lines = [line.strip() for line in lines_of(text) if kind in line]
+    return " ".join(dict.fromkeys(line for line in lines if line.startswith(kind)))[:300]
 
 
 def numbered(table: CsvTable, width: int) -> Iterator[tuple[int, list[str]]]:

@@ -64,7 +64,7 @@ def _refuse(path: Path, header: bytes, size: int) -> None:
     if size < _HEADER_BYTES or size < page * pages:
         raise UsageError(f"{path} was cut short: it says {page * pages:,} bytes and has {size:,}; copy or {_EXPORT}")
     for end, what in (("-wal", "changes that are not in it yet"), ("-journal", "a change that was not finished")):
-        beside = path.with_name(path.name + end)
+        beside = Path(f"{path.resolve()}{end}")
         if beside.is_file() and beside.stat().st_size:
             raise UsageError(
                 f"{beside} holds {what}: another program has {path.name} open or was killed; close it, or {_EXPORT}"

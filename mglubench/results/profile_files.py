@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mglubench.errors import UsageError
 from mglubench.hardware.counter_names import Kernel, by_key, keys_of
-from mglubench.results.csv_text import decode, has_table
+from mglubench.results.csv_text import decode, errors_of_tool, has_table
 from mglubench.results.open_sqlite import MAGIC as SQLITE
 from mglubench.results.read_ncu import read_csv
 from mglubench.results.read_ncu_rep import MAGIC as NCU_REPORT
@@ -39,12 +39,14 @@ class Profile:
 
     Attributes:
         tool: ``ncu`` or ``nsys``, which wrote it. cases: its kernels or timelines by case key. why_empty: why there are
-            no cases in it, in words that follow "the report"; empty if there are some.
+            no cases in it, in words that follow "the report"; empty if there are some. error: what the tool said went
+            wrong while it was made; kernels may be missing then.
     """
 
     tool: str
     cases: Mapping[str, Found]
     why_empty: str = ""
+    error: str = ""
 
     def why_no_case(self, key: str) -> str:
         """Why the report holds nothing of a case."""
@@ -94,7 +96,7 @@ def read_profile(path: Path) -> Profile:
     if head.startswith(NCU_REPORT):
         return _of_ncu(read_report(path))
     if path.suffix == ".csv" or has_table(decode(head)):
-        return _of_ncu(read_csv(path))
+        return _of_ncu(read_csv(path), errors_of_tool(decode(path.read_bytes())))
     if path.suffix == ".sqlite":
         return _of_nsys(path)
     if path.suffix == ".ncu-rep":
@@ -109,8 +111,9 @@ def _of_nsys(path: Path) -> Profile:
     return Profile("nsys", report.cases, report.why_empty)
 
 
-def _of_ncu(kernels: Sequence[Kernel]) -> Profile:
-    return Profile("ncu", by_key(kernels), _why_no_case(kernels))
+def _of_ncu(kernels: Sequence[Kernel], error: str = "") -> Profile:
+    why = _why_no_case(kernels)
+    return Profile("ncu", by_key(kernels), f"{why}; ncu said: {error}" if why and error else why, error)
 
 
 def _why_no_case(kernels: Iterable[Kernel]) -> str:

@@ -179,13 +179,13 @@ class _Export:
             stranger = _process(tid) in named and (_process(tid), number) not in ours
             if not known or stranger or not isinstance(name, str) or not (is_key(name) or name == TIMED):
                 continue
-            if not _whole(start) or not _whole(end) or end < start or not (_whole(tid) or not threads):
+            if not _whole(start) or not _whole(end) or end < start or not (isinstance(tid, int) or not threads):
                 ended = "its range has no end in the report: the recording stopped before it, or it crashed"
                 reason = ended if end is None else "a range of it ends before it begins, or has no time"
                 if is_key(name):
                     broken.setdefault(name, reason)
                 else:
-                    process = _process(tid) if threads and _whole(tid) else None
+                    process = _process(tid) if threads and isinstance(tid, int) else None
                     torn.append(Orphan(start if _whole(start) and end is None else None, process))
                 continue
             ranges.append(NvtxRange(start, end, tid if threads else 0, name, event in START_END))
@@ -196,7 +196,7 @@ class _Export:
         calls: _Calls = {}
         for start, correlation, tid, end in self._select(CALLS, suffix, NEEDED[CALLS], "globalTid", "end"):
             usable = _whole(start) and start > 0 and (end is None or (_whole(end) and end >= start))
-            if usable and _whole(correlation) and (_whole(tid) or not threads):
+            if usable and _whole(correlation) and (isinstance(tid, int) or not threads):
                 thread = tid if threads else 0
                 calls.setdefault(correlation, []).append((start, thread, thread >> THREAD_BITS))
         return calls

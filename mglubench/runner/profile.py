@@ -19,7 +19,8 @@ from mglubench.hardware.nsight import find_ncu, find_nsys
 from mglubench.profilers.ncu import Ncu
 from mglubench.profilers.nsys import Nsys
 from mglubench.profilers.profiler import START_SECONDS, Attempt, Failure, Profiler, find_tool
-from mglubench.results.counters import failed_row, joined_row
+from mglubench.results.counters import doubted, failed_row, joined_row
+from mglubench.results.csv_text import ERROR
 from mglubench.results.profile_files import Profile, read_profile
 from mglubench.results.rows import CounterRow, Fact
 from mglubench.results.store import RunStore, read_header, read_rows
@@ -164,7 +165,8 @@ def _row(
     row = joined_row(tool, key, found.cases.get(key), extra, found.why_no_case(key))
     if row.status.counted:
         known = row.status == Status.PARTIAL and failure is not None and failure.everyone
-        return replace(row, reason=f"{row.reason}; {failure.reason}") if known and failure else row
+        row = replace(row, reason=f"{row.reason}; {failure.reason}") if known and failure else row
+        return doubted(row, found.error or (attempt.said if attempt.said.startswith(ERROR) else ""))
     if attempt.begun is not None or (not outcome and attempt.outcomes):
         return None
     return failed_row(tool, key, failure.status, failure.reason, extra) if failure else row
@@ -189,7 +191,8 @@ def import_profile(store: RunStore, path: Path, *, launches: int | None = None) 
     found = read_profile(path)
     extra: dict[str, Fact] = {"source": str(path), "launches": launches}
     keys = [row.key for row in read_rows(store.folder)]
-    rows = [joined_row(found.tool, key, found.cases[key], extra) for key in keys if key in found.cases]
+    joined = (joined_row(found.tool, key, found.cases[key], extra) for key in keys if key in found.cases)
+    rows = [doubted(row, found.error) for row in joined]
     if not rows:
         asked = "" if found.why_empty else "; was it taken of this sweep?"
         raise UsageError(f"{path} fits no case of {store.folder}: {found.why_none_of(keys)}{asked}")

@@ -174,6 +174,16 @@ def test_a_failure_of_the_machine_is_not_tried_again_for_every_setting(cli, run,
     assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 1
 
 
+def test_an_error_beside_figures_marks_them(cli, run, gpu_run, tools, tmp_path):
+    tools.setenv("STUB_NCU", "failed-kernel")
+    assert cli("profile", str(run), *FAKE).code == 0
+    assert statuses(run) == {"partial"}
+    assert all('may be missing: ==ERROR== Failed to profile "gemv"' in row.reason for row in read_counters(run))
+    (tmp_path / "x.csv").write_text((FIXTURES / "ncu_raw.csv").read_text() + '==ERROR== Failed to profile "gemv"\n')
+    cli("import", str(tmp_path / "x.csv"), "--run", str(gpu_run))
+    assert statuses(gpu_run) == {"partial"}
+
+
 def test_a_part_of_the_kernels_is_no_report(cli, run, tools):
     tools.setenv("STUB_NCU", "half")
     cli("profile", str(run), *FAKE)

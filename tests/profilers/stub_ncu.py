@@ -5,7 +5,7 @@ It takes the options that mglubench passes, reads the cases from the target's fi
 ``ok``, ``two-kernels``, ``permission`` (exit code 0), ``busy``, ``attached``, ``mig``, ``unknown-metric``, ``empty``,
 ``driver`` (the target dies, too), ``mystery`` (an error that nobody knows), ``killed``, ``empty-report``, ``dies``
 (every case alike), ``withheld`` (MIG: no L2), ``half`` (its import dies after the first kernel), ``no-nvtx``,
-``garbage``, ``garbage-report``, ``nan``, ``wrong-filter``, ``silent``, ``hang``, ``crash:VARIANT``,
+``failed-kernel``, ``garbage``, ``garbage-report``, ``nan``, ``wrong-filter``, ``silent``, ``hang``, ``crash:VARIANT``,
 ``fails:VARIANT``. Bytes read are 1000 for every kernel, times the case's place in the file plus one.
 """
 
@@ -55,6 +55,7 @@ def profile(arguments: list[str], mode: str) -> int:
         "mig": "==ERROR== Profiling is not possible on this MIG instance.",
         "driver": "==ERROR== An error was reported by the driver:\n==ERROR== Cuda driver is not compatible with Nsight "
         "Compute.",
+        "failed-kernel": '==ERROR== Failed to profile "gemv" in process 7',
         "mystery": "==ERROR== The moon is full.",
         "withheld": "==WARNING== This is a MIG instance: shared units are withheld.",
         "unknown-metric": f"==ERROR== Failed to find metric regex:^{metrics[0].split('.')[0]}\\.(sum|avg)$",

@@ -95,6 +95,12 @@ def test_kernels_outside_the_timed_phase_are_told_from_none(one):
     assert "none in its timed phase" in found.reason
 
 
+def test_ids_of_threads_may_be_below_zero(one):
+    tid, pid = TID - (1 << 63), (TID - (1 << 63)) >> 24 << 24
+    found = one(Export().range(KEY, 0, 1000, tid=tid).launch(100, (200, 300), tid=tid, pid=pid))
+    assert (found.kernels, found.kernel_us) == (1, 0.1)
+
+
 def test_a_kernel_that_several_ranges_claim_is_nobodys(tmp_path):
     export = Export().range(KEY, 0, 1000, kind=60).range(OTHER, 0, 1000, kind=60, tid=TID + 1)
     export.launch(100, (200, 300)).launch(120, (300, 400), tid=TID + 2)
@@ -244,7 +250,10 @@ def test_an_export_that_is_being_written_is_told(tmp_path):
         writer.commit()
         with pytest.raises(UsageError, match=r"t.sqlite-wal holds changes that are not in it yet"):
             read_nsys(path)
+    (tmp_path / "link.sqlite").symlink_to(path)
     path.with_name("t.sqlite-journal").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"t.sqlite-journal holds a change that was not finished"):
+        read_nsys(tmp_path / "link.sqlite")
     with pytest.raises(UsageError, match=r"t.sqlite-journal holds a change that was not finished"):
         read_nsys(path)
 
