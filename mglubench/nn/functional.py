@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mglubench.cases.vocabulary import ITEMSIZE, NM_MAX, activation_name
+from mglubench.cases.vocabulary import ACTIVATIONS, ITEMSIZE, NM_MAX, activation_name
 from mglubench.errors import UsageError
 from mglubench.kernels import cpu_call, cuda_call
 from mglubench.kernels.accepted_nm import in_words
@@ -127,20 +127,25 @@ def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") 
         raise UsageError(f"x must be [..., {packed.h}], got {list(x.shape)}")
     if x.dtype != packed.weight.dtype or x.device != packed.weight.device:
         raise UsageError(f"x is {x.dtype} on {x.device}, the weight {packed.weight.dtype} on {packed.weight.device}")
-    flat = x.reshape(-1, packed.h)
-    y: torch.Tensor = _operator(flat, packed.weight, packed.masks, packed.nm, activation_name(activation))
+    g = activation if activation in ACTIVATIONS else activation_name(activation)
+    # What compilers and autograd ask of an operator costs more than a small layer's arithmetic: only for them.
+    traced = torch.compiler.is_compiling() or (x.requires_grad and torch.is_grad_enabled())
+    operator = _operator if traced else _eager
+    y: torch.Tensor
+    if x.ndim == 2:
+        y = operator(x, packed.weight, packed.masks, packed.nm, g)
+        return y
+    y = operator(x.reshape(-1, packed.h), packed.weight, packed.masks, packed.nm, g)
     return y.reshape(*x.shape[:-1], packed.d)
 
 
-@torch.library.custom_op("mglubench::flash_mglu", mutates_args=(), device_types="cpu")
-def _operator(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str) -> torch.Tensor:
+def _on_cpu(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str) -> torch.Tensor:
     """On a CPU: x [tokens, h], weight [d, columns], masks in layout row-words16; y [tokens, d]."""
-    y = x.new_empty((x.shape[0], weight.shape[0]))
+    y = torch.empty((x.shape[0], weight.shape[0]), dtype=x.dtype)
     cpu_call.mglu_call(weight, masks, nm, activation)(x, y)
     return y
 
 
-@_operator.register_kernel("cuda")
 def _on_cuda(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str) -> torch.Tensor:
     """On CUDA: masks in layout mma-16x64, on torch's current stream."""
     y = x.new_empty((x.shape[0], weight.shape[0]))
@@ -149,6 +154,18 @@ def _on_cuda(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int
     return y
 
 
-@_operator.register_fake
 def _fake(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str) -> torch.Tensor:
     return x.new_empty((x.shape[0], weight.shape[0]))
+
+
+_operator = torch.library.custom_op("mglubench::flash_mglu", _on_cpu, mutates_args=(), device_types="cpu")
+_operator.register_kernel("cuda")(_on_cuda)
+_operator.register_fake(_fake)
+
+# The same without autograd and checks of aliasing: what eager inference calls.
+_EAGER = "mglubench::flash_mglu_eager"
+torch.library.define(_EAGER, "(Tensor x, Tensor weight, Tensor masks, int nm, str activation) -> Tensor")
+torch.library.impl(_EAGER, "cpu", _on_cpu)
+torch.library.impl(_EAGER, "cuda", _on_cuda)
+torch.library.register_fake(_EAGER, _fake)
+_eager = torch.ops.mglubench.flash_mglu_eager.default

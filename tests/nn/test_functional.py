@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -87,7 +88,8 @@ def test_is_a_well_behaved_operator(nm: int) -> None:
     inputs, case = example(nm)
     packed = packed_example(inputs, case)
     arguments = (inputs.x(0), packed.weight, packed.masks, nm, "silu")
-    torch.library.opcheck(torch.ops.mglubench.flash_mglu.default, arguments)
+    for operator in (torch.ops.mglubench.flash_mglu, torch.ops.mglubench.flash_mglu_eager):
+        torch.library.opcheck(operator.default, arguments)
 
 
 def test_compiles_without_a_graph_break() -> None:
@@ -102,6 +104,41 @@ def test_compiles_without_a_graph_break() -> None:
     torch.testing.assert_close(compiled(inputs.x(0)), layer(inputs.x(0)))
     as_argument = torch.compile(flash_mglu, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(as_argument(inputs.x(0), packed), flash_mglu(inputs.x(0), packed))
+
+
+def test_a_gradient_is_refused_and_not_silently_wrong() -> None:
+    inputs, case = example(batch=4)
+    packed = packed_example(inputs, case)
+    x = inputs.x(0).clone().requires_grad_()
+    y = flash_mglu(x, packed)
+    torch.testing.assert_close(y.detach(), flash_mglu(inputs.x(0), packed))
+    with pytest.raises(RuntimeError, match="backward"):
+        y.sum().backward()
+    with torch.no_grad():
+        assert not flash_mglu(x, packed).requires_grad
+    with torch.inference_mode():
+        torch.testing.assert_close(flash_mglu(x, packed), y.detach())
+
+
+def test_what_traces_sees_an_operator_and_not_its_arithmetic() -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    inputs, case = example(batch=4)
+    packed = packed_example(inputs, case)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        y = flash_mglu(mode.from_tensor(inputs.x(0)), packed)
+    assert type(y) is not torch.Tensor
+    assert y.shape == (4, case.d)
+
+
+def test_several_threads_may_call_at_once() -> None:
+    inputs, case = example(h=64, batch=4)
+    packed, x = packed_example(inputs, case), inputs.x(0)
+    expected = [flash_mglu(x[:tokens], packed) for tokens in (1, 2, 4)]
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(flash_mglu, x[: (1, 2, 4)[turn % 3]], packed) for turn in range(60)]
+        for turn, job in enumerate(jobs):
+            torch.testing.assert_close(job.result(), expected[turn % 3])
 
 
 def test_exports_as_one_operator() -> None:
