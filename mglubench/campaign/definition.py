@@ -74,7 +74,7 @@ class Step:
     options: dict[str, Any] = field(default_factory=dict)
     sweep: SweepSpec | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values, compared when a campaign is continued."""
         sweep = self.sweep.to_dict() if self.sweep else None
         return {"kind": self.kind, "name": self.name, "options": self.options, "sweep": sweep}
@@ -112,7 +112,7 @@ class Campaign:
     steps: tuple[Step, ...]
     targets: Targets
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values, for the journal's header."""
         steps = [step.to_dict() for step in self.steps]
         return {"name": self.name, "device": self.device, "steps": steps, "targets": asdict(self.targets)}
@@ -159,7 +159,7 @@ def read_campaign(path: Path) -> Campaign:
     return Campaign(str(values.get("name", path.stem)), device, tuple(steps), targets)
 
 
-def _whole(values: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+def _whole(values: Mapping[str, object]) -> tuple[str, list[dict[str, object]]]:
     """The device, and what the file has of steps."""
     _known(values, ("name", "device", "step", "targets"))
     device = device_name(str(values.get("device", "cuda")))
@@ -171,7 +171,7 @@ def _whole(values: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
     return device, entries
 
 
-def _step(entry: Mapping[str, Any], device: str, before: Sequence[Step]) -> Step:
+def _step(entry: Mapping[str, object], device: str, before: Sequence[Step]) -> Step:
     kind = one_of(str(entry.get("kind", "")), tuple(OPTIONS), "kind")
     name = build_spec({"name": entry.get("name", kind)}).name
     if name in [step.name for step in before]:
@@ -192,7 +192,7 @@ def _step(entry: Mapping[str, Any], device: str, before: Sequence[Step]) -> Step
     return Step(kind, name, options, sweep)
 
 
-def _sweep(given: Mapping[str, Any], name: str, device: str) -> SweepSpec:
+def _sweep(given: Mapping[str, object], name: str, device: str) -> SweepSpec:
     own = dict(given)
     config = own.pop("config", None)
     base = read_sweep(find_sweep(str(config)), check_names) if config is not None else {}
@@ -203,7 +203,7 @@ def _sweep(given: Mapping[str, Any], name: str, device: str) -> SweepSpec:
     return spec
 
 
-def _option(value: Any, default: Any, key: str) -> Any:
+def _option(value: object, default: object, key: str) -> Any:
     """The value in the form of its default: a list of texts, a number above 0, or a text."""
     if isinstance(default, list):
         return [str(item) for item in as_list(value, key)] if value else []
@@ -214,22 +214,27 @@ def _option(value: Any, default: Any, key: str) -> Any:
     return str(value)
 
 
-def _targets(values: Mapping[str, Any], steps: Sequence[Step]) -> Targets:
+def _targets(values: object, steps: Sequence[Step]) -> Targets:
     if not values:
         return Targets()
+    if not isinstance(values, dict):
+        raise UsageError(f"write a [targets] table, not {values!r}")
     _known(values, ("step", "variants", "mode", "dtype", "batch", "goal"))
     step = str(values.get("step", ""))
     _names_a_sweep(step, steps, "step")
     names = tuple(_option(values.get("variants", []), [], "variants"))
     check_names(names)
     goals: list[Goal] = []
-    for entry in values.get("goal", []):
+    entries = values.get("goal", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UsageError(f"goal must be a list of tables, got {entries!r}")
+    for entry in entries:
         goals += _goals(entry)
     batch = parse_int(values.get("batch", 1), "batch")
     return Targets(step, names, str(values.get("mode", "cold")), str(values.get("dtype", "")), batch, tuple(goals))
 
 
-def _goals(entry: Mapping[str, Any]) -> list[Goal]:
+def _goals(entry: Mapping[str, object]) -> list[Goal]:
     _known(entry, ("figure", "shape", "nm", "least"))
     if missing := [key for key in ("figure", "shape", "nm", "least") if key not in entry]:
         raise UsageError(f"a goal lacks {', '.join(missing)}")
@@ -251,6 +256,6 @@ def _names_a_sweep(name: str, steps: Sequence[Step], key: str) -> None:
         raise UsageError(f"{key} = {name!r} names no earlier sweep step; there are: {', '.join(known) or 'none'}")
 
 
-def _known(values: Mapping[str, Any], allowed: Sequence[str]) -> None:
+def _known(values: Mapping[str, object], allowed: Sequence[str]) -> None:
     for key in values:
         one_of(key, allowed, "key")

@@ -11,6 +11,7 @@ from mglubench.campaign import target_tables as tables
 from mglubench.campaign.definition import Step
 from mglubench.campaign.step import FAILED, OK, PART, Bench, Outcome
 from mglubench.campaign.steps_by_session import repeat_names, run_folder
+from mglubench.campaign.target_tables import Frames
 from mglubench.cases.case import Case
 from mglubench.errors import MglubenchError
 from mglubench.report.render import to_markdown
@@ -100,7 +101,7 @@ def _heading(frame: pd.DataFrame) -> list[str]:
     return [f"{line}  " for line in heading(frame)]
 
 
-def _answers(bench: Bench, frames: dict[str, pd.DataFrame]) -> Iterator[Table]:
+def _answers(bench: Bench, frames: Frames) -> Iterator[Table]:
     """The campaign's own tables, answers first."""
     targets = bench.campaign.targets
     if targets.goals:
@@ -114,14 +115,14 @@ def _answers(bench: Bench, frames: dict[str, pd.DataFrame]) -> Iterator[Table]:
     yield tables.steps_table(list(bench.history.values()))
 
 
-def _agree(bench: Bench, step: Step, frames: dict[str, pd.DataFrame]) -> Iterator[Table]:
+def _agree(bench: Bench, step: Step, frames: Frames) -> Iterator[Table]:
     frame = frames.get(step.options["of"])
     clock = bench.rows(f"{step.name}.jsonl")
     if frame is not None and clock:
         yield tables.agree_table(frame, clock)
 
 
-def _aa(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
+def _aa(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
     folders = [run_folder(bench.folder, name) for name in repeat_names(step)]
     repeats = [
         {row.key: row.samples for row in read_rows(folder) if row.status == OK} for folder in folders if folder.is_dir()
@@ -130,7 +131,7 @@ def _aa(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
         yield tables.aa_table(repeats)
 
 
-def _verify(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
+def _verify(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
     rows = bench.rows(f"{step.name}.jsonl").values()
     verdicts = [
         Verdict(Case.from_dict(row["case"]), Status(row["status"]), row["reason"], row["relative"]) for row in rows
@@ -139,27 +140,27 @@ def _verify(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
         yield from verify_tables(verdicts)
 
 
-def _sanitize(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
+def _sanitize(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
     if rows := bench.rows(f"{step.name}.jsonl"):
         yield tables.rows_table("compute-sanitizer", rows.values(), SANITIZED)
 
 
-def _tune(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
+def _tune(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
     if rows := bench.rows(f"{step.name}.jsonl"):
         yield tables.rows_table("Tuned launch choices", rows.values(), TUNED)
 
 
-def _doctor(bench: Bench, step: Step, _: Any) -> Iterator[Table]:
+def _doctor(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
     path = bench.folder / f"{step.name}.json"
     if path.exists():
         yield tables.rows_table("Doctor", json.loads(path.read_text(encoding="utf-8"))["findings"], DOCTOR)
 
 
-def _nothing(bench: Bench, step: Step, frames: Any) -> Iterator[Table]:
+def _nothing(bench: Bench, step: Step, frames: Frames) -> Iterator[Table]:
     return iter(())
 
 
-_SHOWN: dict[str, Callable[[Bench, Step, Any], Iterator[Table]]] = {
+_SHOWN: dict[str, Callable[[Bench, Step, Frames], Iterator[Table]]] = {
     "agree": _agree,
     "aa": _aa,
     "verify": _verify,
@@ -169,7 +170,7 @@ _SHOWN: dict[str, Callable[[Bench, Step, Any], Iterator[Table]]] = {
 }
 
 
-def _run_links(bench: Bench, frames: dict[str, pd.DataFrame]) -> Sequence[str]:
+def _run_links(bench: Bench, frames: Frames) -> Sequence[str]:
     lines = []
     for name in frames:
         folder = run_folder(bench.folder, name)

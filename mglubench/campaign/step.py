@@ -97,6 +97,12 @@ class Bench:
         """The device that the campaign is for."""
         return self.machine.devices[self.campaign.device]
 
+    @property
+    def architecture(self) -> str:
+        """What kernels are compiled for; only asked of a device that runs them."""
+        assert self.device.architecture
+        return self.device.architecture
+
     def why_no_kernels(self) -> str:
         """Why nothing can be launched on a GPU here; empty if it can."""
         if self.fake:

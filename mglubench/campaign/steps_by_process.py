@@ -23,7 +23,7 @@ from mglubench.campaign.step import (
     Outcome,
 )
 from mglubench.errors import UnavailableError
-from mglubench.hardware.cuda_toolchain import architecture_of, capability, cuda_homes
+from mglubench.hardware.cuda_toolchain import capability, cuda_homes
 from mglubench.system.files import publish
 from mglubench.system.plain_text import plain
 from mglubench.system.programs import find_program
@@ -57,7 +57,7 @@ def build(bench: Bench, step: Step) -> Outcome:
     """Compile the CUDA kernels for the card, one compiler per core; what is in the cache is not compiled again."""
     if why := bench.why_no_kernels():
         return Outcome(ABSENT, why)
-    arch = architecture_of(*map(int, str(bench.device.capability).split(".")))
+    arch = bench.architecture
     options = step.options
     names = options["variants"] or [variant.name for variant in KERNELS if capability(arch) >= variant.kernel.oldest]
     if not bench.slice.starts(LEAST_SECONDS):
@@ -155,7 +155,7 @@ def sanitize(bench: Bench, step: Step) -> Outcome:
     if why := bench.why_no_kernels():
         return Outcome(ABSENT, why)
     program, file = find_sanitizer(), f"{step.name}.jsonl"
-    arch = architecture_of(*map(int, str(bench.device.capability).split(".")))
+    arch = bench.architecture
     kernels = {variant.name: variant.kernel.source for variant in KERNELS if capability(arch) >= variant.kernel.oldest}
     names = step.options["variants"] or list(kernels)
     done = bench.rows(file)

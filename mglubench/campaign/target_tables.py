@@ -5,14 +5,14 @@ All take derived frames (see :func:`mglubench.results.metrics.derive`) by the na
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mglubench.campaign.definition import Goal, Targets
 from mglubench.cases.case import Setting
-from mglubench.report.table import Column, Table, number, ratio, text
+from mglubench.report.table import Column, Formatter, Table, number, ratio, text
 from mglubench.results.metrics import SETTING
 from mglubench.stats import bootstrap_medians, interval
 
@@ -129,15 +129,15 @@ def _batch_rows(name: str, frame: pd.DataFrame) -> list[Row]:
     return rows
 
 
-def _where(row: Mapping[Any, Any]) -> str:
+def _where(row: Mapping[str, object]) -> str:
     return f"{row['h']}x{row['d']}, {row['dtype']}, {row['mode']} on {row['device']}"
 
 
 def bulk_summary(frames: Frames) -> Table | None:
     """Bulk copies against plain loads, by run and nm over all settings; ``None`` if both were measured nowhere."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+    groups: dict[tuple[str, str, str, int], list[Row]] = {}
     for row in (row for name, frame in frames.items() for row in _bulk_rows(name, frame)):
-        groups.setdefault(tuple(row[key] for key in ("run", "dtype", "mode", "nm")), []).append(row)
+        groups.setdefault((row["run"], row["dtype"], row["mode"], row["nm"]), []).append(row)
     columns = (
         Column("run", "run", text("run"), text=True),
         Column("dtype", "dtype", text("dtype"), text=True),
@@ -153,7 +153,7 @@ def bulk_summary(frames: Frames) -> Table | None:
     return Table("Bulk copies against plain loads: all runs", columns, rows, notes) if rows else None
 
 
-def _bulk_summary_row(key: tuple[Any, ...], group: Sequence[Row]) -> Row:
+def _bulk_summary_row(key: tuple[str, str, str, int], group: Sequence[Row]) -> Row:
     gains = [row["gain"] for row in group]
     row: Row = dict(zip(("run", "dtype", "mode", "nm"), key, strict=True)) | {"settings": len(group)}
     row |= {verdict: sum(one["verdict"] == verdict for one in group) for verdict in ("faster", "same", "slower")}
@@ -227,7 +227,7 @@ def agree_table(frame: pd.DataFrame, clock: Mapping[str, Row]) -> Table:
     return Table("Cold timings beside independent clocks", columns, rows, notes)
 
 
-def _title(row: Mapping[Any, Any]) -> str:
+def _title(row: Mapping[Hashable, object]) -> str:
     return Setting.of({str(name): value for name, value in row.items()}).title()
 
 
@@ -261,7 +261,7 @@ def _keys(repeats: Sequence[Mapping[str, Sequence[float]]]) -> list[str]:
     return list(dict.fromkeys(key for repeat in repeats for key in repeat))
 
 
-def _alarms(count: str, of: str) -> Any:
+def _alarms(count: str, of: str) -> Formatter:
     return lambda row: f"{row[count]} of {row[of]}"
 
 

@@ -249,7 +249,7 @@ class Coordinates:
         return {name: self.value(name) for name in AXES}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Value]) -> Self:
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
         """Inverse of :meth:`to_dict`; an axis that is not there has its default, what is no axis is passed over."""
         known: dict[str, Any] = {name: values[name] for name in AXES if name in values}
         return cls(**known)

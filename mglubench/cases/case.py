@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from mglubench.cases.axes import AXES, SHARED, Coordinates
 from mglubench.cases.vocabulary import ITEMSIZE, device_kind
@@ -52,9 +52,9 @@ class Setting(Coordinates):
     """
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
+    def of(cls, values: Mapping[str, object]) -> Self:
         """The setting of a case's values or of a frame's row, by name; an axis that is not there has its default."""
-        return cls.from_dict({"variant": ""} | {name: values[name] for name in SHARED if name in values})
+        return cls.from_dict({"variant": "", **{name: values[name] for name in SHARED if name in values}})
 
     def title(self) -> str:
         """One line for a table heading."""

@@ -58,7 +58,7 @@ def find_sweep(name: str) -> Path:
     raise UsageError(f"no sweep file {name!r}; shipped sweeps: {', '.join(names)}")
 
 
-def read_sweep(path: Path, check_names: CheckNames = lambda names: None) -> dict[str, Any]:
+def read_sweep(path: Path, check_names: CheckNames = lambda names: None) -> dict[str, object]:
     """Read a sweep file into option values, each of them checked.
 
     Args:
@@ -82,7 +82,7 @@ def read_sweep(path: Path, check_names: CheckNames = lambda names: None) -> dict
     return values
 
 
-def build_spec(options: Mapping[str, Any]) -> SweepSpec:
+def build_spec(options: Mapping[str, object]) -> SweepSpec:
     """Turn option values (from a file, the command line, or both merged) into a checked :class:`SweepSpec`.
 
     Lists may be lists, single values, or comma-separated text.
@@ -107,17 +107,17 @@ def build_spec(options: Mapping[str, Any]) -> SweepSpec:
     return SweepSpec(**fields, lists=lists, measure=MeasureSettings(**measure))
 
 
-def _values(name: str, given: Any) -> tuple[Value, ...]:
+def _values(name: str, given: object) -> tuple[Value, ...]:
     axis = AXES[name]
     return tuple(axis.parsed(value) for value in ([given] if axis.single else as_list(given, axis.given_as)))
 
 
-def _whole_numbers(given: Any, name: str) -> tuple[int, ...]:
+def _whole_numbers(given: object, name: str) -> tuple[int, ...]:
     return tuple(parse_int(item, name) for item in as_list(given, name))
 
 
 def merged_spec(
-    given: Mapping[str, Any], config: str | None, check_names: CheckNames = lambda names: None
+    given: Mapping[str, object], config: str | None, check_names: CheckNames = lambda names: None
 ) -> SweepSpec:
     """A sweep file's values (``config``: a path, or a shipped file's name), overridden by those given.
 
@@ -127,7 +127,7 @@ def merged_spec(
     wanted = {key: value for key, value in given.items() if value is not None}
     for key in wanted:
         one_of(key, KNOWN, "option")
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     if config is not None:
         values = read_sweep(find_sweep(config), check_names)
         if "shape" in wanted:
@@ -137,7 +137,7 @@ def merged_spec(
     return build_spec({**values, **wanted})
 
 
-def as_list(value: Any, what: str) -> list[Any]:
+def as_list(value: object, what: str) -> list[object]:
     """``"1,2"``, ``[1, 2]`` and ``1`` to a list; empty entries are an error."""
     items = value if isinstance(value, list | tuple) else str(value).split(",")
     cleaned = [item.strip() if isinstance(item, str) else item for item in items]
@@ -148,28 +148,28 @@ def as_list(value: Any, what: str) -> list[Any]:
     return cleaned
 
 
-def _shapes(given: Mapping[str, Any], pairs: Mapping[str, tuple[int, ...]]) -> tuple[tuple[int, int], ...]:
+def _shapes(given: Mapping[str, object], pairs: Mapping[str, tuple[int, ...]]) -> tuple[tuple[int, int], ...]:
     if "shape" in given:
         if pairs:
             raise UsageError("give either --shape, or --h and --d, not both")
-        return tuple(parse_shape(item) for item in as_list(given["shape"], "shape"))
+        return tuple(parse_shape(str(item)) for item in as_list(given["shape"], "shape"))
     if pairs:
         return zip_shapes(pairs.get("h", (2048,)), pairs.get("d", (8192,)))
     return ()
 
 
-def _number(value: Any, key: str) -> int | float:
+def _number(value: object, key: str) -> int | float:
     if key in INT_KEYS:
         return parse_int(value, key)
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise TypeError
         return float(value)
     except (TypeError, ValueError):
         raise UsageError(f"{key} must be a number, got {value!r}") from None
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     name = str(value)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise UsageError(f"name {name!r} must be letters, digits, '.', '_' or '-', at most 64 long")

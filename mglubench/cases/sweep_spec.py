@@ -155,7 +155,7 @@ class SweepSpec:
         for parts in itertools.product(*loops):
             yield {name: value for part in (fixed, *parts) for name, value in part.items()}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON; compared when a run is resumed."""
         lists = {AXES[name].given_as: self._plain(name) for name in LISTED if not self._is_later_and_plain(name)}
         shapes = [f"{h}x{d}" for h, d in self.shapes]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from mglubench.errors import ConfigError
 
 _HEADER = re.compile(r"\s*\[+\s*[\w.\"'-]+\s*\]+\s*(#.*)?$")
 
 
-def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+def read_toml(path: Path) -> tuple[str, dict[str, object]]:
     """Text and values of a file; a byte order mark is no part of it.
 
     Raises:

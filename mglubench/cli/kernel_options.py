@@ -47,4 +47,4 @@ def items(text: str, what: str) -> list[str]:
     """The entries of a list, each once."""
     from mglubench.cases.config import as_list
 
-    return list(dict.fromkeys(as_list(text, what)))
+    return list(dict.fromkeys(map(str, as_list(text, what))))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal, TypedDict, cast
 
 from mglubench.errors import StoreError
+from mglubench.hardware.cuda_toolchain import architecture_of
 from mglubench.hardware.gpus import GpuData, gpu_of_device
 
 Kind = Literal["cpu", "cuda"]
@@ -98,6 +99,11 @@ class Device:
     torch_threads: int | None = None
     numba_threads: int | None = None
     cpu_capability: str | None = None
+
+    @property
+    def architecture(self) -> str | None:
+        """What to compile for, such as ``sm_90a``; ``None`` for a device that tells no compute capability."""
+        return architecture_of(*map(int, self.capability.split("."))) if self.capability else None
 
     @property
     def sold_as(self) -> GpuData | None:

@@ -6,7 +6,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
-from mglubench.hardware.cuda_toolchain import architecture_of
 from mglubench.hardware.environment import cuda_device
 from mglubench.kernels.tuning import Gpu
 from mglubench.layer.masks import BoolArray, pack, round_up
@@ -49,9 +48,9 @@ def gpu_of(device: torch.device | str) -> Gpu:
 @cache
 def _gpu(index: int) -> Gpu:
     found = cuda_device(index)
-    assert found.capability
+    assert found.architecture
     assert found.sm_count
-    return Gpu(found.name, architecture_of(*map(int, found.capability.split("."))), found.sm_count)
+    return Gpu(found.name, found.architecture, found.sm_count)
 
 
 def masks_on_device(source: MaskSource, nm: int, layout: str, device: torch.device | str) -> torch.Tensor:

@@ -264,6 +264,8 @@ def test_a_wrong_file_is_refused_with_its_name_and_the_step(name, tmp_path):
         ('[[step]]\nkind = "tune"\ntimeout = 5\nvariants = ["flash"]\n', 4, "unknown variant 'flash'"),
         ('[[step]]\nkind = "sweep"\n[targets]\nstep = "sweep"\nvariants = ["nix"]', 5, "unknown variant 'nix'"),
         ('[[step]]\nkind = "sweep"\nmin_samples = 9999\n', 3, "min-samples is 9999"),
+        ('targets = 3\n[[step]]\nkind = "doctor"', 1, "targets: write a [targets] table, not 3"),
+        ('[[step]]\nkind = "sweep"\n[targets]\nstep = "sweep"\ngoal = ["x"]', 5, "goal must be a list of tables"),
         ('step = [{ kind = "doctor" }, { kind = "nix" }]', 1, "step 2 (nix): unknown kind 'nix'"),
     ],
 )

@@ -72,6 +72,11 @@ def test_what_is_no_device_is_one_line(record):
         devices_in({"devices": 3})
 
 
+def test_the_architecture_follows_from_the_capability():
+    assert (H100.architecture, Device("cuda", "x", capability="8.6").architecture) == ("sm_90a", "sm_86")
+    assert Device("cpu", "x").architecture is None
+
+
 def test_the_datasheet_tells_what_cuda_does_not():
     assert Device.from_dict(STORED_GPU).l2_size == 50 * 2**20
     assert H100.peak_gb_per_s == 3350.0
