@@ -75,6 +75,8 @@ class Cpu:
     @property
     def cores_in_words(self) -> str:
         """Those that can be used, with the machine's beside them where it has more."""
+        if not self.cores:
+            return "cores not known"
         if not self.machine_cores or self.machine_cores == self.cores:
             return f"{self.cores:g} cores"
         quota = " by quota" if self.quota is not None and self.quota == self.cores else ""
@@ -85,8 +87,9 @@ class Cpu:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, object]) -> Cpu:
+    def from_dict(cls, told: object) -> Cpu:
         """What a header says; a value of a wrong type is left out."""
+        record = told if isinstance(told, Mapping) else {}
 
         def number(key: str) -> float | None:
             value = record.get(key)

@@ -108,7 +108,7 @@ def doctor_table(findings: Sequence[Finding], able: bool) -> Table:
 
 def _device(device: Device, environment: Mapping[str, Mapping[str, object]]) -> str:
     if device.kind == "cpu":
-        cpu = Cpu.from_dict(environment["cpu"])
+        cpu = Cpu.from_dict(environment.get("cpu"))
         cache = f", {cpu.cache_bytes / 2**20:.0f} MiB last-level cache" if cpu.cache_bytes else ""
         capability = f", {device.cpu_capability}" if device.cpu_capability else ""
         uneven = thread_words(device.torch_threads, device.numba_threads, cpu.cores)

@@ -115,7 +115,8 @@ def test_a_cpu_comes_back_from_json_and_from_headers_of_before():
     assert Cpu.from_dict(json.loads(json.dumps(here.to_dict()))) == here
     before = {"model": "Xeon", "architecture": "x86_64", "cores": 2, "mhz": None, "cache_bytes": 1 << 20}
     assert Cpu.from_dict(before) == Cpu("Xeon", "x86_64", 2, cache_bytes=1 << 20)
-    assert Cpu.from_dict({"cores": "many"}).cores == 0
+    for strange in ({"cores": "many"}, None, [], "x"):
+        assert Cpu.from_dict(strange).cores_in_words == "cores not known"
 
 
 @pytest.mark.parametrize(
