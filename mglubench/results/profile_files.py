@@ -52,14 +52,14 @@ class Profile:
         """Why the report holds nothing of a case."""
         if self.why_empty:
             return f"the report {self.why_empty}"
-        return f"the report holds {len(self.cases)} other cases and no range of this one"
+        return f"the report holds no range of this case, only of others ({len(self.cases)})"
 
     def why_none_of(self, keys: Sequence[str]) -> str:
         """Why the report holds none of a run's cases, with the nearest one of them."""
         if self.why_empty:
             return f"the report {self.why_empty}"
         pairs = [(key, near[0]) for key in self.cases if (near := get_close_matches(key, keys, 1, 0.0))]
-        seen = f"it has ranges of {len(self.cases)} other cases"
+        seen = f"it has ranges of {len(self.cases)} other {'case' if len(self.cases) == 1 else 'cases'}"
         if not pairs:
             return seen
         theirs, ours = min(pairs, key=lambda pair: len(_differences(*pair)))

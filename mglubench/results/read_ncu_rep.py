@@ -5,7 +5,11 @@ Source: Nsight Compute, "Python Report Interface".
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -38,9 +42,14 @@ def read_report(path: Path) -> list[Kernel]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
     try:
-        context = ncu_report.load_report(str(path))
-        actions = [action for index in range(context.num_ranges()) for action in _actions(context.range_by_idx(index))]
-        kernels = [_kernel(action) for action in actions]
+        with _errors_kept() as errors:
+            context = ncu_report.load_report(str(path))
+            parts = [context.range_by_idx(index) for index in range(context.num_ranges())]
+            kernels = [_kernel(action) for part in parts for action in _actions(part)]
+        if complaint := next((line for line in errors if "parse" in line), ""):
+            raise ValueError(f"it is damaged or was cut short ({complaint[:200]})")
+        if any(not kernel.name for kernel in kernels):
+            raise ValueError("it is damaged or was cut short (a kernel without a name)")
     except Exception as error:  # whatever a reader written in C++ makes of a damaged or newer file
         raise UsageError(f"cannot read {path}: {error or type(error).__name__}; {_NEWER}") from None
     if not kernels:
@@ -49,6 +58,23 @@ def read_report(path: Path) -> list[Kernel]:
 
 
 _NEWER = "if a newer Nsight Compute wrote it: pip install -U ncu-report, or with the ncu that wrote it " + HOW
+
+
+@contextmanager
+def _errors_kept() -> Iterator[list[str]]:
+    """What NVIDIA's library prints of errors, by line, instead of on standard error; filled at the end."""
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        try:
+            os.dup2(file.fileno(), 2)
+            yield lines
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            lines += [" ".join(line.split()) for line in file.read().decode(errors="replace").splitlines()]
 
 
 def _actions(part: Any) -> list[Any]:

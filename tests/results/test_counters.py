@@ -165,6 +165,17 @@ def test_a_report_in_nvidias_format_is_read_by_nvidias_package(tmp_path):
     assert joined_row("ncu", MGLU, found[MGLU], {}).figures["dram_bytes_read"] == 5e7
 
 
+def test_a_report_that_was_cut_is_one_line_and_nothing_beside_it(tmp_path, capfd):
+    pytest.importorskip("ncu_report")
+    good = a_report()
+    for size in range(40, len(good), 97):
+        (tmp_path / "x.ncu-rep").write_bytes(good[:size])
+        with pytest.raises(UsageError) as caught:
+            read_profile(tmp_path / "x.ncu-rep")
+        assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_csv_that_ncu_made_of_that_report_gives_the_same(tmp_path):
     pytest.importorskip("ncu_report")
     (tmp_path / "x.ncu-rep").write_bytes(a_report())
