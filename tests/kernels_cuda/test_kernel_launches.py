@@ -70,3 +70,15 @@ def test_the_runtime_s_refusal_reaches_the_caller(variables: dict[str, str], fau
     assert done.returncode == 1
     assert message in done.stderr.splitlines()[-1]
     assert "CUDA error" in done.stderr.splitlines()[-1]
+
+
+def test_the_operator_s_calls_keep_to_their_streams_and_graphs(variables: dict[str, str]) -> None:
+    done = run(variables, "tests.kernels_cuda.stream_program")
+    assert done.returncode == 0, done.stderr[-3000:]
+    out = json.loads(done.stdout)
+    assert out.pop("zeroed for the second time") == 0, "a workspace is kept for the stream's next call"
+    # Two slices of tokens in each of two graphs.
+    assert out.pop("zeroed in captures") == [True] * 4
+    limit = TOLERANCES["float16"].relative
+    assert {name: max(errors) <= limit for name, errors in out.items()} == dict.fromkeys(out, True), out
+    assert len(out) == 6
