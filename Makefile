@@ -21,6 +21,8 @@ check:
 	$(BIN)/python -m pytest -n 2
 
 bench: .venv/dev.stamp
+	$(BIN)/python -m tests.benchmarks.truth
+	$(BIN)/python -m tests.benchmarks.coverage
 	$(BIN)/python tests/benchmarks/reach.py
 
 # The environment is made once; the stamps say that what pyproject.toml asks for is in it.

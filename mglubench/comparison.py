@@ -13,6 +13,10 @@ from enum import StrEnum
 
 from mglubench.estimates import Estimate, Series, latency, ratio
 
+# Layers that mask W at every call; the second one is the paper's Algorithm 2 as it is printed.
+NAIVE_FAMILY = ("mglu-naive", "mglu-naive-float", "mglu-naive-complement")
+PRINTED = "mglu-naive-float"
+
 
 class Role(StrEnum):
     """What a case is in its set."""
@@ -21,6 +25,13 @@ class Role(StrEnum):
     NAIVE = "naive"
     PRINTED = "printed"
     OTHER = "other"
+
+
+def role_of(variant: str, layer: str) -> Role:
+    """The role of a variant that computes this kind of layer."""
+    if variant in NAIVE_FAMILY:
+        return Role.PRINTED if variant == PRINTED else Role.NAIVE
+    return Role.GLU if layer == "glu" else Role.OTHER
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mglubench.comparison import Member, Role, compare_set, shown_ratios
+from mglubench.comparison import NAIVE_FAMILY, Member, Role, compare_set, role_of, shown_ratios
 from mglubench.estimates import Series
+from mglubench.variants.registry import variants
 
 ROUNDS = [0, 1, 2, 3, 4]
 
@@ -25,6 +26,14 @@ SET = [
     member("float-2", Role.PRINTED, 1000.0, 2),
     member("ours-2", Role.OTHER, 40.0, 2),
 ]
+
+
+def test_every_variant_has_its_role():
+    roles = {name: role_of(name, variant.layer) for name, variant in variants().items()}
+    assert {name for name, role in roles.items() if role in (Role.NAIVE, Role.PRINTED)} == set(NAIVE_FAMILY)
+    assert [name for name, role in roles.items() if role is Role.PRINTED] == ["mglu-naive-float"]
+    assert {"swiglu", "swiglu-numba-cpu"} <= {name for name, role in roles.items() if role is Role.GLU}
+    assert roles["lu"] is roles["mglu-premasked"] is roles["mglu-numba-cpu"] is Role.OTHER
 
 
 def test_everything_is_held_against_the_fastest_glu():

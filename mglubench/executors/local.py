@@ -14,6 +14,7 @@ from mglubench.executors.guard import GuardedDense, GuardedInputs
 from mglubench.executors.live import Buffers, LiveCase
 from mglubench.executors.machine import Machine, Memory
 from mglubench.executors.session import Block, Finished, Prepared
+from mglubench.hardware.affinity import pins
 from mglubench.hardware.cpu import last_level_cache
 from mglubench.hardware.cpu_readings import expected_cores, keeps_starved, why_starved
 from mglubench.hardware.devices import Reading
@@ -265,7 +266,7 @@ class LocalSession:
             return CudaTimer(launches, case.mode, case.device)
         evict = self._evictor if case.mode == "walk" or (cold and cold.walk) else None
         how = describe(cold, resident, cache, evict.description if evict else "") if cold else ""
-        return CpuTimer(launches, case.mode, evict, how)
+        return CpuTimer(launches, case.mode, evict, how, pin=pins())
 
     @cached_property
     def _evictor(self) -> CpuEvictor:

@@ -12,9 +12,11 @@ is kept. A walk puts the pools to sleep again before every sample, so there is n
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from mglubench.errors import UnavailableError
+from mglubench.hardware.affinity import Pinning
 from mglubench.hardware.cpu_readings import CpuMeter
 from mglubench.measure.eviction import CpuEvictor
 from mglubench.measure.timers import Launch, Taken, Timer
@@ -33,6 +35,8 @@ class CpuTimer(Timer):
         launches: one per copy. mode: ``cold``, ``walk`` or ``hot``.
         evict: empties the caches before each sample, where copies that take turns do not.
         how: words for the row, where the caller knows more than this class.
+        settle: seconds. pin: whether threads are bound to cores during a block, see
+            :mod:`~mglubench.hardware.affinity`; the launches must have run before.
     """
 
     WARM_UP_SECONDS = 0.02
@@ -45,6 +49,7 @@ class CpuTimer(Timer):
         how: str = "",
         *,
         settle: float = SETTLE_SECONDS,
+        pin: bool = False,
     ) -> None:
         if mode not in CPU_MODES:
             raise UnavailableError(
@@ -59,6 +64,11 @@ class CpuTimer(Timer):
             "one launch per sample, caches left warm" if mode == "hot" else f"{len(self._launches)} copies take turns"
         )
         self.description = how or (self._evict.description if self._evict else turns)
+        self._pinned: Callable[[], AbstractContextManager[None]] = nullcontext
+        if pin:
+            pinning = Pinning()
+            pinning.learn(self.run_timed)
+            self._pinned, self.description = pinning, f"{self.description}; {pinning.words}"
 
     def warm_up(self) -> None:
         """At least one run of every copy."""
@@ -80,7 +90,7 @@ class CpuTimer(Timer):
         """One launch per sample; the copies go on taking turns where the last block ended."""
         samples: list[float] = []
         copies: list[int] = []
-        with garbage_collection_off():
+        with garbage_collection_off(), self._pinned():
             begin = time.perf_counter_ns()
             self._meter.start()
             settling = self._settle(samples, copies) if self._evict is None else 0

@@ -22,7 +22,7 @@ from mglubench.hardware.devices import Device
 from mglubench.layer.problem import host_bytes
 from mglubench.variants.registry import get_variant
 
-READS = ("stream-read", "stream-read-cuda")
+READS = ("stream-read", "stream-read-streams", "stream-read-ahead", "stream-read-cuda")
 PRODUCT = "matrix-product"
 READ_COLUMNS = 4096
 # Far more than a GPU's L2, and four times what a CPU's last-level cache usually is; cold mode evicts it as well.

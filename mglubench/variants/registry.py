@@ -34,6 +34,8 @@ GROUP = "mglubench.variants"
 # In the order of tables: the ceilings, the baselines, then MGLU from the slowest idea to the fastest.
 BUILT_IN = (
     "stream_read:StreamRead",
+    "stream_read:StreamReadStreams",
+    "stream_read:StreamReadAhead",
     "cuda_kernels:StreamReadCuda",
     "matrix_product:MatrixProduct",
     "torch_eager:LinearUnit",

@@ -2,14 +2,24 @@
 
 Its bandwidth on a buffer far larger than the caches is the ceiling that shares and rooflines are measured against. On a
 CPU it is the vector loop of ``mglu-numba-cpu`` without masks, against a row of ones; on CUDA it is torch's row sum.
+
+Which loop reads fastest differs by machine, and the ceiling is the best of several: on a CPU four rows side by side as
+well, with and without asking ahead (:mod:`~mglubench.kernels.stream_ir`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
 from mglubench.kernels.cpu_call import ROW_MULTIPLE, row_sums_call
 from mglubench.kernels.on_device import pad_columns
+from mglubench.kernels.stream_call import stream_sums_call
 from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
+
+if TYPE_CHECKING:
+    import torch
 
 
 class StreamRead(Variant):
@@ -35,11 +45,39 @@ class StreamRead(Variant):
         return launch
 
 
+class StreamReadStreams(Variant):
+    """The bandwidth ceiling of a CPU, several streams a thread."""
+
+    name = "stream-read-streams"
+    summary = "reads W once, four rows side by side in every thread: what a CPU's memory gives to several streams"
+    layer = "read"
+    backend = "numba"
+    devices = ("cpu",)
+    default = False
+    streams: ClassVar[int] = 4
+    ahead: ClassVar[int] = 0
+
+    def prepare(self, problem: Problem) -> Launch:
+        """y[b, r] = sum_k W[r, k] for every b; x is not read."""
+        return _summing(problem, stream_sums_call(pad_columns(problem.weight, ROW_MULTIPLE), self.streams, self.ahead))
+
+
+class StreamReadAhead(StreamReadStreams):
+    """The same, asking for weights before they are needed."""
+
+    name = "stream-read-ahead"
+    summary = "as stream-read-streams, asking for weights 512 bytes ahead of their use"
+    ahead = 512
+
+
 def _on_cpu(problem: Problem) -> Launch:
+    return _summing(problem, row_sums_call(pad_columns(problem.weight, ROW_MULTIPLE)))
+
+
+def _summing(problem: Problem, call: Callable[[torch.Tensor], None]) -> Launch:
     import torch
 
     y, sums = problem.y, torch.empty(problem.case.d)
-    call = row_sums_call(pad_columns(problem.weight, ROW_MULTIPLE))
 
     def launch() -> None:
         call(sums)

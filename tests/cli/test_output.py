@@ -14,7 +14,7 @@ from tests.conftest import COMMAND, TINY, run_command, tree
 FAKE = ("--executor", "fake")
 NAMED = ("--variants", "lu,swiglu,swiglu-merged,mglu-naive,mglu-numba-cpu")
 SWEEP = ("sweep", *FAKE, *TINY, *NAMED)
-CASES = 9  # two ceilings, three layers without masks, two with masks at two nm
+CASES = 11  # four ceilings, three layers without masks, two with masks at two nm
 
 
 def strict_json(text):

@@ -1,0 +1,127 @@
+"""Reading W on a CPU as fast as its memory gives it: several rows at a time, as LLVM vector code.
+
+One row at a time leaves a core waiting: its hardware follows a few streams at once, and a single one does not fill the
+line buffers. Rows that lie far apart are read side by side, a stream each::
+
+    for step in row:                        32 weights of every stream
+        for stream in streams:
+            sum[stream] += widen(W[row of stream, step])
+
+so that nothing but loads, additions and, where ``ahead`` is not 0, requests for weights that many bytes on is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from mglubench.kernels.cpu_rows import LANES
+from mglubench.kernels.numba_cpu_ir import _across_lanes, _load_weights
+
+# Blocks of 16 weights of each stream per step, each with a sum of its own.
+UNROLL = 2
+
+
+class StreamShape(NamedTuple):
+    """What a reader is specialised for: rows side by side, bytes asked for ahead (0: none), dtype of W."""
+
+    streams: int
+    ahead: int
+    dtype: str
+
+    @property
+    def width(self) -> int:
+        """Bytes of a block."""
+        return LANES * (4 if self.dtype == "float32" else 2)
+
+
+@cache
+def streams_intrinsic(shape: StreamShape) -> Callable[..., None]:
+    """A Numba intrinsic ``read(w, apart, blocks, out)``: the sums of ``streams`` rows.
+
+    Args of the intrinsic, all integers: address of the first row, bytes from one row to the next that is read beside
+    it, blocks per row, address of the sums, fp32 [streams].
+    """
+
+    @intrinsic
+    def read(typingctx: Any, w: Any, apart: Any, blocks: Any, out: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> Any:
+            _emit(builder, args, shape)
+            return context.get_dummy_value()
+
+        return types.void(types.uintp, types.intp, types.intp, types.uintp), codegen
+
+    compiled: Callable[..., None] = read
+    return compiled
+
+
+def _emit(builder: ir.IRBuilder, args: Sequence[ir.Value], shape: StreamShape) -> None:
+    w, apart, blocks, out = args
+    i64, f32 = ir.IntType(64), ir.FloatType()
+    rows = [builder.add(w, builder.mul(apart, ir.Constant(i64, k))) for k in range(shape.streams)]
+    steps = builder.udiv(blocks, ir.Constant(i64, UNROLL))
+    zero = ir.Constant(ir.VectorType(f32, LANES), [0.0] * LANES)
+    sums = _loop(builder, (ir.Constant(i64, 0), steps), [zero] * (shape.streams * UNROLL), rows, UNROLL, shape)
+    whole = [builder.fadd(sums[k], sums[k + shape.streams]) for k in range(shape.streams)]
+    whole = _loop(builder, (builder.mul(steps, ir.Constant(i64, UNROLL)), blocks), whole, rows, 1, shape)
+    target = builder.inttoptr(out, f32.as_pointer())
+    for k, value in enumerate(whole):
+        builder.store(_across_lanes(builder, value), builder.gep(target, [ir.Constant(i64, k)]))
+
+
+def _loop(
+    builder: ir.IRBuilder,
+    span: tuple[ir.Value, ir.Value],
+    initial: list[ir.Value],
+    rows: list[ir.Value],
+    unroll: int,
+    shape: StreamShape,
+) -> list[ir.Value]:
+    """``for k in range(*span)``: add ``unroll`` blocks of every row; returns the sums after it."""
+    i64 = ir.IntType(64)
+    start, stop = span
+    entry = builder.block
+    body, done = builder.append_basic_block("body"), builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_signed("<", start, stop), body, done)
+
+    builder.position_at_end(body)
+    k = builder.phi(i64)
+    k.add_incoming(start, entry)
+    sums = [builder.phi(value.type) for value in initial]
+    for phi, value in zip(sums, initial, strict=True):
+        phi.add_incoming(value, entry)
+    updated = []
+    for number, total in enumerate(sums):
+        row, u = rows[number % len(rows)], number // len(rows)
+        block = builder.add(builder.mul(k, ir.Constant(i64, unroll)), ir.Constant(i64, u))
+        if shape.ahead:
+            _ask_ahead(builder, row, block, shape)
+        updated.append(builder.fadd(total, _load_weights(builder, row, block, shape.dtype)))
+    following = builder.add(k, ir.Constant(i64, 1))
+    k.add_incoming(following, body)
+    for phi, value in zip(sums, updated, strict=True):
+        phi.add_incoming(value, body)
+    builder.cbranch(builder.icmp_signed("<", following, stop), body, done)
+
+    builder.position_at_end(done)
+    results = [builder.phi(value.type) for value in initial]
+    for phi, before, after in zip(results, initial, updated, strict=True):
+        phi.add_incoming(before, entry)
+        phi.add_incoming(after, body)
+    return results
+
+
+def _ask_ahead(builder: ir.IRBuilder, row: ir.Value, block: ir.Value, shape: StreamShape) -> None:
+    """Prefetch what lies ``ahead`` bytes behind the block; beyond the matrix that has no effect."""
+    i32, i64, pointer = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
+    prefetch = builder.module.declare_intrinsic(
+        "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, i32, i32, i32])
+    )
+    offset = builder.add(builder.mul(block, ir.Constant(i64, shape.width)), ir.Constant(i64, shape.ahead))
+    read, keep_close, data = i32(0), i32(3), i32(1)
+    builder.call(prefetch, [builder.inttoptr(builder.add(row, offset), pointer), read, keep_close, data])
