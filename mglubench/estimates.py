@@ -17,11 +17,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from mglubench.spread import Copies, FloatArray, between_copies, half_width, median_variance
-
-IntArray = npt.NDArray[np.int64]
+from mglubench.spread import FloatArray, IntArray, Part, between_copies, half_width, median_variance
 
 
 @dataclass(frozen=True)
@@ -29,28 +26,37 @@ class Series:
     """The samples of one case.
 
     Attributes:
-        samples: latencies above 0, any unit. rounds, copies: number of the round and of the copy of each sample.
+        samples: latencies above 0, any unit. rounds, copies: number of the round and of the copy of each sample;
+            copies of different processes are different copies and have different numbers.
+        processes: number of the process of each sample; a round is taken by one process.
     """
 
     samples: FloatArray
     rounds: IntArray
     copies: IntArray
+    processes: IntArray
 
     @classmethod
     def of(
-        cls, samples: Sequence[float] | FloatArray, rounds: Sequence[int] = (), copies: Sequence[int] = ()
+        cls,
+        samples: Sequence[float] | FloatArray,
+        rounds: Sequence[int] = (),
+        copies: Sequence[int] = (),
+        processes: Sequence[int] = (),
     ) -> Series:
-        """From plain numbers; without rounds all samples are of one round, without copies all of one copy.
+        """From plain numbers; what is left out is one for all samples: one round, one copy, one process.
 
         Raises:
-            ValueError: rounds or copies are given and are not as many as the samples.
+            ValueError: rounds, copies or processes are given and are not as many as the samples.
         """
         values = np.asarray(samples, dtype=np.float64)
-        numbers = [
-            np.asarray(part if len(part) else np.zeros(len(values)), dtype=np.int64) for part in (rounds, copies)
-        ]
+        given = (rounds, copies, processes)
+        numbers = [np.asarray(part if len(part) else np.zeros(len(values)), dtype=np.int64) for part in given]
         if any(len(part) != len(values) for part in numbers):
-            raise ValueError(f"{len(values)} samples, {len(numbers[0])} rounds, {len(numbers[1])} copies")
+            rest = ", ".join(
+                f"{len(n)} {what}" for n, what in zip(numbers, ("rounds", "copies", "processes"), strict=True)
+            )
+            raise ValueError(f"{len(values)} samples, {rest}")
         return cls(values, *numbers)
 
     @cached_property
@@ -78,10 +84,17 @@ class Series:
         if len(rounds) == len(self.round_numbers):
             return self
         kept = np.isin(self.rounds, rounds)
-        return Series(self.samples[kept], self.rounds[kept], self.copies[kept])
+        return Series(self.samples[kept], self.rounds[kept], self.copies[kept], self.processes[kept])
 
     @cached_property
-    def between_copies(self) -> Copies:
+    def round_processes(self) -> IntArray:
+        """The process of each round, by :attr:`round_numbers`."""
+        _, first = np.unique(self.rounds, return_index=True)
+        found: IntArray = self.processes[first]
+        return found
+
+    @cached_property
+    def between_copies(self) -> Part:
         """What the copies add to the variance of the location."""
         names, column = np.unique(self.copies, return_inverse=True)
         row = np.searchsorted(self.round_numbers, self.rounds)
@@ -173,7 +186,7 @@ def group_medians(values: FloatArray, groups: IntArray, count: int) -> FloatArra
 
 
 def _estimate(rounds: FloatArray, sides: Sequence[Series]) -> Estimate:
-    half, variance = half_width(rounds, [side.between_copies for side in sides])
+    half, variance = half_width(rounds, [side.between_copies for side in sides], sides[0].round_processes)
     noise = sum(side.within**2 for side in sides)
     fewest = min(len(side.samples) for side in sides)
     effective = float(fewest)

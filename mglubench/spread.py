@@ -1,14 +1,18 @@
 """How well a median over rounds is known: the one rule for the interval of every latency and ratio.
 
-Samples come by round (a turn of a case; rounds are spread over the run) and by copy (one preparation: one draw of
-addresses, which stays the same in all its rounds). On the logarithmic scale::
+Samples come by round (a turn of a case; rounds are spread over the run), by copy (one preparation: one draw of
+addresses, which stays the same in all its rounds) and, where several processes shared the rounds, by process. On the
+logarithmic scale::
 
-    sample = level + round + copy + noise         rounds, copies and noise independent
+    sample = level + process + round + copy + noise         all independent
 
-The location is the median over rounds of the rounds' medians. Its variance has two parts. What the medians of the R
-rounds say of each other covers rounds and noise; what it cannot see are the C copies, which every round shares::
+The location is the median over rounds of the rounds' medians. Its variance has three parts. What the medians of the R
+rounds say of each other covers rounds and noise; what it cannot see are C copies and P processes that rounds share::
 
-    V = c(R) s_R^2 / R  +  f s_C^2 / C            s_C^2 = max(0, variance between copies - what noise makes of it)
+    V = c(R) s_R^2 / R  +  f s_C^2 / C  +  c(P) s_P^2 / P
+
+    s_C^2 = max(0, variance between copies - what noise makes of it)
+    s_P^2 = max(0, variance between the processes' medians - what rounds and copies make of it)
 
 ``c(n)`` is the variance of a median of n normal numbers over that of their mean, ``f`` goes from 1 to ``c(C)`` as
 copies differ more than noise. The interval is location +- t sqrt(V), with the degrees of freedom of Satterthwaite: few
@@ -17,19 +21,22 @@ copies of both sides are added. Copies are compared within rounds by their media
 absolute deviations, so that a few outliers do not count.
 
 Fewer than three rounds give an infinite interval. One copy says nothing about another: the interval then holds for
-these addresses. Two or three copies are taken as more uncertain than they look (:data:`FEW_COPIES`).
+these addresses. Two or three copies are taken as more uncertain than they look (:data:`FEW_COPIES`); two processes
+cannot say how far a third would be, three can a little.
 
 How often such intervals cover the truth: ``python -m tests.benchmarks.coverage``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 LEAST_ROUNDS = 3
 # From so many rounds on, what is uncertain about copies is the copies themselves and no longer the noise on them.
@@ -112,12 +119,12 @@ _T_Y = np.log([t for _, t in _T])
 
 
 @dataclass(frozen=True, slots=True)
-class Copies:
-    """What the copies of a case add to the variance of its location; arrays over the leading axes.
+class Part:
+    """What copies or processes add to the variance of a location; arrays over the leading axes.
 
     Attributes:
         variance: the part of V. at_most: the same without taking noise off; how sure ``variance`` is depends on it.
-        count: number of copies, 1 where nothing is known of others.
+        count: number of copies or processes, 1 where nothing is known of others.
     """
 
     variance: FloatArray
@@ -135,7 +142,7 @@ def student_t(df: FloatArray) -> FloatArray:
     return np.exp(np.interp(-1 / np.maximum(df, 1.0), _T_X, _T_Y))
 
 
-def between_copies(rounds: FloatArray, cells: FloatArray) -> Copies:
+def between_copies(rounds: FloatArray, cells: FloatArray) -> Part:
     """What copies add to the variance of a location.
 
     Args:
@@ -147,9 +154,9 @@ def between_copies(rounds: FloatArray, cells: FloatArray) -> Copies:
     within = cells - rounds[..., None]
     seen = np.isfinite(within).reshape(-1, *within.shape[-2:])[0]
     per_copy = seen.sum(axis=0)
-    if count < 2 or per_copy.min() == 0:
-        return Copies(zero, zero, 1)
-    # Where each round holds one copy, rounds differ by their copies too, and V has them in its first part.
+    # Where no two rounds share a copy, rounds differ by their copies too, and V has them in its first part.
+    if count < 2 or per_copy.max() < 2:
+        return Part(zero, zero, 1)
     effects = _median(within, axis=-2)
     rest = within - effects[..., None, :]
     free = int(seen.sum()) - len(seen) - count + 1
@@ -161,28 +168,57 @@ def between_copies(rounds: FloatArray, cells: FloatArray) -> Copies:
     seen_variance = effects.var(axis=-1, ddof=1)
     if count in FEW_COPIES:
         cautious = FEW_COPIES[count] * seen_variance / count
-        return Copies(cautious, cautious, count)
+        return Part(cautious, cautious, count)
     variance = np.maximum(0.0, seen_variance - of_effects)
     share = np.divide(variance, variance + noise, out=np.ones_like(variance), where=variance + noise > 0)
     factor = 1 + (median_variance(count) - 1) * share
-    return Copies(factor * variance / count, factor * seen_variance / count, count)
+    return Part(factor * variance / count, factor * seen_variance / count, count)
 
 
-def half_width(rounds: FloatArray, copies: list[Copies]) -> tuple[FloatArray, FloatArray]:
+def between_processes(rounds: FloatArray, processes: IntArray, copies: Sequence[Part]) -> Part:
+    """What processes add to the variance of a location, beside what their rounds and copies do.
+
+    Args:
+        rounds: medians of the rounds, log, [..., R]; of a ratio their differences. processes: of each round, [R].
+        copies: of every side.
+    """
+    names = np.unique(processes)
+    count, zero = len(names), np.zeros(rounds.shape[:-1])
+    # With a process for each round, rounds differ by their processes too.
+    if count < 2 or count == len(processes):
+        return Part(zero, zero, 1)
+    of_each = [rounds[..., processes == name] for name in names]
+    medians = np.stack([np.median(part, axis=-1) for part in of_each], axis=-1)
+    squares = sum(part.var(axis=-1) * part.shape[-1] for part in of_each)
+    of_rounds = squares / (len(processes) - count)
+    noise = of_rounds * np.mean([median_variance(part.shape[-1]) / part.shape[-1] for part in of_each])
+    seen = medians.var(axis=-1, ddof=1)
+    variance = np.maximum(0.0, seen - noise - count * sum((part.variance for part in copies), zero))
+    factor = median_variance(count) / count
+    return Part(factor * variance, factor * seen, count)
+
+
+def half_width(
+    rounds: FloatArray, copies: Sequence[Part], processes: IntArray | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Half the width of the 95 % interval of the median over rounds, and V; both infinite for too few rounds.
 
     Args:
         rounds: medians of the rounds, log, [..., R]; of a ratio their differences. copies: of every side.
+        processes: that took the rounds, [R]; ``None`` for one process.
     """
     n = rounds.shape[-1]
     if n < LEAST_ROUNDS:
         infinite = np.full(rounds.shape[:-1], np.inf)
         return infinite, infinite
     of_rounds = median_variance(n) * rounds.var(axis=-1, ddof=1) / n
-    variance = of_rounds + sum(part.variance for part in copies)
+    parts = list(copies)
+    if processes is not None:
+        parts.append(between_processes(rounds, processes, copies))
+    variance = of_rounds + sum(part.variance for part in parts)
     doubt = min(1.0, n / MANY_ROUNDS)
     spread = of_rounds**2 / (n - 1)
-    for part in copies:
+    for part in parts:
         if part.count > 1:
             spread = spread + (part.variance + doubt * (part.at_most - part.variance)) ** 2 / (part.count - 1)
     df = np.divide(variance**2, spread, out=np.full_like(variance, float(n - 1)), where=spread > 0)

@@ -91,6 +91,16 @@ def test_copies_that_differ_widen_the_interval_although_every_round_is_the_same(
     assert latency(differing).copies == 8
 
 
+def test_processes_that_differ_widen_the_interval_although_their_rounds_agree():
+    levels = [1.0, 1.001, 0.999, 1.1, 1.101, 1.099, 1.05, 1.051, 1.049]
+    one = rounds_of(levels, 4)
+    several = Series.of(one.samples, one.rounds.tolist(), [], [r // 3 for r in one.rounds.tolist()])
+    assert several.round_processes.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert latency(several).half_width > 2 * latency(one).half_width
+    assert latency(several).value == latency(one).value
+    assert several.only(np.array([0, 8])).round_processes.tolist() == [0, 2]
+
+
 def test_effective_samples_are_fewer_where_rounds_differ():
     calm = rounds_of([1.0] * 8, 20, 1, 0.02)
     wild = rounds_of([1.0, 1.2, 0.9, 1.1, 0.8, 1.3, 1.0, 1.15], 20, 1, 0.02)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mglubench.spread import FloatArray, between_copies, half_width
+from mglubench.spread import FloatArray, IntArray, between_copies, half_width
 
 NOISE = 0.03
 OUTLIERS, OUTLIER = 0.05, (1.5, 3.0)
@@ -27,6 +27,8 @@ class World:
         rounds, copies, samples: per run, per layer, per round. of_rounds, of_copies: standard deviations of what rounds
             and copies do, on the logarithmic scale. own: of what a round does to one side of a ratio alone.
         outliers: share of samples that take 1.5 to 3 times as long. drift: linear, from the first round to the last.
+        processes: that share the rounds, each with copies of its own. of_processes: standard deviation of what a
+            process does to one side of a ratio alone.
     """
 
     rounds: int = 5
@@ -37,13 +39,20 @@ class World:
     own: float = 0.0
     outliers: float = OUTLIERS
     drift: float = 0.0
+    processes: int = 1
+    of_processes: float = 0.0
+
+    @property
+    def process_of(self) -> IntArray:
+        """The process of each round, [R]."""
+        return np.arange(self.rounds) * self.processes // self.rounds
 
     def words(self) -> str:
         """For a table."""
         return (
             f"{self.rounds:3} rounds {self.copies} copies {self.samples:3} samples  rounds {self.of_rounds:4.0%}"
             f" (own {self.own:2.0%})  copies {self.of_copies:3.0%}  outliers {self.outliers:2.0%}"
-            f"  drift {self.drift:3.0%}"
+            f"  drift {self.drift:3.0%}  {self.processes} processes {self.of_processes:2.0%}"
         )
 
 
@@ -57,12 +66,15 @@ def case(world: World, rounds: FloatArray, rng: np.random.Generator) -> tuple[Fl
     """A case's round medians [runs, R] and its medians by round and copy [runs, R, C], log, true level 0."""
     runs = len(rounds)
     turns = np.arange(world.rounds * world.samples).reshape(world.rounds, world.samples) % world.copies
-    of_copies = world.of_copies * rng.standard_normal((runs, world.copies))
+    turns += world.process_of[:, None] * world.copies
+    of_copies = world.of_copies * rng.standard_normal((runs, world.copies * world.processes))
+    of_processes = world.of_processes * rng.standard_normal((runs, world.processes))
     y = NOISE * rng.standard_normal((runs, world.rounds, world.samples))
-    y += (rounds + world.own * rng.standard_normal(rounds.shape))[:, :, None] + of_copies[:, turns]
+    own = world.own * rng.standard_normal(rounds.shape) + of_processes[:, world.process_of]
+    y += (rounds + own)[:, :, None] + of_copies[:, turns]
     slow = rng.random(y.shape) < world.outliers
     y += np.where(slow, np.log(rng.uniform(*OUTLIER, y.shape)), 0.0)
-    cells = np.full((runs, world.rounds, world.copies), np.nan)
+    cells = np.full((runs, world.rounds, world.copies * world.processes), np.nan)
     for number in range(world.rounds):
         for copy in np.unique(turns[number]):
             cells[:, number, copy] = np.median(y[:, number, turns[number] == copy], axis=1)
@@ -83,7 +95,7 @@ def latency_coverage(world: World, runs: int, seed: int = 0) -> float:
     """Share of runs whose interval of a latency holds the truth."""
     rng = np.random.default_rng(seed)
     rounds, cells = case(world, machine(world, runs, rng), rng)
-    half, _ = half_width(rounds, [between_copies(rounds, cells)])
+    half, _ = half_width(rounds, [between_copies(rounds, cells)], world.process_of)
     return float(np.mean(np.abs(np.median(rounds, axis=1) - true_level(world.outliers)) <= half))
 
 
@@ -93,7 +105,7 @@ def ratio_coverage(world: World, runs: int, seed: int = 0) -> float:
     both = machine(world, runs, rng)
     sides = [case(world, both, rng) for _ in range(2)]
     difference = sides[0][0] - sides[1][0]
-    half, _ = half_width(difference, [between_copies(*side) for side in sides])
+    half, _ = half_width(difference, [between_copies(*side) for side in sides], world.process_of)
     return float(np.mean(np.abs(np.median(difference, axis=1)) <= half))
 
 
@@ -105,6 +117,14 @@ def worlds() -> Iterator[World]:
                 for of_rounds, own in ((0.0, 0.0), (0.02, 0.0), (0.1, 0.02)):
                     for outliers in (0.0, OUTLIERS):
                         yield World(rounds, copies, samples, of_rounds, of_copies, own, outliers)
+
+
+def several_processes() -> Iterator[World]:
+    """Rounds that two or more processes share; what processes do is only known well from many."""
+    for rounds, processes in ((6, 2), (6, 3), (6, 6), (12, 4)):
+        for of_copies in (0.0, 0.02, 0.05):
+            for of_processes in (0.0, 0.01, 0.03):
+                yield World(rounds, 8, 24, 0.02, of_copies, 0.01, processes=processes, of_processes=of_processes)
 
 
 def few_copies() -> Iterator[World]:
@@ -129,7 +149,7 @@ def main() -> int:
             found.append((ratio_coverage(world, runs), f"ratio   {world.words()}"))
             print(f"{found[-1][0]:6.1%}  {found[-1][1]}")
             print(f"{latency_coverage(world, runs):6.1%}  latency {world.words()} (no promise: spread with drift)")
-    for world in few_copies():
+    for world in [*few_copies(), *several_processes()]:
         for what, cover in (("latency", latency_coverage), ("ratio", ratio_coverage)):
             print(f"{cover(world, runs):6.1%}  {what:8}{world.words()} (no promise)")
     shares = np.array([share for share, _ in found])
