@@ -99,7 +99,7 @@ def test_every_slice_goes_on_where_the_last_one_stopped(tmp_path):
     assert len(seen) > 4
     assert set(seen[:-1]) == {3}
     rows = [row.key for row in read_rows(folder / "runs" / "one")]
-    assert len(rows) == len(set(rows)) == 11
+    assert len(rows) == len(set(rows)) == 13
     assert len(list(read_rows(folder / "runs" / "aa" / "03"))) == 1
 
 

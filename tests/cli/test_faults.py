@@ -192,4 +192,4 @@ def test_printing_onto_a_full_disk_is_one_line(tmp_path, form):
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
-    assert len(rows_of(tmp_path / "run")) == 3
+    assert len(rows_of(tmp_path / "run")) == 5
