@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.campaign.definition import Campaign, Step
+from mglubench.campaign.outcome import Outcome, StepState, StepStatus
 from mglubench.campaign.render_step import render
-from mglubench.campaign.step import ABSENT, FAILED, OK, PART, Bench, Outcome, Slice
+from mglubench.campaign.step import Bench, Slice
 from mglubench.campaign.steps_by_process import build, doctor, sanitize, tune
 from mglubench.campaign.steps_by_session import aa, agree, profile, sweep, verify
 from mglubench.errors import MglubenchError, UnavailableError, UsageError
@@ -31,8 +32,6 @@ from mglubench.system.plain_text import plain, text_of, words_of
 
 JOURNAL = "campaign.jsonl"
 HEADER_KEY = "campaign"
-BEGUN, LEFT = "begun", "left"
-FINISHED = (OK, FAILED, ABSENT)
 # A step that ended the whole program so often, or got nothing done in so many slices, is given up.
 TRIES = 3
 STEPS = {
@@ -87,24 +86,24 @@ def open_journal(folder: Path, campaign: Campaign, machine: Machine) -> Iterator
         lock.release()
 
 
-def run_slice(bench: Bench, journal: Lines) -> list[Row]:
+def run_slice(bench: Bench, journal: Lines) -> list[StepState]:
     """Do steps until all are finished or the slice is over; returns the state of every step."""
     steps = bench.campaign.steps
     for number, step in enumerate(steps, 1):
-        row = state_of(bench.folder, [step])[0]
-        if row["status"] in FINISHED:
-            bench.history[step.name] = row
+        state = state_of(bench.folder, [step])[0]
+        if state.status.finished:
+            bench.history[step.name] = state
             continue
         if not bench.slice.fits(0.0):
             break
         bench.say(f"{number}/{len(steps)} {step.kind} {step.name}")
-        journal.append({"key": step.name, "status": BEGUN, "time": _now()})
+        journal.append({"key": step.name, "status": StepStatus.BEGUN, "time": _now()})
         outcome, seconds = _do(bench, step)
         bench.slice.worked = True
         outcome = _give_up(bench.folder, step, outcome)
         journal.append({"key": step.name, **asdict(outcome), "seconds": round(seconds, 3), "time": _now()})
         bench.history[step.name] = state_of(bench.folder, [step])[0]
-        if outcome.status == PART:
+        if outcome.status == StepStatus.PART:
             break
     return state_of(bench.folder, steps)
 
@@ -124,7 +123,7 @@ def render_what_is_there(folder: Path, campaign: Campaign, say: Callable[[str], 
     device = Device("cuda" if campaign.device.startswith("cuda") else "cpu", stored["device"])
     machine = Machine({campaign.device: device}, {}, {}, fake=stored["fake"])
     bench = Bench(folder, campaign, machine, Slice(math.inf), _no_session, say)
-    bench.history.update({row["step"]: row for row in state_of(folder, campaign.steps) if row["kind"] != "render"})
+    bench.history.update({state.step: state for state in state_of(folder, campaign.steps) if state.kind != "render"})
     return render(bench, Step("render", "render"))
 
 
@@ -144,37 +143,34 @@ def _header(campaign: Campaign, device: str | None, *, fake: bool) -> Row:
     }
 
 
-def state_of(folder: Path, steps: Sequence[Step]) -> list[Row]:
-    """Every step as the journal has it: ``ok``, ``failed``, ``absent``, or ``left`` with what is done of it.
-
-    ``seconds`` are of all slices together.
-    """
+def state_of(folder: Path, steps: Sequence[Step]) -> list[StepState]:
+    """Every step as the journal has it."""
     journal = list(read_lines(folder / JOURNAL))
     return [_state(step, [row for row in journal if row["key"] == step.name]) for step in steps]
 
 
-def exit_code(states: Sequence[Row]) -> int:
+def exit_code(states: Sequence[StepState]) -> int:
     """0 if all is done, 3 if slices remain, 1 if a step failed."""
-    statuses = {row["status"] for row in states}
-    return 3 if LEFT in statuses else 1 if FAILED in statuses else 0
+    statuses = {state.status for state in states}
+    return 3 if StepStatus.LEFT in statuses else 1 if StepStatus.FAILED in statuses else 0
 
 
 def _do(bench: Bench, step: Step) -> tuple[Outcome, float]:
     """Run one step; whatever it raises is its outcome."""
     start = time.perf_counter()
     if _killed(bench.folder, step) > TRIES:
-        return Outcome(FAILED, f"the program ended {TRIES} times in this step"), 0.0
+        return Outcome(StepStatus.FAILED, f"the program ended {TRIES} times in this step"), 0.0
     try:
         outcome = STEPS[step.kind](bench, step)
     except KeyboardInterrupt:
         bench.say("interrupted; finished rows are kept")
-        outcome = Outcome(PART, "interrupted")
+        outcome = Outcome(StepStatus.PART, "interrupted")
     except UnavailableError as error:
-        outcome = Outcome(ABSENT, words_of(error))
+        outcome = Outcome(StepStatus.ABSENT, words_of(error))
     except MglubenchError as error:
-        outcome = Outcome(FAILED, words_of(error))
+        outcome = Outcome(StepStatus.FAILED, words_of(error))
     except Exception as error:
-        outcome = Outcome(FAILED, plain(f"{type(error).__name__}: {text_of(error)}"))
+        outcome = Outcome(StepStatus.FAILED, plain(f"{type(error).__name__}: {text_of(error)}"))
     return outcome, time.perf_counter() - start
 
 
@@ -183,28 +179,35 @@ def _killed(folder: Path, step: Step) -> int:
     count = 0
     for row in read_lines(folder / JOURNAL):
         if row["key"] == step.name:
-            count = count + 1 if row["status"] == BEGUN else 0
+            count = count + 1 if row["status"] == StepStatus.BEGUN else 0
     return count
 
 
 def _give_up(folder: Path, step: Step, outcome: Outcome) -> Outcome:
     """Fail a step that has got nothing done in the last slices."""
-    if outcome.status != PART or outcome.reason == "interrupted":
+    if outcome.status != StepStatus.PART or outcome.reason == "interrupted":
         return outcome
-    earlier = [row for row in read_lines(folder / JOURNAL) if row["key"] == step.name and row["status"] == PART]
+    earlier = [
+        row for row in read_lines(folder / JOURNAL) if row["key"] == step.name and row["status"] == StepStatus.PART
+    ]
     stuck = [row for row in earlier[1 - TRIES :] if row["progress"] == outcome.progress]
     if len(stuck) < TRIES - 1:
         return outcome
-    return Outcome(FAILED, f"nothing was done in {TRIES} slices: {outcome.reason}", outcome.artefacts, outcome.progress)
+    return Outcome(
+        StepStatus.FAILED, f"nothing was done in {TRIES} slices: {outcome.reason}", outcome.artefacts, outcome.progress
+    )
 
 
-def _state(step: Step, rows: Sequence[Row]) -> Row:
-    ended = [row for row in rows if row["status"] != BEGUN]
-    last: Row = ended[-1] if ended else {"status": LEFT, "reason": "", "artefacts": [], "progress": 0}
-    status = LEFT if last["status"] == PART else last["status"]
+def _state(step: Step, rows: Sequence[Row]) -> StepState:
+    ended = [row for row in rows if row["status"] != StepStatus.BEGUN]
+    if not ended:
+        return StepState(step.name, step.kind, StepStatus.LEFT, 0.0)
+    last = ended[-1]
+    status = StepStatus.LEFT if last["status"] == StepStatus.PART else StepStatus(last["status"])
     seconds = sum(float(row["seconds"]) for row in ended)
-    kept = {key: last[key] for key in ("reason", "artefacts", "progress")}
-    return {"step": step.name, "kind": step.kind, "status": status, "seconds": seconds, **kept}
+    return StepState(
+        step.name, step.kind, status, seconds, last["reason"], tuple(last["artefacts"]), int(last["progress"])
+    )
 
 
 def _differences(stored: Row, here: Row) -> str:

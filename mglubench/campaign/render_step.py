@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mglubench.campaign import target_tables as tables
 from mglubench.campaign.definition import Step
-from mglubench.campaign.step import FAILED, OK, PART, Bench, Outcome
+from mglubench.campaign.outcome import Outcome, StepStatus
+from mglubench.campaign.step import Bench
 from mglubench.campaign.steps_by_session import repeat_names, run_folder
 from mglubench.campaign.target_tables import Frames
 from mglubench.cases.case import Case
@@ -43,10 +44,10 @@ Row = dict[str, Any]
 def render(bench: Bench, step: Step) -> Outcome:
     """Write tables.md and pictures into every run's folder, and the index."""
     if not bench.slice.starts(RENDER_SECONDS):
-        return Outcome(PART, "no time left")
+        return Outcome(StepStatus.PART, "no time left")
     frames = _frames(bench)
     if not frames:
-        return Outcome(FAILED, "there is no run to render")
+        return Outcome(StepStatus.FAILED, "there is no run to render")
     problems: list[str] = []
     for name, frame in frames.items():
         bench.say(f"  render {name}")
@@ -57,7 +58,7 @@ def render(bench: Bench, step: Step) -> Outcome:
     parts += ["### Runs", "", *_run_links(bench, frames), ""]
     publish(bench.folder / INDEX, "\n".join(parts))
     reason = f"{len(problems)} pictures could not be drawn; {problems[0]}" if problems else ""
-    return Outcome(FAILED if problems else OK, reason, (INDEX,), len(frames))
+    return Outcome(StepStatus.FAILED if problems else StepStatus.OK, reason, (INDEX,), len(frames))
 
 
 def _frames(bench: Bench) -> dict[str, pd.DataFrame]:
@@ -72,7 +73,7 @@ def _render_run(folder: Path, frame: pd.DataFrame) -> list[str]:
     body = "\n".join(to_markdown(table) for table in run_tables(frame))
     text = "\n".join([*_heading(frame), "", body])
     publish(folder / "tables.md", text)
-    if not (frame["status"] == OK).any():
+    if not (frame["status"] == Status.OK).any():
         return []
     problems = []
     batches = tables.batch_table({"": frame}) is not None
@@ -125,7 +126,9 @@ def _agree(bench: Bench, step: Step, frames: Frames) -> Iterator[Table]:
 def _aa(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
     folders = [run_folder(bench.folder, name) for name in repeat_names(step)]
     repeats = [
-        {row.key: row.samples for row in read_rows(folder) if row.status == OK} for folder in folders if folder.is_dir()
+        {row.key: row.samples for row in read_rows(folder) if row.status == Status.OK}
+        for folder in folders
+        if folder.is_dir()
     ]
     if any(repeats):
         yield tables.aa_table(repeats)

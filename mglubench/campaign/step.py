@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.campaign.definition import Campaign
+from mglubench.campaign.outcome import StepState
 from mglubench.executors.machine import Machine
 from mglubench.executors.session import Session
 from mglubench.hardware.devices import Device
 from mglubench.system.lines import Lines, read_lines
 
-OK, FAILED, ABSENT, PART = "ok", "failed", "absent", "part"
 # A process that cannot get this much is left for the next slice.
 LEAST_SECONDS = 10.0
 
@@ -55,28 +55,12 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a step in this slice.
-
-    Attributes:
-        status: ``ok``, ``failed``, ``absent`` (the machine lacks what it needs) or ``part`` (the next
-            slice goes on with it).
-        reason: one line. artefacts: paths relative to the campaign's folder. progress: units done so far.
-    """
-
-    status: str
-    reason: str = ""
-    artefacts: tuple[str, ...] = ()
-    progress: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Bench:
     """Everything that a step needs, beside its options.
 
     Attributes:
         machine: what a session said of it. open_session: a session that logs to a file, with a case
-            time-out in seconds. say: shows a line of progress. history: the journal's last row by step.
+            time-out in seconds. say: shows a line of progress. history: the states of finished steps by name.
     """
 
     folder: Path
@@ -85,7 +69,7 @@ class Bench:
     slice: Slice
     open_session: OpenSession
     say: Callable[[str], None] = lambda line: None
-    history: dict[str, Row] = field(default_factory=dict)
+    history: dict[str, StepState] = field(default_factory=dict)
 
     @property
     def fake(self) -> bool:

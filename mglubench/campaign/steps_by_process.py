@@ -12,18 +12,11 @@ from typing import Any
 
 from mglubench.campaign.command import Answer, ask
 from mglubench.campaign.definition import Step
-from mglubench.campaign.step import (
-    ABSENT,
-    FAILED,
-    LEAST_SECONDS,
-    OK,
-    PART,
-    Appender,
-    Bench,
-    Outcome,
-)
+from mglubench.campaign.outcome import Outcome, StepStatus
+from mglubench.campaign.step import LEAST_SECONDS, Appender, Bench
 from mglubench.errors import UnavailableError
 from mglubench.hardware.cuda_toolchain import capability, cuda_homes
+from mglubench.status import Status
 from mglubench.system.files import publish
 from mglubench.system.plain_text import plain
 from mglubench.system.programs import find_program
@@ -49,44 +42,46 @@ def doctor(bench: Bench, step: Step) -> Outcome:
     path = bench.folder / f"{step.name}.json"
     content = {"can_run": able, "findings": [finding.to_dict() for finding in findings]}
     publish(path, json.dumps(content, indent=1) + "\n")
-    broken = ", ".join(finding.what for finding in findings if finding.needed and finding.status != OK)
-    return Outcome(OK if able else FAILED, f"broken: {broken}" if broken else "", (bench.relative(path),))
+    broken = ", ".join(finding.what for finding in findings if finding.needed and finding.status != Status.OK)
+    return Outcome(
+        StepStatus.OK if able else StepStatus.FAILED, f"broken: {broken}" if broken else "", (bench.relative(path),)
+    )
 
 
 def build(bench: Bench, step: Step) -> Outcome:
     """Compile the CUDA kernels for the card, one compiler per core; what is in the cache is not compiled again."""
     if why := bench.why_no_kernels():
-        return Outcome(ABSENT, why)
+        return Outcome(StepStatus.ABSENT, why)
     arch = bench.architecture
     options = step.options
     names = options["variants"] or [variant.name for variant in KERNELS if capability(arch) >= variant.kernel.oldest]
     if not bench.slice.starts(LEAST_SECONDS):
-        return Outcome(PART, "no time left")
+        return Outcome(StepStatus.PART, "no time left")
     limit = min(options["timeout"], max(LEAST_SECONDS, bench.slice.left()))
     words = ("--arch", arch, "--variants", ",".join(names), "--nm", ",".join(options["nm"]))
     log = bench.log(step.name)
     answer = ask(("build", *words, "--dtype", ",".join(options["dtype"])), limit, log)
     if answer.timed_out and limit < options["timeout"]:
-        return Outcome(PART, "the slice is over", (bench.relative(log),))
+        return Outcome(StepStatus.PART, "the slice is over", (bench.relative(log),))
     if answer.timed_out:
-        return Outcome(FAILED, f"took longer than {limit:g} s", (bench.relative(log),))
+        return Outcome(StepStatus.FAILED, f"took longer than {limit:g} s", (bench.relative(log),))
     return Outcome(*_build_verdict(answer), (bench.relative(log),))
 
 
-def _build_verdict(answer: Answer) -> tuple[str, str]:
+def _build_verdict(answer: Answer) -> tuple[StepStatus, str]:
     try:
         failures, summary = answer.result["failures"], str(answer.result["summary"])
     except (LookupError, TypeError):
-        return FAILED, answer.ended.said()
+        return StepStatus.FAILED, answer.ended.said()
     if failures:
-        return FAILED, plain(str(failures[0]), 300)
-    return (FAILED, answer.ended.said()) if answer.ended.code else (OK, plain(summary))
+        return StepStatus.FAILED, plain(str(failures[0]), 300)
+    return (StepStatus.FAILED, answer.ended.said()) if answer.ended.code else (StepStatus.OK, plain(summary))
 
 
 def tune(bench: Bench, step: Step) -> Outcome:
     """Search launch choices, one process per cell; the table is what MGLUBENCH_TUNING names."""
     if why := bench.why_no_kernels():
-        return Outcome(ABSENT, why)
+        return Outcome(StepStatus.ABSENT, why)
     options, file = step.options, f"{step.name}.jsonl"
     jobs = _tune_jobs(options, bench.campaign.device)
     done = bench.rows(file)
@@ -96,13 +91,13 @@ def tune(bench: Bench, step: Step) -> Outcome:
                 continue
             spent = max((float(row["seconds"]) for row in done.values()), default=LEAST_SECONDS)
             if not bench.slice.starts(spent):
-                return Outcome(PART, f"{len(done)} of {len(jobs)} cells", (file,), len(done))
+                return Outcome(StepStatus.PART, f"{len(done)} of {len(jobs)} cells", (file,), len(done))
             bench.say(f"  tune {key}")
             limit = min(options["timeout"], max(LEAST_SECONDS, bench.slice.left()))
             start = time.perf_counter()
             answer = ask(("tune", *words), limit, bench.log(step.name))
             if answer.timed_out and limit < options["timeout"]:
-                return Outcome(PART, f"{len(done)} of {len(jobs)} cells", (file,), len(done))
+                return Outcome(StepStatus.PART, f"{len(done)} of {len(jobs)} cells", (file,), len(done))
             done[key] = _tune_row(key, answer, time.perf_counter() - start)
             rows.append(done[key])
     return _verdict(done, (file,))
@@ -122,7 +117,7 @@ def _tune_jobs(options: Row, device: str) -> dict[str, tuple[str, ...]]:
 
 
 def _tune_row(key: str, answer: Answer, seconds: float) -> Row:
-    row: Row = {"key": key, "status": OK, "reason": "", "seconds": round(seconds, 3)}
+    row: Row = {"key": key, "status": Status.OK, "reason": "", "seconds": round(seconds, 3)}
     said = answer.ended.said()
     if answer.ended.code != 0:
         return {**row, "status": "timeout" if answer.timed_out else "error", "reason": said}
@@ -153,7 +148,7 @@ def find_sanitizer() -> str:
 def sanitize(bench: Bench, step: Step) -> Outcome:
     """``mglubench verify`` of every CUDA variant under every tool of compute-sanitizer, several at once; no times."""
     if why := bench.why_no_kernels():
-        return Outcome(ABSENT, why)
+        return Outcome(StepStatus.ABSENT, why)
     program, file = find_sanitizer(), f"{step.name}.jsonl"
     arch = bench.architecture
     kernels = {variant.name: variant.kernel.source for variant in KERNELS if capability(arch) >= variant.kernel.oldest}
@@ -165,7 +160,7 @@ def sanitize(bench: Bench, step: Step) -> Outcome:
     with Appender(bench.folder / file) as rows, ThreadPoolExecutor(at_once) as pool:
         while left:
             if not bench.slice.starts(max((float(row["seconds"]) for row in done.values()), default=60.0)):
-                return Outcome(PART, f"{len(done)} of {len(wanted)} checks", (file,), len(done))
+                return Outcome(StepStatus.PART, f"{len(done)} of {len(wanted)} checks", (file,), len(done))
             now, left = left[:at_once], left[at_once:]
             bench.say(f"  sanitize {', '.join('/'.join(pair) for pair in now)}")
             jobs = [
@@ -212,7 +207,11 @@ def sanitizer_verdict(answer: Answer) -> tuple[str, str]:
         return "error", ended.said()
     if not summaries:
         return "error", f"the sanitizer gave no summary: {ended.said()}"
-    return (OK, "") if _any_right(answer.result) else ("error", "no case of the variant was run under the sanitizer")
+    return (
+        (Status.OK, "")
+        if _any_right(answer.result)
+        else ("error", "no case of the variant was run under the sanitizer")
+    )
 
 
 def _any_right(result: Any) -> bool:
@@ -225,6 +224,6 @@ def _any_right(result: Any) -> bool:
 
 def _verdict(done: dict[str, Row], artefacts: tuple[str, ...]) -> Outcome:
     """``ok`` if every row is, else ``failed`` with the first reason."""
-    bad = [row for row in done.values() if row["status"] != OK]
+    bad = [row for row in done.values() if row["status"] != Status.OK]
     reason = f"{len(bad)} of {len(done)} failed; {bad[0]['key']}: {bad[0]['reason']}" if bad else ""
-    return Outcome(FAILED if bad else OK, reason, artefacts, len(done))
+    return Outcome(StepStatus.FAILED if bad else StepStatus.OK, reason, artefacts, len(done))

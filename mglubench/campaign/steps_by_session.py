@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.campaign.definition import Step
-from mglubench.campaign.step import ABSENT, FAILED, LEAST_SECONDS, OK, PART, Appender, Bench, Outcome
+from mglubench.campaign.outcome import Outcome, StepStatus
+from mglubench.campaign.step import LEAST_SECONDS, Appender, Bench
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.executors.open import Opened
@@ -32,6 +33,7 @@ from mglubench.runner.progress import Progress
 from mglubench.runner.sweep import Swept, run_sweep
 from mglubench.runner.verify import verify as check
 from mglubench.runner.verify import verify_plan
+from mglubench.status import Status
 from mglubench.system.process import run_process
 
 RUNS = "runs"
@@ -63,14 +65,14 @@ def verify(bench: Bench, step: Step) -> Outcome:
                 if case.key in done:
                     continue
                 if not bench.slice.starts(VERIFY_SECONDS):
-                    return Outcome(PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))
+                    return Outcome(StepStatus.PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))
                 verdict = next(iter(check(session, [case])))
                 row = {"status": verdict.status, "reason": verdict.reason, "relative": verdict.relative}
                 done[case.key] = {"key": case.key, **row, "case": case.to_dict(), "failed": verdict.failed}
                 rows.append(done[case.key])
     bad = [row for row in done.values() if row["failed"]]
     reason = f"{len(bad)} of {len(done)} cases; {bad[0]['key']}: {bad[0]['reason']}" if bad else ""
-    return Outcome(FAILED if bad else OK, reason, (file,), len(done))
+    return Outcome(StepStatus.FAILED if bad else StepStatus.OK, reason, (file,), len(done))
 
 
 def sweep(bench: Bench, step: Step) -> Outcome:
@@ -82,7 +84,7 @@ def sweep(bench: Bench, step: Step) -> Outcome:
         bench.say(f"  {swept.note}")
     artefacts, done = (bench.relative(folder),), swept.counts.total()
     if swept.left:
-        return Outcome(PART, f"{done} of {swept.cases} cases", artefacts, done)
+        return Outcome(StepStatus.PART, f"{done} of {swept.cases} cases", artefacts, done)
     return Outcome(*_sweep_verdict(swept), artefacts, done)
 
 
@@ -118,14 +120,14 @@ class _Pace(Progress):
         return (time.perf_counter() - self._start) / self._measured if self._measured else self._guess
 
 
-def _sweep_verdict(swept: Swept) -> tuple[str, str]:
+def _sweep_verdict(swept: Swept) -> tuple[StepStatus, str]:
     """``failed`` where ``mglubench sweep`` would exit with code 1."""
     if swept.good:
-        return OK, swept.words()
+        return StepStatus.OK, swept.words()
     rows = list(read_rows(swept.folder))
     if bad := [row for row in rows if row.status.defect]:
-        return FAILED, f"{swept.words()}; {bad[0].key}: {bad[0].reason}"
-    return FAILED, "no case was measured: " + next((row.reason for row in rows), "no case")
+        return StepStatus.FAILED, f"{swept.words()}; {bad[0].key}: {bad[0].reason}"
+    return StepStatus.FAILED, "no case was measured: " + next((row.reason for row in rows), "no case")
 
 
 def aa(bench: Bench, step: Step) -> Outcome:
@@ -140,10 +142,10 @@ def aa(bench: Bench, step: Step) -> Outcome:
         if cases is not None and sum(1 for _ in read_rows(folder)) == cases:
             continue
         if not bench.slice.fits(LEAST_SECONDS) or _measure(bench, step.sweep, folder, bench.log(step.name)).left:
-            return Outcome(PART, f"{number} of {len(names)} repeats", artefacts, number)
-    bad = [row for name in names for row in read_rows(run_folder(bench.folder, name)) if row.status != OK]
+            return Outcome(StepStatus.PART, f"{number} of {len(names)} repeats", artefacts, number)
+    bad = [row for name in names for row in read_rows(run_folder(bench.folder, name)) if row.status != Status.OK]
     reason = f"{len(bad)} cases were not measured; {bad[0].key}: {bad[0].reason}" if bad else ""
-    return Outcome(FAILED if bad else OK, reason, artefacts, len(names))
+    return Outcome(StepStatus.FAILED if bad else StepStatus.OK, reason, artefacts, len(names))
 
 
 def profile(bench: Bench, step: Step) -> Outcome:
@@ -162,33 +164,33 @@ def profile(bench: Bench, step: Step) -> Outcome:
                 continue
             if not bench.slice.starts(PROFILE_SECONDS):
                 done = sum(case.key in have for case in cases)
-                return Outcome(PART, f"{done} of {len(cases)} cases", artefacts, done)
+                return Outcome(StepStatus.PART, f"{done} of {len(cases)} cases", artefacts, done)
             bench.say(f"  ncu {left[0].setting.title()}")
             profile_cases(store, left, "ncu", profiler, case_timeout=timeout)
     return Outcome(*_profile_verdict(folder, cases), artefacts, len(cases))
 
 
-def _profile_verdict(folder: Path, cases: Sequence[Case]) -> tuple[str, str]:
+def _profile_verdict(folder: Path, cases: Sequence[Case]) -> tuple[StepStatus, str]:
     last = {row.key: row for row in read_counters(folder) if row.tool == "ncu"}
     rows = [last[case.key] for case in cases]
-    good = sum(row.status == OK for row in rows)
+    good = sum(row.status == Status.OK for row in rows)
     bad = [row for row in rows if row.status not in HARMLESS]
     if bad:
-        return FAILED, f"{len(bad)} of {len(rows)} cases; {bad[0].key}: {bad[0].reason}"
-    return (OK, f"{good} cases") if good else (ABSENT, rows[0].reason)
+        return StepStatus.FAILED, f"{len(bad)} of {len(rows)} cases; {bad[0].key}: {bad[0].reason}"
+    return (StepStatus.OK, f"{good} cases") if good else (StepStatus.ABSENT, rows[0].reason)
 
 
 def agree(bench: Bench, step: Step) -> Outcome:
     """The cold cases of a sweep step timed again by ``triton.testing.do_bench`` in a process of its own."""
     if why := bench.why_no_kernels():
-        return Outcome(ABSENT, why)
+        return Outcome(StepStatus.ABSENT, why)
     file = f"{step.name}.jsonl"
     done = bench.rows(file)
     cases = [case for case in _chosen(run_folder(bench.folder, step.options["of"]), step) if case.mode == "cold"]
     left = [case.to_dict() for case in cases if case.key not in done]
     limit = min(step.options["timeout"], max(LEAST_SECONDS, bench.slice.left()))
     if left and not bench.slice.starts(LEAST_SECONDS):
-        return Outcome(PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))
+        return Outcome(StepStatus.PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))
     if left:
         asked = bench.log(step.name).with_suffix(".cases.json")
         asked.write_text(json.dumps(left), encoding="utf-8")
@@ -201,12 +203,12 @@ def agree(bench: Bench, step: Step) -> Outcome:
         )
         done = bench.rows(file)
         if ended.code is None and limit < step.options["timeout"]:
-            return Outcome(PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))
+            return Outcome(StepStatus.PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))
         if any(case.key not in done for case in cases):
-            return Outcome(FAILED, f"{len(done)} of {len(cases)} cases; {ended.said()}", (file,), len(done))
-    bad = [row for row in done.values() if row["status"] != OK]
+            return Outcome(StepStatus.FAILED, f"{len(done)} of {len(cases)} cases; {ended.said()}", (file,), len(done))
+    bad = [row for row in done.values() if row["status"] != Status.OK]
     reason = f"{len(bad)} of {len(done)} failed; {bad[0]['key']}: {bad[0]['reason']}" if bad else f"{len(done)} cases"
-    return Outcome(FAILED if bad else OK, reason, (file,), len(done))
+    return Outcome(StepStatus.FAILED if bad else StepStatus.OK, reason, (file,), len(done))
 
 
 def _chosen(folder: Path, step: Step) -> list[Case]:

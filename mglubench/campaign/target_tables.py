@@ -6,11 +6,13 @@ All take derived frames (see :func:`mglubench.results.metrics.derive`) by the na
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mglubench.campaign.definition import Goal, Targets
+from mglubench.campaign.outcome import StepState, StepStatus
 from mglubench.cases.case import Setting
 from mglubench.report.table import Column, Formatter, Table, number, ratio, text
 from mglubench.results.metrics import SETTING
@@ -32,7 +34,7 @@ WORDS = {
 }
 
 
-def steps_table(states: Sequence[Row]) -> Table:
+def steps_table(states: Sequence[StepState]) -> Table:
     """Every step of a campaign: done, failed, absent or left, its seconds over all slices, and why."""
     columns = (
         Column("step", "step", text("step"), text=True),
@@ -41,10 +43,12 @@ def steps_table(states: Sequence[Row]) -> Table:
         Column("seconds", "seconds", number("seconds", ",.1f")),
         Column("reason", "reason", text("reason"), text=True),
     )
-    rows = [{**row, "state": "done" if row["status"] == "ok" else row["status"]} for row in states]
+    rows = [
+        {**asdict(state), "state": "done" if state.status == StepStatus.OK else state.status.value} for state in states
+    ]
     counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "failed", "absent", "left")}
     words = ", ".join(f"{count} {state}" for state, count in counts.items())
-    total = sum(float(row["seconds"]) for row in rows)
+    total = sum(state.seconds for state in states)
     return Table("Steps", columns, rows, [f"{words}; {total:,.0f} s in all; absent: this machine lacks what it needs"])
 
 

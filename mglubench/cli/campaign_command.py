@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,7 @@ from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
     from mglubench.campaign.definition import Campaign
+    from mglubench.campaign.outcome import StepState
     from mglubench.campaign.step import OpenSession
     from mglubench.executors.session import Session
     from mglubench.hardware.devices import Device
@@ -62,7 +64,7 @@ def campaign(
 
 def _render(plan: Campaign, out: Path | None, *, as_json: bool) -> int:
     from mglubench.campaign.journal import exit_code, render_what_is_there, state_of
-    from mglubench.campaign.step import OK
+    from mglubench.campaign.outcome import StepStatus
 
     if out is None:
         raise UsageError("--render needs --out, the folder of the campaign")
@@ -73,7 +75,7 @@ def _render(plan: Campaign, out: Path | None, *, as_json: bool) -> int:
     _show(states, folder, exit_code(states), as_json=as_json)
     if outcome.reason:
         _say(outcome.reason)
-    return 0 if outcome.status == OK else 1
+    return 0 if outcome.status == StepStatus.OK else 1
 
 
 def _opener(executor: str, plan: Campaign) -> OpenSession:
@@ -118,11 +120,11 @@ def _say(line: str) -> None:
     console(stderr=True).print(line, markup=False, soft_wrap=True)
 
 
-def _show(states: list[dict[str, Any]], folder: Path, code: int, *, as_json: bool) -> None:
+def _show(states: Sequence[StepState], folder: Path, code: int, *, as_json: bool) -> None:
     from mglubench.campaign.target_tables import steps_table
 
     if as_json:
-        print_json({"folder": str(folder), "exit_code": code, "steps": states})
+        print_json({"folder": str(folder), "exit_code": code, "steps": [asdict(state) for state in states]})
         return
     print_tables([steps_table(states)], "rich")
     _say(f"\nStored in {folder}" + ("; run the same command again for the next slice" if code == 3 else ""))

@@ -11,7 +11,8 @@ from mglubench.campaign import journal as module
 from mglubench.campaign.command import Answer
 from mglubench.campaign.definition import find_campaign, read_campaign
 from mglubench.campaign.journal import exit_code, open_journal, run_slice, state_of
-from mglubench.campaign.step import Bench, Outcome, Slice
+from mglubench.campaign.outcome import Outcome, StepStatus
+from mglubench.campaign.step import Bench, Slice
 from mglubench.campaign.steps_by_process import _tune_jobs, sanitizer_verdict
 from mglubench.errors import ConfigError, StoreError, UsageError
 from mglubench.executors.fake import FakeSession
@@ -72,7 +73,7 @@ def journal_of(folder):
 def test_steps_are_done_in_order_and_once(tmp_path):
     campaign, folder = read(tmp_path), tmp_path / "out"
     states = one_slice(folder, campaign)
-    assert [(row["step"], row["status"]) for row in states] == [("verify", "ok"), ("one", "ok"), ("aa", "ok")]
+    assert [(state.step, state.status) for state in states] == [("verify", "ok"), ("one", "ok"), ("aa", "ok")]
     assert exit_code(states) == 0
     steps = ["verify", "one", "aa"]
     assert journal_of(folder) == [
@@ -89,7 +90,7 @@ def test_every_slice_goes_on_where_the_last_one_stopped(tmp_path):
     seen, done = [], 0
     for _ in range(60):
         states = one_slice(folder, campaign, seconds=10.0, tick=4.0)
-        now = sum(row["progress"] for row in states)
+        now = sum(state.progress for state in states)
         assert now >= done
         done = now
         seen.append(exit_code(states))
@@ -111,8 +112,8 @@ def test_a_failing_step_is_a_row_and_not_the_end(tmp_path):
         yield FakeSession({"swiglu": "wrong"})
 
     states = one_slice(folder, campaign, session=broken)
-    assert [row["status"] for row in states] == ["failed", "failed", "ok"]
-    assert "planted fault in swiglu" in states[1]["reason"]
+    assert [state.status for state in states] == ["failed", "failed", "ok"]
+    assert "planted fault in swiglu" in states[1].reason
     assert exit_code(states) == 1
     assert one_slice(folder, campaign) == states
 
@@ -127,8 +128,8 @@ def test_whatever_a_step_raises_is_its_reason(error, reason, tmp_path, monkeypat
 
     monkeypatch.setitem(module.STEPS, "sweep", raise_it)
     states = one_slice(tmp_path / "out", read(tmp_path))
-    assert [row["status"] for row in states] == ["ok", "failed", "ok"]
-    assert states[1]["reason"] == reason
+    assert [state.status for state in states] == ["ok", "failed", "ok"]
+    assert states[1].reason == reason
 
 
 def test_an_interrupted_step_is_left_for_the_next_slice(tmp_path, monkeypatch):
@@ -139,16 +140,16 @@ def test_an_interrupted_step_is_left_for_the_next_slice(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setitem(module.STEPS, "sweep", interrupt)
-        assert [row["status"] for row in one_slice(folder, campaign)] == ["ok", "left", "left"]
+        assert [state.status for state in one_slice(folder, campaign)] == ["ok", "left", "left"]
     assert exit_code(one_slice(folder, campaign)) == 0
 
 
 def test_a_step_that_gets_nothing_done_is_given_up(tmp_path, monkeypatch):
     campaign, folder = read(tmp_path), tmp_path / "out"
-    monkeypatch.setitem(module.STEPS, "sweep", lambda bench, step: Outcome("part", "stuck", (), 7))
+    monkeypatch.setitem(module.STEPS, "sweep", lambda bench, step: Outcome(StepStatus.PART, "stuck", (), 7))
     codes = [exit_code(one_slice(folder, campaign)) for _ in range(3)]
     assert codes == [3, 3, 1]
-    assert state_of(folder, campaign.steps)[1]["reason"] == "nothing was done in 3 slices: stuck"
+    assert state_of(folder, campaign.steps)[1].reason == "nothing was done in 3 slices: stuck"
 
 
 def test_a_step_that_ends_the_program_is_given_up(tmp_path, monkeypatch):
@@ -162,8 +163,8 @@ def test_a_step_that_ends_the_program_is_given_up(tmp_path, monkeypatch):
         with pytest.raises(SystemExit):
             one_slice(folder, campaign)
     states = one_slice(folder, campaign)
-    assert (states[1]["status"], states[1]["reason"]) == ("failed", "the program ended 3 times in this step")
-    assert states[2]["status"] == "ok"
+    assert (states[1].status, states[1].reason) == ("failed", "the program ended 3 times in this step")
+    assert states[2].status == "ok"
 
 
 def test_a_torn_journal_loses_its_last_row_alone(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from mglubench.campaign import target_tables as tables
 from mglubench.campaign.definition import Goal, Targets
+from mglubench.campaign.outcome import StepState, StepStatus
 from mglubench.errors import UsageError
 from mglubench.report.batch_plot import saving_plot
 
@@ -144,10 +145,7 @@ def test_identical_noise_raises_about_the_nominal_number_of_alarms():
 
 
 def test_steps_are_counted_by_state():
-    states = [
-        {"step": s, "kind": "sweep", "status": s, "seconds": 1.5, "reason": ""}
-        for s in ("ok", "failed", "absent", "left")
-    ]
+    states = [StepState(s, "sweep", StepStatus(s), 1.5) for s in ("ok", "failed", "absent", "left")]
     shown = tables.steps_table(states)
     assert [r["state"] for r in shown.rows] == ["done", "failed", "absent", "left"]
     assert shown.notes[0].startswith("1 done, 1 failed, 1 absent, 1 left; 6 s in all")

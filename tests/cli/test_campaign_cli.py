@@ -137,7 +137,7 @@ def test_what_is_there_is_rendered_without_the_device_and_the_campaign_goes_on(c
         raise AssertionError("the device was asked for")
 
     real = steps.STEPS["render"]
-    monkeypatch.setitem(steps.STEPS, "render", lambda bench, step: steps.Outcome(steps.PART, "interrupted"))
+    monkeypatch.setitem(steps.STEPS, "render", lambda bench, step: steps.Outcome(steps.StepStatus.PART, "interrupted"))
     assert cli("campaign", tiny, *FAKE, "--out", "out").code == 3
     journal = (tmp_path / "out" / "campaign.jsonl").read_bytes()
     assert not (tmp_path / "out" / "README.md").exists()
