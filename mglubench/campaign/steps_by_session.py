@@ -19,7 +19,7 @@ from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.executors.open import Opened
 from mglubench.hardware.devices import devices_in
 from mglubench.measure.measurement import Measurement
-from mglubench.results.store import HEADER, RunStore, read_counters, read_header, read_rows
+from mglubench.results.store import HEADER, RunStore, read_counters, read_header, read_rows, read_spec
 from mglubench.runner.plan import Plan
 from mglubench.runner.profile import (
     HARMLESS,
@@ -155,7 +155,7 @@ def profile(bench: Bench, step: Step) -> Outcome:
     same_devices(devices_in(read_header(folder)["environment"]), bench.machine.devices)
     profiler = make_profiler("ncu", capability_of(bench.machine.devices))
     artefacts = (bench.relative(folder / "counters.jsonl"),)
-    timeout = SweepSpec.from_dict(read_header(folder)["sweep"]).measure.case_timeout
+    timeout = read_spec(folder).measure.case_timeout
     with RunStore.resume(folder) as store:
         for _, group in groupby(cases, key=lambda case: case.setting):
             have = {row.key for row in read_counters(folder) if row.tool == "ncu"}

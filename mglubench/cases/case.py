@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
 from typing import Self
 
-from mglubench.cases.axes import AXES, SHARED, Coordinates
+from mglubench.cases.axes import AUTO, AXES, SHARED, Coordinates
 from mglubench.cases.vocabulary import ITEMSIZE, device_kind
+from mglubench.errors import UsageError
 
 # Written out once, because keys are asked for again and again; an axis that has no place in it comes last.
 _KEY = "".join(axis.key.replace("{}", f"{{0.{name}}}") for name, axis in AXES.items() if axis.key)
+# Of stored cases: more than any sweep may ask for, and whole numbers still.
+SIZE_MAX = 1 << 40
+_WORDS = tuple(name for name, axis in AXES.items() if isinstance(axis.walked[0], str) and name != "variant")
+_words = attrgetter(*_WORDS)
 _LATER = tuple(axis for axis in AXES.values() if not axis.key)
 
 
@@ -27,6 +34,14 @@ class Case(Coordinates):
     def setting(self) -> Setting:
         """What this case shares with all it may fairly be compared to."""
         return Setting.of({name: self.value(name) for name in SHARED})
+
+    def why_impossible(self) -> str | None:
+        """What no case can be, in words; ``None`` if there is nothing of the kind. For cases that come out of files."""
+        if not (self.h > 0 < self.d and self.nm >= 0 < self.batch and self.seed >= 0):
+            return f"a size below its least in {self.key}"
+        if max(self.h, self.d, self.nm, self.batch) > SIZE_MAX or self.seed >= 1 << 63:
+            return f"a size beyond all machines in {self.key}"
+        return _why_no_words(_words(self))
 
     @property
     def device_kind(self) -> str:
@@ -59,3 +74,16 @@ class Setting(Coordinates):
     def title(self) -> str:
         """One line for a table heading."""
         return "".join(axis.in_title(self.value(name)) for name, axis in AXES.items() if axis.shared)
+
+
+@lru_cache(maxsize=4096)
+def _why_no_words(words: tuple[str, ...]) -> str | None:
+    """Why these are no words of their axes; cases share them, so they are looked at once."""
+    for name, word in zip(_WORDS, words, strict=True):
+        axis = AXES[name]
+        try:
+            if word == AUTO or (word != axis.plain and axis.parsed(word) != word):
+                return f"{name} {word!r}"
+        except UsageError as error:
+            return str(error)
+    return None

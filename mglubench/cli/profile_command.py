@@ -74,16 +74,15 @@ def _planned(
 
 def _stored(run: Path, tool: str, executor: str) -> tuple[Path, list[CounterRow]]:
     """Profile the measured cases of a run, on the device that it was made on."""
-    from mglubench.cases.sweep_spec import SweepSpec
     from mglubench.executors.open import open_session
     from mglubench.hardware.devices import devices_in
-    from mglubench.results.store import RunStore, read_header
+    from mglubench.results.store import RunStore, read_header, read_spec
     from mglubench.runner.profile import same_devices, stored_cases
 
     cases = stored_cases(run)
     header = read_header(run)
     devices = devices_in(header["environment"])
-    spec = SweepSpec.from_dict(header["sweep"])
+    spec = read_spec(run)
     with open_session(executor, spec.measure.case_timeout) as opened:
         same_devices(devices, opened.session.describe(tuple(devices)).devices)
     with RunStore.resume(run) as store:

@@ -7,10 +7,11 @@ A ceiling is what a device gives when nothing disturbs it, so it is taken from t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mglubench.cases.vocabulary import CEILINGS
 from mglubench.errors import MglubenchError
@@ -87,7 +88,7 @@ def remember(folder: Path) -> str:
     run = frame.attrs["run"]
     if run.get("fake") or not run["sweep"].get("ceiling", True):
         return ""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, object]] = {}
     for name, device in devices_in(run["environment"]).items():
         about = {"run": folder.name, "time": run["environment"]["time"]}
         rates = ceilings_of(frame, name)
@@ -130,15 +131,24 @@ def as_measured(gpu: GpuData) -> GpuData:
     )
 
 
-def _ceilings(devices: Mapping[str, Any], name: str) -> dict[str, Ceiling]:
+def _ceilings(devices: Mapping[str, object], name: str) -> dict[str, Ceiling]:
     entries = _entries(devices, name)
     try:
-        return {kind: Ceiling(float(e["rate"]), str(e["run"]), str(e["time"])) for kind, e in entries.items()}
-    except (KeyError, TypeError, ValueError) as error:
+        return {kind: _ceiling(entry) for kind, entry in entries.items()}
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise NOTEBOOK.damaged(f"{name}: {type(error).__name__} {error}") from None
 
 
-def _entries(devices: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _ceiling(entry: object) -> Ceiling:
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"a ceiling of {entry!r}")
+    rate = float(entry["rate"])
+    if not 0 < rate < math.inf:
+        raise ValueError(f"a rate of {rate:g}")
+    return Ceiling(rate, str(entry["run"]), str(entry["time"]))
+
+
+def _entries(devices: Mapping[str, object], name: str) -> dict[str, object]:
     """What the notebook has of one device."""
     entries = devices.get(name, {})
     if not isinstance(entries, dict):

@@ -14,6 +14,7 @@ from mglubench.cases.vocabulary import CEILINGS
 from mglubench.errors import UsageError
 from mglubench.results.columns import Columns
 from mglubench.results.counters import FRAME_COLUMNS, NOT_PROFILED, counter_columns
+from mglubench.results.header import Header
 from mglubench.results.rows import Row, Status
 from mglubench.results.store import read_header, read_rows
 from mglubench.system.collector import garbage_collection_off
@@ -81,7 +82,7 @@ def load_first(run: Path, most: int) -> tuple[pd.DataFrame, int]:
     return frame, len(numbers)
 
 
-def frame_of(rows: Iterable[Row], folder: Path, header: Mapping[str, Any], samples: bool) -> pd.DataFrame:
+def frame_of(rows: Iterable[Row], folder: Path, header: Header, samples: bool) -> pd.DataFrame:
     """Rows of a run as a frame, joined to what profilers said of their cases."""
     import pandas as pd
 

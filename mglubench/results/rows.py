@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 
@@ -24,6 +23,10 @@ from mglubench.system.strict_json import strict_loads
 __all__ = ["SCHEMA", "CounterRow", "Errors", "Fact", "Measurement", "Row", "Status", "Summary"]
 
 SCHEMA = 1
+# What a figure can be: no launch takes less than a picosecond or more than thirty years, no count is beyond 64 bits.
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+Whole = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]
+Nanoseconds = Annotated[int, msgspec.Meta(ge=1, le=10**18)] | Annotated[float, msgspec.Meta(ge=1e-3, le=1e18)]
 
 # What JSON holds.
 Plain = bool | int | float | str | Sequence["Plain"] | Mapping[str, "Plain"] | None
@@ -37,6 +40,11 @@ class Row(Measurement):
 
     key: str
     layer: str = ""
+    samples: list[Nanoseconds] = field(default_factory=list)
+    discarded: Count = 0
+    ledger: dict[str, Count] = field(default_factory=dict)
+    checks: list[dict[str, Whole | float | None]] = field(default_factory=list)
+    interleaved: Count = 1
 
     @classmethod
     def of(cls, measurement: Measurement, layer: str) -> Self:
@@ -61,10 +69,9 @@ class Row(Measurement):
         """What no measurement can have led to, in words; ``None`` if there is nothing of the kind."""
         if self.status == Status.OK and not self.samples:
             return "it is ok, but has no samples"
-        if self.samples and not (min(self.samples) > 0 and max(self.samples) < math.inf):
-            wrong = next(value for value in self.samples if not 0 < value < math.inf)
-            return f"a latency of {wrong:g} ns"
-        return None
+        if self.ledger and not self.ledger.get("total"):
+            return "its ledger has no bytes"
+        return self.case.why_impossible()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ class CounterRow:
     tool: str
     status: Status
     reason: str = ""
-    figures: dict[str, int | float | None] = field(default_factory=dict)
+    figures: dict[str, Whole | float | None] = field(default_factory=dict)
     kernels: list[str] = field(default_factory=list)
     how: dict[str, Fact] = field(default_factory=dict)
 
@@ -112,10 +119,17 @@ def _shallow(row: Measurement | CounterRow) -> dict[str, Any]:
 
 
 def row_decoder() -> Callable[[bytes], Row]:
-    """A function from a line of ``rows.jsonl`` to its row; it raises ValueError with what is wrong."""
+    """A function from the lines of ``rows.jsonl``, in their order, to their rows.
+
+    It raises ValueError with what is wrong with a line; of two lines of one case the second is.
+    """
     decode = msgspec.json.Decoder(Row).decode
+    lines = 0
+    seen: dict[str, int] = {}
 
     def row(line: bytes) -> Row:
+        nonlocal lines
+        lines += 1
         try:
             found = decode(line)
         except msgspec.DecodeError:
@@ -129,6 +143,8 @@ def row_decoder() -> Callable[[bytes], Row]:
         # Names are counted, because the decoder takes the last of two; text may hold what looks like the end of one.
         if line.count(b'":') != _names(found):
             strict_loads(line)
+        if (first := seen.setdefault(found.key, lines)) != lines:
+            raise ValueError(f"its case has a row already, in line {first}")
         return found
 
     return row

@@ -14,15 +14,16 @@ A line that a kill or a full disk cut short is dropped with a warning when the f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from filelock import FileLock
 
+from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.errors import StoreError, UsageError
+from mglubench.results.header import Header, checked_header
 from mglubench.results.rows import SCHEMA, CounterRow, Row, row_decoder
 from mglubench.system.files import publish
 from mglubench.system.lines import Lines, decoded, reason_of, take_lock
@@ -43,7 +44,7 @@ class RunStore:
         self._counters = Lines(folder / COUNTERS)
 
     @classmethod
-    def create(cls, folder: Path, header: dict[str, Any]) -> RunStore:
+    def create(cls, folder: Path, header: Mapping[str, object]) -> RunStore:
         """Start a run in ``folder``, which is made; an existing run there is an error.
 
         Raises:
@@ -133,7 +134,7 @@ class RunStore:
             raise
 
 
-def read_header(folder: Path) -> dict[str, Any]:
+def read_header(folder: Path) -> Header:
     """The header of a run.
 
     Raises:
@@ -141,19 +142,32 @@ def read_header(folder: Path) -> dict[str, Any]:
     """
     path = folder / HEADER
     try:
-        header: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        schema = int(header["schema"])
+        values = strict_loads(path.read_bytes())
+        if isinstance(schema := values["schema"], int) and schema > SCHEMA:
+            raise StoreError(f"{path} has schema {schema}, this mglubench reads up to {SCHEMA}; upgrade mglubench")
+        return checked_header(values)
     except FileNotFoundError:
         raise UsageError(
             f"{folder} holds no run ({HEADER} is missing); `mglubench runs` lists what is stored"
         ) from None
     except NotADirectoryError:
         raise UsageError(f"{folder} is not a run folder") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
+        raise StoreError(f"{path} cannot be read: it has no {error}") from None
+    except (OSError, ValueError, TypeError) as error:
         raise StoreError(f"{path} cannot be read: {error}") from None
-    if schema > SCHEMA:
-        raise StoreError(f"{path} has schema {schema}, this mglubench reads up to {SCHEMA}; upgrade mglubench")
-    return header
+
+
+def read_spec(folder: Path) -> SweepSpec:
+    """The sweep of a run.
+
+    Raises:
+        UsageError: there is no run. StoreError: the header is damaged or from a newer version.
+    """
+    try:
+        return SweepSpec.from_dict(read_header(folder)["sweep"])
+    except UsageError as error:
+        raise StoreError(f"{folder / HEADER} cannot be used: {error}") from None
 
 
 def read_rows(folder: Path) -> Iterator[Row]:

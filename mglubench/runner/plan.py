@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
@@ -15,6 +14,8 @@ from mglubench.executors.machine import Machine
 from mglubench.executors.session import Session
 from mglubench.hardware.environment import host_record
 from mglubench.layer.problem import host_bytes
+from mglubench.results.header import Header, checked_header
+from mglubench.results.rows import SCHEMA
 from mglubench.runner.ceiling_cases import ceiling_cases
 from mglubench.variants.registry import check_names, get_variant, has_masks, variants
 
@@ -36,9 +37,10 @@ class Plan:
     machine: Machine
     unavailable: dict[str, str]
 
-    def header(self) -> dict[str, Any]:
+    def header(self) -> Header:
         """What the run's header holds."""
-        return {
+        values = {
+            "schema": SCHEMA,
             "name": self.spec.name,
             "sweep": self.spec.to_dict(),
             "cases": len(self.cases),
@@ -50,6 +52,7 @@ class Plan:
                 "unavailable": self.unavailable,
             },
         }
+        return checked_header(values)
 
 
 def make_plan(spec: SweepSpec, session: Session) -> Plan:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from mglubench.cases.case import Case
 from mglubench.errors import UsageError
@@ -12,6 +11,7 @@ from mglubench.executors.interleave import Observer, measure_group
 from mglubench.executors.session import Session
 from mglubench.hardware.devices import devices_in
 from mglubench.measure.measurement import Measurement
+from mglubench.results.header import Header
 from mglubench.results.rows import Row
 from mglubench.results.store import RunStore, read_header, read_rows
 from mglubench.runner.plan import Plan, groups_of
@@ -63,7 +63,7 @@ def open_store(folder: Path, plan: Plan, *, resume: bool) -> RunStore:
     return RunStore.resume(folder)
 
 
-def differences(stored: dict[str, Any], planned: dict[str, Any]) -> str:
+def differences(stored: Header, planned: Header) -> str:
     """In words, where two headers describe different sweeps or devices; empty if they agree."""
     found = []
     old, new = stored.get("sweep", {}), planned["sweep"]
@@ -81,6 +81,6 @@ def differences(stored: dict[str, Any], planned: dict[str, Any]) -> str:
     return ", ".join(found)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -15,6 +15,7 @@ from typing import Any
 
 from mglubench.errors import StoreError, UsageError
 from mglubench.system.files import publish
+from mglubench.system.strict_json import strict_loads
 from mglubench.system.user_folders import data_folder_of_user
 
 LOCK_SECONDS = 60
@@ -53,7 +54,7 @@ class Notebook:
         if path is None:
             return {}
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
+            table = strict_loads(path.read_bytes())
             if table["version"] != self.version:
                 raise ValueError(f"version {table['version']}")
             return dict(table[self.content])
