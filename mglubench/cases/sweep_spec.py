@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mglubench.cases.axes import AUTO, AXES, WALKED, Value, parse_int
 from mglubench.cases.case import Case
@@ -163,7 +163,7 @@ class SweepSpec:
         return {"name": self.name, PAIRS: shapes, **lists, "ceiling": self.ceiling, "measure": measure}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SweepSpec:
+    def from_dict(cls, values: Mapping[str, object]) -> SweepSpec:
         """Inverse of :meth:`to_dict`; an axis that is not there has the one value of the time before it.
 
         Raises:
@@ -173,8 +173,11 @@ class SweepSpec:
             before = {AXES[name].given_as: AXES[name].plain for name in LISTED if not AXES[name].key}
             given = {name: {**before, **values}[AXES[name].given_as] for name in LISTED}
             lists = {name: tuple(value) if isinstance(value, list) else (value,) for name, value in given.items()}
-            shapes = tuple(parse_shape(text) for text in values[PAIRS])
-            measure = MeasureSettings(**values["measure"])
+            texts, measured = values[PAIRS], values["measure"]
+            if not isinstance(texts, list) or not isinstance(measured, Mapping):
+                raise TypeError(PAIRS)
+            shapes = tuple(parse_shape(text) for text in texts)
+            measure = MeasureSettings(**measured)
             return cls(str(values["name"]), shapes, lists, bool(values["ceiling"]), measure)
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"a sweep without {error}, or with one of another form") from None

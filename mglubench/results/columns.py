@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from mglubench.cases.axes import AXES
 from mglubench.results.rows import Row
 from mglubench.stats import lower_rank
 
+T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
 
 SLICE = 8192
@@ -53,12 +54,17 @@ class Columns:
         while some := list(islice(source, SLICE)):
             self._add(some)
 
-    def arrays(self) -> dict[str, Any]:
+    @property
+    def keys(self) -> Sequence[str]:
+        """Of all rows, in their order."""
+        return self._keys
+
+    def arrays(self) -> dict[str, object]:
         """Columns by name, in the documented order."""
         wholes = {name: np.concatenate(parts) for name, parts in self._wholes.items()}
         floats = {name: np.concatenate(parts) for name, parts in self._floats.items()}
         words = {name: column.array() for name, column in self._words.items()}
-        found: dict[str, Any] = {"key": self._keys, "status": words["status"], "reason": words["reason"]}
+        found: dict[str, object] = {"key": self._keys, "status": words["status"], "reason": words["reason"]}
         found |= {name: wholes[name] if name in wholes else words[name] for name in (*AXES, "layer")}
         found |= {name: floats[name] for name in LATENCIES}
         found |= {"samples": wholes["samples"], "discarded": wholes["discarded"]}
@@ -68,7 +74,7 @@ class Columns:
             found["samples_ns"] = self._lists
         return found
 
-    def rare(self) -> dict[str, list[Any]]:
+    def rare(self) -> dict[str, list[object]]:
         """Columns that only some rows have, in the order of their first."""
         return {name: column.values(len(self._keys)) for name, column in self._rare.items()}
 
@@ -111,13 +117,13 @@ class Columns:
             shown = ", ".join(value) if isinstance(value, list) else value
             self._rare.setdefault(f"gpu_{name}", _Rare()).put(number, shown)
 
-    def _whole(self, name: str, values: Sequence[Any]) -> None:
+    def _whole(self, name: str, values: Sequence[int]) -> None:
         self._wholes.setdefault(name, []).append(np.array(values, dtype=np.int64))
 
-    def _float(self, name: str, values: Any) -> None:
+    def _float(self, name: str, values: Floats | Sequence[float | None]) -> None:
         self._floats.setdefault(name, []).append(np.array(values, dtype=np.float64))
 
-    def _text(self, name: str, values: Sequence[Any]) -> None:
+    def _text(self, name: str, values: Sequence[str]) -> None:
         self._words.setdefault(name, _Words()).extend(values)
 
 
@@ -134,7 +140,7 @@ class _Words:
             numbers.setdefault(word, len(numbers))
         self._parts.append(np.fromiter(map(numbers.__getitem__, words), dtype=np.intp, count=len(words)))
 
-    def array(self) -> Any:
+    def array(self) -> object:
         """As pandas keeps texts, whatever its version."""
         import pandas as pd
 
@@ -147,22 +153,22 @@ class _Rare:
     """A column that only some rows have."""
 
     def __init__(self) -> None:
-        self._found: dict[int, Any] = {}
+        self._found: dict[int, object] = {}
 
-    def put(self, number: int, value: Any) -> None:
+    def put(self, number: int, value: object) -> None:
         self._found[number] = value
 
-    def values(self, count: int) -> list[Any]:
+    def values(self, count: int) -> list[object]:
         """A value or ``None`` for every row."""
         return [self._found.get(number) for number in range(count)]
 
 
-def _turned(records: Iterable[tuple[Any, ...]], width: int) -> Sequence[Sequence[Any]]:
+def _turned(records: Iterable[tuple[T, ...]], width: int) -> Sequence[Sequence[T]]:
     """Columns of records."""
     return tuple(zip(*records, strict=True)) or ((),) * width
 
 
-def _entries(tables: Sequence[Mapping[str, Any]], names: tuple[str, ...]) -> Sequence[Sequence[Any]]:
+def _entries(tables: Sequence[Mapping[str, T]], names: tuple[str, ...]) -> Sequence[Sequence[T | None]]:
     """Columns of these names' values; ``None`` where a table has none."""
     try:
         return _turned(map(itemgetter(*names), tables), len(names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -91,20 +91,20 @@ def frame_of(rows: Iterable[Row], folder: Path, header: Header, samples: bool) -
     with garbage_collection_off():
         columns.read(rows)
         arrays = columns.arrays()
-        frame = pd.DataFrame(arrays | _counters(arrays["key"], counter_columns(folder)) | columns.rare())
+        frame = pd.DataFrame(arrays | _counters(columns.keys, counter_columns(folder)) | columns.rare())
     frame.attrs["run"] = {**header, "folder": str(folder)}
     return frame
 
 
-def _counters(keys: Sequence[str], found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _counters(keys: Sequence[str], found: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     """The profilers' columns for these cases."""
     gap = np.full(len(keys), np.nan)
-    columns: dict[str, Any] = dict.fromkeys(FRAME_COLUMNS, gap)
+    columns: dict[str, object] = dict.fromkeys(FRAME_COLUMNS, gap)
     reasons = [NOT_PROFILED] * len(keys)
     if found:
         said = [found.get(key, {}) for key in keys]
         columns = {name: np.array([row.get(name) for row in said], dtype=np.float64) for name in FRAME_COLUMNS}
-        reasons = [row.get("counters_reason", NOT_PROFILED) for row in said]
+        reasons = [str(row.get("counters_reason", NOT_PROFILED)) for row in said]
     return {**columns, "counters_reason": reasons}
 
 

@@ -6,7 +6,9 @@ The promises are for two CPU cores; the tests assert no times. Exit code 1 if on
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +22,10 @@ from mglubench.results.metrics import derive
 from mglubench.results.store import SCHEMA
 
 MGLUBENCH = str(Path(sys.executable).with_name("mglubench"))
-ROWS = 100_000
+ROWS, MANY_ROWS = 100_000, 1_000_000
+MIB = 1 << 20
+# A fake sweep of few cases and one of many, which differ in their batch sizes alone.
+FEW_TOKENS, MANY_TOKENS = "1,2", ",".join(map(str, range(1, 97)))
 OPERATOR_RUNS = 5
 
 
@@ -28,7 +33,8 @@ def main() -> int:
     """Print one line per promise; 1 if any fails."""
     with tempfile.TemporaryDirectory() as scratch:
         room = Path(scratch)
-        results = [*main_job(room), *operator(room), *narrow_weights(room), help_time(), *big_store(room)]
+        results = [*main_job(room), *operator(room), *narrow_weights(room), help_time()]
+        results += [*big_store(room), *huge_store(room), fake_sweep(room)]
     for holds, words in results:
         print(f"{'holds' if holds else 'FAILS'}  {words}")
     return 0 if all(holds for holds, _ in results) else 1
@@ -92,9 +98,34 @@ def big_store(scratch: Path) -> list[tuple[bool, str]]:
     assert len(frame) == ROWS
     report = timed(MGLUBENCH, "report", str(folder))
     return [
-        promise(f"load {ROWS} rows, seconds", loaded, below=5.0),
-        promise("report them, seconds", report, below=5.0),
+        promise(f"load {ROWS} rows, seconds", loaded, below=2.0),
+        promise("report them, seconds", report, below=2.5),
     ]
+
+
+def huge_store(scratch: Path) -> list[tuple[bool, str]]:
+    """A store of a million rows, loaded by a process of its own."""
+    folder = scratch / "huge"
+    write_big_store(folder, MANY_ROWS)
+    program = f"import mglubench; assert len(mglubench.load({str(folder)!r})) == {MANY_ROWS}"
+    seconds, peak = measured(sys.executable, "-c", program)
+    shutil.rmtree(folder)
+    return [
+        promise(f"load {MANY_ROWS} rows, seconds", seconds, below=20.0),
+        promise("and memory at most, GiB", peak / (1024 * MIB), below=4.0),
+    ]
+
+
+def fake_sweep(scratch: Path) -> tuple[bool, str]:
+    """How much more memory a sweep of many cases takes than one of few, per case."""
+    words = ("sweep", "--executor", "fake", "--no-ceiling", "--shape", "64x96,96x64,32x32,8x8", "--nm", "1,2,4,8")
+    found = []
+    for tokens in (FEW_TOKENS, MANY_TOKENS):
+        out = scratch / f"fake-{len(tokens)}"
+        _, peak = measured(MGLUBENCH, *words, "--batch", tokens, "--mode", "cold,hot", "--out", str(out))
+        found.append((json.loads((out / "run.json").read_text())["cases"], peak))
+    (few, low), (many, high) = found
+    return promise(f"a fake sweep of {many} cases, KiB per case", (high - low) / 1024 / (many - few), below=5.0)
 
 
 def sweep(out: Path, *options: str, nm: str = "1,2,4,8") -> tuple[float, object]:
@@ -110,6 +141,17 @@ def timed(*command: str) -> float:
     return time.perf_counter() - start
 
 
+def measured(*command: str) -> tuple[float, int]:
+    """Wall seconds and peak resident bytes of a command that must succeed."""
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return time.perf_counter() - start, usage.ru_maxrss * 1024
+
+
 def promise(words: str, value: float, *, below: float | None = None, above: float | None = None) -> tuple[bool, str]:
     """Whether a bound holds, in words."""
     if below is not None:
@@ -117,9 +159,9 @@ def promise(words: str, value: float, *, below: float | None = None, above: floa
     return value >= (above or 0.0), f"{words}: {value:.2f}, promised at least {above:g}"
 
 
-def write_big_store(folder: Path) -> None:
+def write_big_store(folder: Path, count: int = ROWS) -> None:
     """Rows as a sweep writes them, from a small fake sweep repeated over seeds."""
-    seed_run = folder.with_name("seed")
+    seed_run = folder.with_name(f"seed-{count}")
     subprocess.run(
         [MGLUBENCH, "sweep", "--executor", "fake", "--no-ceiling", "--out", str(seed_run)],
         check=True,
@@ -130,10 +172,10 @@ def write_big_store(folder: Path) -> None:
     header = json.loads((seed_run / "run.json").read_text())
     assert header["schema"] == SCHEMA
     folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({**header, "cases": ROWS}))
+    (folder / "run.json").write_text(json.dumps({**header, "cases": count}))
     generator = random.Random(0)
     with (folder / "rows.jsonl").open("w") as file:
-        for number in range(ROWS):
+        for number in range(count):
             row = rows[number % len(rows)]
             row["case"]["seed"] = number // len(rows)
             row["key"] = f"{row['key'].rpartition('/')[0]}/seed{row['case']['seed']}"
