@@ -1,11 +1,12 @@
 # make sweep   set up and run the main job        make test   set up and run every check
 # make bench   check the reach targets (timing)   make clean  remove what was built here
+# make mutants plant bugs in the kernels by rule and run their tests on each (a quarter of an hour)
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt Makefile
 
-.PHONY: sweep test check bench example clean
+.PHONY: sweep test check bench mutants example clean
 
 sweep: .venv/core.stamp
 	$(BIN)/mglubench sweep --h 2048 --d 8192 --nm 1,2,4,8
@@ -24,6 +25,9 @@ bench: .venv/dev.stamp
 	$(BIN)/python -m tests.benchmarks.truth
 	$(BIN)/python -m tests.benchmarks.coverage
 	$(BIN)/python tests/benchmarks/reach.py
+
+mutants: .venv/dev.stamp
+	PYTHONPATH=. $(BIN)/python tests/kernels_cuda/mutants.py --table tests/kernels_cuda/MUTANTS.md
 
 # The environment is made once; the stamps say that what pyproject.toml asks for is in it.
 .venv/bin/python:

@@ -36,7 +36,8 @@ def stages(kernel: str) -> Iterator[Stage]:
     nm = 3 if masked else 0
     yield Stage("main", Library(kernel, max(nm, 1)), main_problems(kernel, nm, False))
     if masked:
-        yield Stage("16 masks", Library(kernel, 16, True), many_masks(16, True))
+        sixteen = many_masks(16, True) + chosen_splits(kernel, 16, True)
+        yield Stage("16 masks", Library(kernel, 16, True), sixteen)
         yield Stage("7 masks", Library(kernel, 7, False), many_masks(7, False))
     else:
         yield Stage("bfloat16", Library(kernel, bf16=True), main_problems(kernel, 0, True))
@@ -90,6 +91,7 @@ def main_problems(kernel: str, nm: int, bf16: bool) -> list[Problem]:
         normal(18, 64, 12, gelu, order="random"),
         normal(2, 1, 10, relu),
     ]
+    problems += chosen_splits(kernel, nm, bf16)
     return problems + not_finite(kernel, nm, bf16) + alike(kernel, nm, bf16) + refused(kernel, nm, bf16)
 
 
@@ -148,6 +150,30 @@ def refused(kernel: str, nm: int, bf16: bool) -> list[Problem]:
             one(status, fault)
     seventeen = make("integer", kernel, 4, 16, 17, nm, bf16, status=-2)
     return [*problems, seventeen]
+
+
+# Resident blocks of 4 warps that the split is chosen for, up to 8 tokens and beyond: kernels_cuda/README.md, "Bytes in
+# flight". A part has at least 8 chunks of 64 columns, of flash_mglu_bulk 4 segments of 256 or 128.
+RESIDENT = {(MMA, 3): (4, 3), (MMA, 16): (2, 2), (BULK, 3): (2, 2), (BULK, 16): (2, 2), (SWIGLU, 0): (4, 3)}
+
+
+def chosen_splits(kernel: str, nm: int, bf16: bool) -> list[Problem]:
+    """One tile or several, few multiprocessors or many: the workspace tells how often a tile is split."""
+    if (kernel, nm) not in RESIDENT:
+        return []
+    problems = []
+    h = 2112
+    least = 8 * 64 if kernel != BULK else 4 * (256 if nm <= 4 else 128)
+    columns = 64 if kernel != BULK else least // 4
+    for d, batch, multiprocessors in ((16, 1, 1), (33, 8, 2), (16, 9, 1), (33, 9, 3), (80, 1, 2), (16, 1, 132)):
+        tiles, wide = -(-d // 16), batch > 8
+        split = min(multiprocessors * RESIDENT[kernel, nm][wide] // tiles, -(-h // columns) // (least // columns))
+        partial = 512 * ((nm or 1) + 1) * tiles * split * (1 + wide)
+        asked = 16 * -(-tiles // 4) + partial if split > 1 else 0
+        options = {"sm_count": multiprocessors, "workspace": asked, "launches": 2}
+        problems.append(make("integer", kernel, d, h, batch, nm, bf16, **options))
+        problems[-1].x[:, 30:-9] = 0.0  # sums over many masks stay exact in few bits
+    return problems
 
 
 def many_masks(nm: int, bf16: bool) -> list[Problem]:

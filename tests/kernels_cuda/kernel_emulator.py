@@ -77,6 +77,7 @@ class Problem:
     prepare: bool = True  # whether mglu_prepare is called before the launches
     fault: str = ""  # one of FAULTS, committed by the caller
     status: int = 0  # what the launch has to answer
+    workspace: int = -1  # bytes of workspace that it has to ask for; -1: any
     zero_bytes: int = -1  # bytes of the workspace that the caller zeroes; -1: all
     overrides: dict[str, int] = field(default_factory=dict)
 
@@ -310,8 +311,9 @@ def _decode(library: Library, problems: list[Problem], data: bytes) -> list[tupl
     at = 36
     for problem in problems:
         shape = (problem.x.shape[0], problem.w.shape[0])
-        (status,) = struct.unpack_from("<i", data, at)
-        at += 4
+        status, workspace = struct.unpack_from("<iq", data, at)
+        at += 12
+        assert problem.workspace in (-1, workspace), f"workspace of {workspace}, not {problem.workspace}: {library}"
         outputs = []
         for _ in range(problem.launches):
             bits = np.frombuffer(data, np.uint16, shape[0] * shape[1], at).reshape(shape)

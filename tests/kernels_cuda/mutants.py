@@ -1,6 +1,6 @@
 """Plant bugs by rule (mutate.py), run the kernels' tests on each, say which are found.
 
-    python tests/kernels_cuda/mutants.py [--per-kind 1] [--file NAME] [--table tests/kernels_cuda/MUTANTS.md]
+    python tests/kernels_cuda/mutants.py [--cuda 9] [--python 4] [--file NAME] [--table tests/kernels_cuda/MUTANTS.md]
 
 A mutant of a CUDA source meets the battery of the kernels that its file is part of, built by g++; one of ptx.cuh nvcc's
 PTX; one of a Python kernel or of mask packing the test file of that kernel. Found means that a check failed. A mutant
@@ -45,10 +45,11 @@ HUNG = 20.0  # seconds; the slowest battery takes two
 # Changes that could upset the order of memory accesses or their bounds: only these go on to the slow sanitizers, and
 # to those of the first kernel of a list.
 SANITIZED = ("barrier", "statement", "condition", "assignment", "bound", "extreme", "operator")
+CPU_TESTS = ["tests/kernels/test_cpu_bounds.py", "tests/variants/test_numba_cpu.py", "tests/kernels/test_cpu_call.py"]
 TESTS = {
-    "numba_cpu_ir.py": ["tests/variants/test_numba_cpu.py"],
-    "cpu_rows.py": ["tests/variants/test_numba_cpu.py"],
-    "cpu_layers.py": ["tests/variants/test_numba_cpu.py"],
+    "numba_cpu_ir.py": CPU_TESTS,
+    "cpu_rows.py": CPU_TESTS,
+    "cpu_layers.py": CPU_TESTS,
     "numba_cuda_kernels.py": ["tests/variants/test_numba_cuda.py", "-k", "simulated and (FEW)"],
     "triton_source.py": ["tests/variants/test_triton.py", "-k", "interpreted and (FEW)"],
     "masks.py": ["tests/layer/test_masks.py"],
@@ -162,7 +163,7 @@ def _judge_python(mutant: Mutant) -> tuple[str, str]:
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *tests]
         environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
-            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
         except subprocess.TimeoutExpired:
             return FOUND, "no end"
     if done.returncode == 0:
@@ -206,7 +207,8 @@ def table(results: list[tuple[Mutant, str, str]]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--per-kind", type=int, default=1, help="changes of one kind and file; some kinds have more")
+    parser.add_argument("--cuda", type=int, default=9, help="changes of each file of kernels_cuda/ (default: 9)")
+    parser.add_argument("--python", type=int, default=4, help="changes of each Python kernel (default: 4)")
     parser.add_argument("--file", action="append", help="only of this file, below the repository")
     parser.add_argument("--only", action="append", help="only the mutant of this name")
     parser.add_argument("--journal", type=Path, help="append verdicts to this file; what it holds is not judged again")
@@ -220,7 +222,7 @@ def main() -> int:
     if options.journal and options.journal.exists():
         known = {line["name"]: line for line in map(json.loads, options.journal.read_text().splitlines())}
     results = []
-    for mutant in chosen(options.per_kind, options.file):
+    for mutant in chosen(options.cuda, options.python, options.file):
         if options.only and mutant.name not in options.only:
             continue
         if mutant.name in known:

@@ -58,7 +58,6 @@ _WORDS = {
         (r"\bcontinue;", ";"),
     ],
 }
-_MORE_OF = {"barrier": 3}
 _ASM = [
     (r"acq_rel", "relaxed"),
     (r"\.gpu\b", ".cta"),
@@ -143,17 +142,19 @@ def mutants_of(file: str) -> list[Mutant]:
     return sorted(dict.fromkeys(found), key=lambda m: (m.at, m.kind, m.new))
 
 
-def chosen(per_kind: int, files: Iterable[str] | None = None) -> list[Mutant]:
-    """Up to ``per_kind`` of each kind of change of each file, drawn with a fixed seed."""
+def chosen(cuda: int = 9, python: int = 4, files: Iterable[str] | None = None) -> list[Mutant]:
+    """So many changes of each file, of as many kinds as there are, drawn with a fixed seed; all of the asm's."""
     picked = []
     for file in files or [*cuda_files(), *PYTHON]:
         by_kind: dict[str, list[Mutant]] = {}
         for mutant in mutants_of(file):
             by_kind.setdefault(mutant.kind, []).append(mutant)
+        drawn = []
         for kind, group in sorted(by_kind.items()):
-            many = len(group) if kind == "asm" else per_kind * _MORE_OF.get(kind, 1)
-            draw = random.Random(f"{SEED} {file} {kind}")
-            picked += sorted(draw.sample(group, min(many, len(group))), key=lambda m: m.at)
+            many = len(group) if kind == "asm" else 3 if kind == "barrier" else 1
+            drawn += random.Random(f"{SEED} {file} {kind}").sample(group, min(many, len(group)))
+        most = len(drawn) if "asm" in by_kind else python if file.endswith(".py") else cuda
+        picked += sorted(random.Random(f"{SEED} {file}").sample(drawn, min(most, len(drawn))), key=lambda m: m.at)
     return picked
 
 

@@ -145,3 +145,43 @@ def test_declared_bytes_are_nm_bits_per_element_of_the_padded_matrix():
     exact = get_variant(NAME).declare(make_case(variant=NAME, h=2048, d=8192, nm=8))
     assert exact.weights + exact.masks == 2048 * 8192 * 5
     assert np.isclose(exact.total, exact.weights + exact.masks + 4 * (2048 + 8192))
+
+
+def test_a_tile_takes_as_many_tokens_as_fit():
+    assert [token_tile(nm, 8) for nm in (0, 1, 2, 3, 6, 7, 13, 14, 16)] == [8, 8, 8, 4, 4, 2, 2, 1, 1]
+    assert [token_tile(1, batch) for batch in (1, 2, 3, 5, 9)] == [1, 2, 4, 8, 8]
+
+
+def prepare_swiglu(bad=None, **changes):
+    case = make_case(**{"variant": "swiglu-numba-cpu", "nm": 0, "mask": "none", **changes})
+    inputs = InputSet(case)
+    if bad is not None:
+        inputs.weight[5, 17] = inputs.weight_value[7, 3] = inputs.x(0)[1, 39] = bad
+    problem = Problem.make(case, inputs)
+    get_variant("swiglu-numba-cpu").prepare(problem)()
+    return problem
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_swiglu_agrees_with_float64(dtype):
+    for (h, d), batch in zip(SHAPES, (1, 3, 9, 2, 5, 16), strict=True):
+        problem = prepare_swiglu(h=h, d=d, batch=batch, dtype=dtype, activation="gelu")
+        expected = problem.inputs.reference("glu", 0, 0)
+        error = np.abs(problem.y.double().numpy() - expected).max()
+        assert error <= TOLERANCES[dtype].relative * np.abs(expected).max(), (h, d, batch)
+
+
+@pytest.mark.parametrize("activation", ["silu", "gelu", "relu"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_passes_every_activation_as_in_float64(activation, bad):
+    glu = prepare_swiglu(bad, h=40, d=12, batch=3, activation=activation)
+    case = make_case(variant=NAME, h=40, d=12, nm=2, batch=3, activation=activation)
+    inputs = InputSet(case)
+    inputs.weight[5, 17] = inputs.x(0)[1, 39] = bad
+    mglu, launch = prepare(inputs, h=40, d=12, nm=2, batch=3, activation=activation)
+    launch()
+    for layer, problem, nm in (("glu", glu, 0), ("mglu", mglu, 2)):
+        with np.errstate(invalid="ignore"):
+            expected, y = problem.inputs.reference(layer, nm, 0), problem.y.double().numpy()
+        assert (np.isnan(y) == np.isnan(expected)).all()
+        assert (np.isinf(y) == np.isinf(expected)).all()

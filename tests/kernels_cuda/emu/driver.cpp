@@ -3,7 +3,7 @@
 //   driver CASES RESULTS
 //
 // CASES: int32 count, then per case the int32 fields of Case, the byte counts and bytes of w, w2, masks, x.
-// RESULTS: int32 ABI version and 32 bytes of mask layout, then per case int32 status, then y of each launch.
+// RESULTS: int32 ABI version and 32 bytes of mask layout, then per case int32 status, int64 bytes of workspace, y of each launch.
 #include <sys/mman.h>
 
 #include <cstdint>
@@ -144,6 +144,8 @@ int main(int argc, char** argv) {
             workspace.check("workspace");
         }
         fwrite(&status, sizeof status, 1, out);
+        const int64_t asked = static_cast<int64_t>(workspace_bytes);
+        fwrite(&asked, sizeof asked, 1, out);
         fwrite(results.data(), 1, results.size(), out);
         fflush(out);
     }
