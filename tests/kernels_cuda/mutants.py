@@ -178,6 +178,7 @@ def table(results: list[tuple[Mutant, str, str]]) -> str:
     equal = [result for result in counted if SURVIVORS.get(result[0].name, "").startswith("equivalent")]
     real = [result for result in counted if result not in equal]
     found = sum(verdict == FOUND for _, verdict, _ in real)
+    run = [verdict for mutant, verdict, _ in real if mutant.kind != "asm"]
     dropped = Counter(verdict for _, verdict, _ in results if verdict in (SAME, INVALID))
     lines = [
         "# Planted bugs",
@@ -188,6 +189,7 @@ def table(results: list[tuple[Mutant, str, str]]) -> str:
         f"{len(results)} changes drawn: {dropped[INVALID]} do not compile, {dropped[SAME]} compile to the same code, "
         f"{len(equal)} mean the same (below).",
         f"Of the {len(real)} left, **{found} were found, {100 * found / max(len(real), 1):.0f} %**.",
+        f"Without those of inline asm, which is read and not run: {run.count(FOUND)} of {len(run)}.",
         "",
         "| file | found | survived |",
         "|---|---:|---:|",
