@@ -14,6 +14,8 @@ import numpy as np
 from mglubench.campaign.definition import Goal, Targets
 from mglubench.campaign.outcome import StepState, StepStatus
 from mglubench.cases.case import Setting
+from mglubench.estimates import ratio as compared
+from mglubench.measure.measurement import series_of
 from mglubench.report.table import Column, Formatter, Table, number, ratio, text
 from mglubench.results.metrics import SETTING
 from mglubench.stats import bootstrap_medians, interval
@@ -181,7 +183,6 @@ def bulk_table(frames: Frames) -> Table | None:
 
 
 def _bulk_rows(name: str, frame: pd.DataFrame) -> list[Row]:
-    rng = np.random.default_rng(0)
     good = frame[(frame["status"] == "ok") & frame["variant"].isin((BULK, PLAIN))].sort_values("nm", kind="stable")
     rows: list[Row] = []
     for _, cell in good.groupby([*SETTING, "nm", "mask"], sort=False):
@@ -189,12 +190,15 @@ def _bulk_rows(name: str, frame: pd.DataFrame) -> list[Row]:
         if len(found) < 2:
             continue
         plain, bulk = found[PLAIN], found[BULK]
-        draws = bootstrap_medians(plain["samples_ns"], rng) / bootstrap_medians(bulk["samples_ns"], rng)
-        low, high = interval(draws)
+        try:
+            gain = compared(*(series_of(side["samples_ns"], side["rounds_of"]) for side in (plain, bulk)))
+        except ValueError:
+            # Of two comparison sets: they have no round in common.
+            continue
         row = {"run": name, "setting": _title(plain), **{name: plain[name] for name in ("dtype", "mode", "nm")}}
         row |= {"plain_us": plain["latency_us"], "bulk_us": bulk["latency_us"]}
-        row |= {"gain": plain["latency_us"] / bulk["latency_us"], "gain_low": low, "gain_high": high}
-        rows.append({**row, "verdict": "faster" if low > 1 else "slower" if high < 1 else "same"})
+        row |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
+        rows.append({**row, "verdict": "faster" if gain.low > 1 else "slower" if gain.high < 1 else "same"})
     return rows
 
 

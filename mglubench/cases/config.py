@@ -28,7 +28,7 @@ from mglubench.system.resources import data_folder
 CheckNames = Callable[[Sequence[str]], None]
 
 MEASURE_KEYS = tuple(field.name for field in dataclasses.fields(MeasureSettings))
-INT_KEYS = ("min_samples", "max_samples")
+INT_KEYS = ("min_samples", "max_samples", "rounds", "processes")
 # Keys that are right or wrong only together.
 JUDGED_WITH = {
     "h": ("d", "shape"),

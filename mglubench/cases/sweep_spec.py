@@ -29,7 +29,8 @@ class MeasureSettings:
     Attributes:
         target_noise: stop once the 95 % interval of the median is narrower than this, relative half-width.
         min_samples: samples before the target may end a case. max_samples: hard limit.
-        max_seconds: sampling time per case, cache eviction included; at least ``FEW_SAMPLES`` are taken all the same.
+        max_seconds: sampling time per case, over all rounds; a round takes at least one sample all the same.
+        rounds: in which every case of a comparison set is sampled once, at least. processes: that share them.
         case_timeout: seconds after which a case that has not come back is killed (build and compile time included).
     """
 
@@ -37,6 +38,8 @@ class MeasureSettings:
     min_samples: int = 10
     max_samples: int = 1000
     max_seconds: float = 0.7
+    rounds: int = 6
+    processes: int = 2
     case_timeout: float = 300.0
 
     def __post_init__(self) -> None:
@@ -44,6 +47,8 @@ class MeasureSettings:
         _check(3 <= self.min_samples <= self.max_samples, "min-samples", self.min_samples, "3 to max-samples")
         _check(self.max_samples <= 1_000_000, "max-samples", self.max_samples, "at most 1000000")
         _check(0 < self.max_seconds <= 86400, "max-seconds", self.max_seconds, "seconds above 0")
+        _check(1 <= self.rounds <= 1000, "rounds", self.rounds, "1 to 1000")
+        _check(1 <= self.processes <= 64, "processes", self.processes, "1 to 64")
         _check(0 < self.case_timeout <= 86400, "case-timeout", self.case_timeout, "seconds above 0")
 
 

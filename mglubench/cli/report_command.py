@@ -45,7 +45,7 @@ def show_run(
     else:
         frame, settings = load(folder, samples=True), 0
     frame = derive(frame)
-    rows = frame.drop(columns="samples_ns", errors="ignore")
+    rows = frame.drop(columns=["samples_ns", "rounds_of"], errors="ignore")
     if export is not None:
         export_frame(rows, export)
     if form == "csv":

@@ -36,7 +36,13 @@ def sweep(
     ] = None,
     min_samples: Annotated[str | None, typer.Option(help="Samples before the target counts. (default: 10)")] = None,
     max_samples: Annotated[str | None, typer.Option(help="Hard limit of samples. (default: 1000)")] = None,
-    max_seconds: Annotated[str | None, typer.Option(help="Sampling time per case. (default: 0.7)")] = None,
+    max_seconds: Annotated[
+        str | None, typer.Option(help="Sampling time per case, over all rounds. (default: 0.7)")
+    ] = None,
+    rounds: Annotated[
+        str | None, typer.Option(help="Rounds, each of which samples every case, at least. (default: 6)")
+    ] = None,
+    processes: Annotated[str | None, typer.Option(help="Worker processes that share the rounds. (default: 2)")] = None,
     case_timeout: Annotated[
         str | None, typer.Option(help="Kill a case after this many seconds. (default: 300)")
     ] = None,

@@ -84,6 +84,14 @@ class ChildSession:
                 self._for_case(case, dict, "abandon")
         self._forget(case)
 
+    def renew(self) -> None:
+        """End the worker; the next request starts another."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+        self._ready.clear()
+        self._spent.clear()
+
     def close(self) -> None:
         """End the worker, by force if it does not go."""
         if self._worker is not None:

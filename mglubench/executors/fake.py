@@ -23,6 +23,7 @@ from mglubench.variants.registry import get_variant, variants
 BANDWIDTH = 50e9
 OVERHEAD_NS = 2000.0
 NOISE = 0.02
+COPIES = 5
 
 
 class FakeSession:
@@ -74,11 +75,12 @@ class FakeSession:
         return Prepared(check, variant.declare(case).to_dict(), "fake clock", seconds)
 
     def sample(self, case: Case, seconds: float, most: int) -> Block:
-        """Ten samples."""
+        """Ten samples, on copies in turns."""
         total = get_variant(case.variant).declare(case).total
         middle = OVERHEAD_NS + total / BANDWIDTH * 1e9
         noise = self._random[case].normal(0.0, NOISE, min(10, most))
-        return Block([float(v) for v in middle * np.exp(noise)], 0, [], 0.0)
+        samples = [float(v) for v in middle * np.exp(noise)]
+        return Block(samples, 0, [], 0.0, copies=[place % COPIES for place in range(len(samples))])
 
     def finish(self, case: Case) -> Finished:
         """Always right."""
@@ -88,6 +90,10 @@ class FakeSession:
     def abandon(self, case: Case) -> None:
         """Forget the case."""
         self._random.pop(case, None)
+
+    def renew(self) -> None:
+        """As if in another process."""
+        self._random.clear()
 
     def close(self) -> None:
         """Nothing to release."""

@@ -160,6 +160,13 @@ class LocalSession:
         self._caught.pop(case, None)
         self._release()
 
+    def renew(self) -> None:
+        """There is only this process: what is prepared is released, so that preparing draws new addresses."""
+        self._live.clear()
+        self._caught.clear()
+        self._ran.clear()
+        self._release()
+
     def close(self) -> None:
         """Release everything."""
         self._live.clear()

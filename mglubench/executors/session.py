@@ -83,6 +83,10 @@ class Session(Protocol):
         """Release without a check; never fails."""
         ...
 
+    def renew(self) -> None:
+        """Give up whatever is prepared, and go on in a process of its own where there can be one; never fails."""
+        ...
+
     def close(self) -> None:
         """End the session; never fails."""
         ...

@@ -2,15 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from mglubench.cases.case import Case
+from mglubench.estimates import Series
 from mglubench.status import Status
 
 # Errors of one output by name (see :class:`mglubench.measure.check.Check`); one that is no number is ``None``.
 Errors = dict[str, int | float | None]
 # Readings of a device while it was measured, summarised: figures by name, and the list of throttle reasons.
 Summary = dict[str, int | float | str | list[str] | None]
+
+
+# More copies than a process ever holds of one layer.
+_COPIES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of a comparison set gave one case.
+
+    Attributes:
+        number: of the round in its set, from 0. process: which of the processes that shared the rounds took it.
+        place: turn of the case within the round, from 0. count: how many of the measurement's samples are of it.
+        copies: number of the copy of the layer (one draw of addresses) that each sample ran on; empty: all on one.
+        discarded: samples that were dropped. settling: launches before the samples that were not kept.
+    """
+
+    number: int
+    process: int
+    place: int = 0
+    count: int = 0
+    copies: list[int] = field(default_factory=list)
+    discarded: int = 0
+    settling: int = 0
+
+    @property
+    def possible(self) -> bool:
+        """Whether its numbers can be those of a round: none below 0, none beyond what a run can come to."""
+        numbers = (self.number, self.process, self.place, self.count, self.discarded, self.settling)
+        return all(0 <= number < 1 << 31 for number in numbers) and all(0 <= copy < _COPIES for copy in self.copies)
+
+    def after(self, discarded: int, settling: int) -> Round:
+        """The round after one more block."""
+        return replace(self, discarded=self.discarded + discarded, settling=self.settling + settling)
+
+    def kept(self, count: int, copies: list[int]) -> Round:
+        """The round with the samples that it is remembered by."""
+        return replace(self, count=count, copies=copies)
+
+
+def copy_number(process: int, copy: int) -> int:
+    """One number for a copy of a process: the same copy of another process is another draw of addresses."""
+    return process * _COPIES + copy
+
+
+def series_of(samples: Sequence[float], rounds: Sequence[Round]) -> Series:
+    """Samples with the round, the preparation and the process of each; without rounds (schema 1) all are of one."""
+    numbers = [turn.number for turn in rounds for _ in range(turn.count)]
+    copies = [copy_number(turn.process, copy) for turn in rounds for copy in turn.copies or [0] * turn.count]
+    processes = [turn.process for turn in rounds for _ in range(turn.count)]
+    return Series.of(samples, numbers, copies, processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +74,12 @@ class Measurement:
         reason: one line, empty if ok.
         samples: latencies in whole nanoseconds, all that were taken and not discarded; empty unless ok.
         stop: which stopping rule ended the sampling. timer: how samples were taken, in words.
-        discarded: samples dropped because the clock was too low. ledger: declared bytes and FLOPs.
+        discarded: samples dropped because the clock was too low or cores were taken. ledger: declared bytes and FLOPs.
         checks: errors before and after the timed loop. telemetry: medians of readings.
         overhead: seconds by purpose: ``prepare``, ``sampling`` (eviction included), ``check``, ``isolation``.
         interleaved: how many cases were sampled in turns with this one, itself included.
+        rounds: which samples are of which round, in order; empty in rows of schema 1, whose samples are one round.
+        set: number of the comparison set in its run; cases are compared within one.
     """
 
     case: Case
@@ -39,3 +94,5 @@ class Measurement:
     telemetry: Summary = field(default_factory=dict)
     overhead: dict[str, float] = field(default_factory=dict)
     interleaved: int = 1
+    rounds: list[Round] = field(default_factory=list)
+    set: int = 0

@@ -10,13 +10,14 @@ import csv
 from functools import cache
 from typing import NamedTuple
 
+from mglubench.comparison import PRINTED
 from mglubench.system.resources import data_folder
 
 GPUS = ("H100", "RTX 5090")
 NAIVE, GLU, KERNEL, TRITON = "mglu-naive-torch", "glu-torch", "flash-mglu-cuda", "flash-mglu-triton"
 
 # Which of our variants is the same thing as which of the paper's.
-SAME_AS = {"mglu-naive": NAIVE, "swiglu": GLU, "flash-mglu-paper": KERNEL, "flash-mglu-triton": TRITON}
+SAME_AS = {PRINTED: NAIVE, "swiglu": GLU, "flash-mglu-paper": KERNEL, "flash-mglu-triton": TRITON}
 
 
 class Cell(NamedTuple):

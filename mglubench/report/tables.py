@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Setting
 from mglubench.cases.vocabulary import CEILINGS
+from mglubench.comparison import PRINTED as NAIVE_AS_PRINTED
 from mglubench.report import paper
 from mglubench.report.byte_table import counted, ledger_table
 from mglubench.report.table import (
@@ -38,6 +39,8 @@ LATENCY = (
     Column("vs_naive", "x naive", ratio("vs_naive")),
     Column("vs_glu", "x fastest GLU", ratio("vs_glu")),
 )
+PRINTED = Column("vs_printed", "x Algorithm 2", ratio("vs_printed"))
+MARKS = Column("marks", "note", text("marks"), text=True)
 MEMORY = (
     Column("variant", "variant", text("variant"), text=True),
     Column("nm", "nm", lambda row: str(row["nm"] or "")),
@@ -79,9 +82,13 @@ def run_tables(frame: pd.DataFrame) -> list[Table]:
 
 def _settings(frame: pd.DataFrame) -> Iterator[tuple[Setting, list[Row]]]:
     groups: dict[Setting, list[Row]] = {}
+    shown: set[str] = set()
     for row in frame.to_dict("records"):
         named = {str(name): value for name, value in row.items()}
-        groups.setdefault(Setting.of(named), []).append(named)
+        # A baseline that several comparison sets hold is shown as the first of them measured it.
+        if named["status"] != "ok" or str(named["key"]) not in shown:
+            shown.add(str(named["key"]))
+            groups.setdefault(Setting.of(named), []).append(named)
     yield from groups.items()
 
 
@@ -91,20 +98,61 @@ def _latency_table(setting: Setting, rows: list[Row]) -> Table:
         if row["layer"] == "mglu":
             key, latency = (_nm(row), str(row["mask"])), amount(row, "latency_us")
             fastest[key] = min(latency, fastest.get(key, latency))
+    marks = _marks(rows)
+    ratios = [f"{name}{end}" for name in ("vs_naive", "vs_printed", "vs_glu") for end in ("", "_low", "_high")]
     shown = [
         {
-            **_only(
-                row, (*_CASE, *(f"{name}{end}" for name in ("vs_naive", "vs_glu") for end in ("", "_low", "_high")))
-            ),
+            **_only(row, (*_CASE, *ratios)),
+            "marks": " ".join(marks[words] for words in _notices(row)),
             "noise": (amount(row, "latency_high_us") - amount(row, "latency_low_us")) / 2 / amount(row, "latency_us"),
             "best": amount(row, "latency_us") == fastest.get((_nm(row), str(row["mask"]))),
         }
         for row in sorted(rows, key=_order(rows))
     ]
+    notes = [_how_measured(rows), *_baselines(rows), *(f"{mark}: {words}" for words, mark in marks.items())]
+    printed = (PRINTED,) if any(not missing(row.get("vs_printed")) for row in rows) else ()
+    columns = (*LATENCY[:-1], *printed, LATENCY[-1], *((MARKS,) if marks else ()))
+    return Table(f"Latency and speed-up: {setting.title()}", _with_masks(columns, rows), shown, notes, best="best")
+
+
+def _how_measured(rows: list[Row]) -> str:
+    rounds = max(int(figure(row, "rounds") or 0) for row in rows)
+    if rounds < 2:
+        return "median of single runs, all of one round: its +-% knows nothing of what another run would give"
+    processes = max(int(figure(row, "processes") or 0) for row in rows)
+    within = f"{rounds} rounds in {processes} processes" if processes > 1 else f"{rounds} rounds"
+    return (
+        f"median over {within} of the rounds' medians; +-% and [ ] are 95 % intervals from the spread between rounds "
+        "and between copies of the layer, of ratios round by round"
+    )
+
+
+def _baselines(rows: list[Row]) -> list[str]:
+    """What the ratios divide by."""
     base = next((row["fastest_glu"] for row in rows if not missing(row["fastest_glu"])), None)
-    notes = ["median of single runs; +-% is the 95 % interval of the median, [ ] the bootstrap interval of a ratio"]
-    notes += [f"fastest GLU here: {base}"] if base else ["no GLU was measured in this setting"]
-    return Table(f"Latency and speed-up: {setting.title()}", _with_masks(LATENCY, rows), shown, notes, best="best")
+    naive = {str(row["fastest_naive"]): None for row in rows if not missing(row.get("fastest_naive"))}
+    notes = [f"fastest GLU here: {base}"] if base else ["no GLU was measured in this setting"]
+    if naive:
+        notes.append(f"x naive: over the fastest naive layer of the same nm, {' or '.join(naive)}")
+    if any(not missing(row.get("vs_printed")) for row in rows):
+        notes.append(f"x Algorithm 2: over {NAIVE_AS_PRINTED}, the naive layer as the paper prints it")
+    return notes
+
+
+def _notices(row: Row) -> list[str]:
+    words = row.get("notices")
+    return str(words).split("; ") if not missing(words) else []
+
+
+def _marks(rows: list[Row]) -> dict[str, str]:
+    """Letters for what is the matter with some figures, in the order of the table."""
+    words = dict.fromkeys(words for row in sorted(rows, key=_order(rows)) for words in _notices(row))
+    return {word: _letter(number) for number, word in enumerate(words)}
+
+
+def _letter(number: int) -> str:
+    """a, b, ..., z, aa, ab, ..."""
+    return (_letter(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
 
 
 def _memory_table(setting: Setting, rows: list[Row], ceiling: float | None) -> Table:
@@ -117,8 +165,16 @@ def _memory_table(setting: Setting, rows: list[Row], ceiling: float | None) -> T
     ]
     notes = ["bytes are declared: every operand once, x and y in the total; not counters"]
     if ceiling:
-        notes.append(f"ceiling: {ceiling:,.1f} GB/s, the fastest twentieth of this run's cold reads of a large buffer")
+        notes.append(f"ceiling: {_ceiling_words(rows, ceiling)}")
     return Table(f"Memory: {setting.title()}", _with_masks(MEMORY, rows), shown, notes, best="best")
+
+
+def _ceiling_words(rows: list[Row], alone: float) -> str:
+    """Where the shares' denominator comes from."""
+    if max(int(figure(row, "rounds") or 0) for row in rows) < 2:
+        return f"{alone:,.1f} GB/s, the fastest twentieth of this run's cold reads of a large buffer"
+    rate = next((found for row in rows if (found := figure(row, "ceiling_gb_per_s"))), alone)
+    return f"{rate:,.1f} GB/s, the best reader of a large buffer, in the same rounds as the layers"
 
 
 def _paper_table(setting: Setting, rows: list[Row]) -> Table | None:
@@ -154,7 +210,10 @@ def _paper_latency_row(setting: Setting, row: Row) -> Row:
 
 def _paper_ratio_rows(setting: Setting, nm: int, best: Row) -> list[Row]:
     rows: list[Row] = []
-    for column, over, words in (("vs_naive", paper.NAIVE, "naive MGLU"), ("vs_glu", paper.GLU, "the fastest GLU")):
+    for column, over, words in (
+        ("vs_printed", paper.NAIVE, "naive MGLU as printed"),
+        ("vs_glu", paper.GLU, "the fastest GLU"),
+    ):
         figures = {gpu: paper.paper_ratio(gpu, setting.h, setting.d, nm, over) for gpu in paper.GPUS}
         name = f"{best['variant']} over {words}, x (paper: FlashMGLU CUDA)"
         rows.append({"nm": nm, "figure": name, "ours": best[column], **figures})

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mglubench.cases.axes import AXES
+from mglubench.measure.measurement import Round
+from mglubench.results.round_latencies import latencies_by_rounds
 from mglubench.results.rows import Row
 from mglubench.stats import lower_rank
 
@@ -45,6 +47,7 @@ class Columns:
         self._wholes: dict[str, list[npt.NDArray[np.int64]]] = {}
         self._floats: dict[str, list[Floats]] = {}
         self._lists: list[list[int | float]] = []
+        self._rounds: list[list[Round]] = []
         self._rare: dict[str, _Rare] = {}
 
     def read(self, rows: Iterable[Row]) -> None:
@@ -67,11 +70,12 @@ class Columns:
         found: dict[str, object] = {"key": self._keys, "status": words["status"], "reason": words["reason"]}
         found |= {name: wholes[name] if name in wholes else words[name] for name in (*AXES, "layer")}
         found |= {name: floats[name] for name in LATENCIES}
-        found |= {"samples": wholes["samples"], "discarded": wholes["discarded"]}
+        found |= {name: wholes[name] for name in ("samples", "discarded", "rounds", "processes", "set")}
         found |= {"stop": words["stop"], "timer": words["timer"]}
         found |= {name: column for name, column in floats.items() if name not in found}
         if self._samples:
             found["samples_ns"] = self._lists
+            found["rounds_of"] = self._rounds
         return found
 
     def rare(self) -> dict[str, list[object]]:
@@ -91,7 +95,12 @@ class Columns:
         samples = [row.samples for row in rows]
         self._whole("samples", list(map(len, samples)))
         self._whole("discarded", [row.discarded for row in rows])
+        self._whole("rounds", [sum(1 for turn in row.rounds if turn.count) or (row.samples != []) for row in rows])
+        self._whole("processes", [row.rounds[-1].process + 1 if row.rounds else row.samples != [] for row in rows])
+        self._whole("set", [row.set for row in rows])
         latencies = _latencies(samples)
+        for place, column in zip((0, 3, 4), latencies_by_rounds(samples, [row.rounds for row in rows]), strict=True):
+            np.copyto(latencies[place], column / 1e3, where=~np.isnan(column))
         for name, latency in zip(LATENCIES, latencies, strict=True):
             self._float(name, latency)
         for (_, name), amounts in zip(LEDGER, _entries([row.ledger for row in rows], _PARTS), strict=True):
@@ -104,6 +113,7 @@ class Columns:
             self._float(f"overhead_{name}_s", seconds)
         if self._samples:
             self._lists += samples
+            self._rounds += [row.rounds for row in rows]
         for number, row in enumerate(rows, start):
             if row.telemetry or len(row.overhead) > len(OVERHEAD):
                 self._few(number, row)

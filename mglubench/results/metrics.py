@@ -1,113 +1,156 @@
 """What is derived from measurements: speed-ups with intervals, bytes per weight element, shares of the ceiling.
 
-A speed-up is a ratio of medians from one run, one setting (shape, batch, dtype, activation, mode, device): against
-``mglu-naive`` of the same nm and masks, and against the fastest GLU variant of the setting. Its interval is a bootstrap
-of both medians. Only cases whose status is ``ok`` take part.
+A speed-up is a ratio within one comparison set, taken round by round (:mod:`mglubench.comparison`): against the fastest
+GLU, against the fastest naive layer of the same nm and masks, and against the naive layer as the paper prints it. Its
+interval follows the rule of :mod:`mglubench.spread`; samples of one round (runs of schema 1) give a ratio without one.
+Only cases whose status is ``ok`` take part.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mglubench.cases.axes import SHARED
 from mglubench.cases.vocabulary import CEILINGS
+from mglubench.comparison import Member, compare_set, role_of
+from mglubench.estimates import Estimate, Series, latency, ratio
+from mglubench.measure.measurement import series_of
+from mglubench.notices import notices
 from mglubench.results.byte_columns import add_ledger
 from mglubench.results.ceilings import ceiling_by_device
-from mglubench.stats import FloatArray, bootstrap_medians, interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SETTING = list(SHARED)
-NAIVE = "mglu-naive"
-MANY_ROWS = 5000
-RESAMPLES, RESAMPLES_MANY = 1000, 200
 
 
 def derive(frame: pd.DataFrame) -> pd.DataFrame:
     """Add derived columns to a frame that was loaded with ``samples=True``.
 
-    Adds ``fastest_glu`` (a name), ``vs_glu``, ``vs_glu_low``, ``vs_glu_high``, ``vs_naive``, ``vs_naive_low``,
-    ``vs_naive_high`` (speed-ups), ``bits_per_element``, ``memory_vs_glu`` (share of the fastest GLU's bytes saved,
-    negative if more is moved), ``ceiling_gb_per_s`` and ``share_of_ceiling``; and the byte ledger's columns (see
+    Adds ``fastest_glu`` and ``fastest_naive`` (names), ``vs_glu``, ``vs_naive`` and ``vs_printed`` (speed-ups over
+    these and over the naive layer as printed), each with ``_low`` and ``_high`` (95 %, NaN where too little is known);
+    ``bits_per_element``; ``memory_vs_glu`` (share of the fastest GLU's bytes saved, negative if more is moved);
+    ``ceiling_gb_per_s`` (the best reader of the set) and ``share_of_ceiling``; ``notices`` (what else a reader must
+    know of a figure, by semicolons); and the byte ledger's columns (see
     :func:`~mglubench.results.byte_columns.add_ledger`).
     """
     out = frame.copy()
     out.attrs = dict(frame.attrs)
     elements = (out["h"] * out["d"]).astype(float)
     out["bits_per_element"] = 8 * out["bytes_total"].astype(float) / elements
-    ceilings = ceiling_by_device(out)
-    out["ceiling_gb_per_s"] = out["device"].map(ceilings).astype(float)
-    out["share_of_ceiling"] = out["gb_per_s"].astype(float) / out["ceiling_gb_per_s"]
-    _add_speedups(out)
+    _add_comparisons(out)
+    # What was read alone (a run of before, or a mode that no read was measured in) is held against the device's best.
+    alone = out["device"].map(ceiling_by_device(out)).astype(float)
+    out["ceiling_gb_per_s"] = out["ceiling_gb_per_s"].fillna(alone)
+    out["share_of_ceiling"] = out["share_of_ceiling"].fillna(out["gb_per_s"].astype(float) / out["ceiling_gb_per_s"])
     add_ledger(out, SETTING)
     return out
 
 
-def _add_speedups(out: pd.DataFrame) -> None:
+def _add_comparisons(out: pd.DataFrame) -> None:
+    """Ratios and shares, set by set."""
     columns = _columns(out)
-    count = len(out)
-    rng = np.random.default_rng(0)
-    resamples = RESAMPLES_MANY if count > MANY_ROWS else RESAMPLES
-    draws: dict[tuple[str, int], FloatArray] = {}
-
-    def drawn(role: str, index: int) -> FloatArray:
-        # Numerator and denominator need draws of their own, or a case compared with itself would have no noise.
-        key = (role, index)
-        if key not in draws:
-            draws[key] = bootstrap_medians(columns["samples_ns"][index], rng, resamples)
-        return draws[key]
-
-    result: dict[str, list[Any]] = {name: [None] * count for name in _SPEEDUP_COLUMNS}
-    for members in _groups(columns, count):
-        reference = _references(columns, members)
-        for index in members:
-            for name, base in (
-                ("vs_glu", reference["glu"]),
-                ("vs_naive", reference["naive"].get(_mask_key(columns, index))),
-            ):
-                if base is None:
-                    continue
-                ratio = columns["latency_us"][base] / columns["latency_us"][index]
-                low, high = (1.0, 1.0) if base == index else interval(drawn("base", base) / drawn("own", index))
-                result[name][index], result[f"{name}_low"][index], result[f"{name}_high"][index] = ratio, low, high
-            if reference["glu"] is not None:
-                base_bytes = columns["bytes_total"][reference["glu"]]
-                result["fastest_glu"][index] = columns["variant"][reference["glu"]]
-                result["memory_vs_glu"][index] = 1 - columns["bytes_total"][index] / base_bytes
-        draws.clear()
+    result: dict[str, list[Any]] = {name: [None] * len(out) for name in _COMPARED_COLUMNS}
+    for layers, reads in _groups(columns):
+        _compare(columns, layers, reads, result)
     for name, values in result.items():
-        out[name] = values if name == "fastest_glu" else np.array([np.nan if v is None else v for v in values], float)
+        text = name in (*_NAMES.values(), "notices")
+        out[name] = values if text else np.array([np.nan if v is None else v for v in values], float)
 
 
-_SPEEDUP_COLUMNS = (
-    "fastest_glu",
-    "memory_vs_glu",
-    *(f"{name}{end}" for name in ("vs_glu", "vs_naive") for end in ("", "_low", "_high")),
+_RATIOS = ("vs_glu", "vs_naive", "vs_printed")
+_NAMES = {"vs_glu": "fastest_glu", "vs_naive": "fastest_naive"}
+_COMPARED_COLUMNS = (
+    *("fastest_glu", "fastest_naive", "memory_vs_glu", "ceiling_gb_per_s", "share_of_ceiling", "notices"),
+    *(f"{name}{end}" for name in _RATIOS for end in ("", "_low", "_high")),
 )
 
 
 def _columns(out: pd.DataFrame) -> dict[str, list[Any]]:
-    wanted = [*SETTING, "variant", "layer", "status", "nm", "mask", "latency_us", "bytes_total", "samples_ns"]
-    return {name: out[name].tolist() for name in wanted}
+    wanted = [
+        "variant",
+        "layer",
+        "status",
+        "nm",
+        "mask",
+        "latency_us",
+        "bytes_total",
+        "samples_ns",
+        "rounds_of",
+        "discarded",
+        "set",
+    ]
+    return {name: out[name].tolist() for name in [*SETTING, *wanted]}
 
 
-def _groups(columns: dict[str, list[Any]], count: int) -> list[list[int]]:
-    """Indices of ok cases by setting; ceilings take no part."""
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for index in range(count):
-        if columns["status"][index] == "ok" and columns["layer"][index] not in CEILINGS:
-            groups.setdefault(tuple(columns[name][index] for name in SETTING), []).append(index)
-    return list(groups.values())
+def _groups(columns: dict[str, list[Any]]) -> list[tuple[list[int], list[int]]]:
+    """Layers that are compared, a setting of a comparison set at a time, each with the reads of that set."""
+    layers: dict[Any, list[int]] = {}
+    reads: dict[int, list[int]] = {}
+    for index, (status, layer, number) in enumerate(
+        zip(columns["status"], columns["layer"], columns["set"], strict=True)
+    ):
+        if status == "ok" and layer == "read" and columns["rounds_of"][index]:
+            reads.setdefault(number, []).append(index)
+        elif status == "ok" and layer not in CEILINGS:
+            layers.setdefault((number, *(columns[name][index] for name in SETTING)), []).append(index)
+    return [(indices, reads.get(number, [])) for (number, *_), indices in layers.items()]
 
 
-def _references(columns: dict[str, list[Any]], members: list[int]) -> dict[str, Any]:
-    glus = [index for index in members if columns["layer"][index] == "glu"]
-    naive = {_mask_key(columns, i): i for i in members if columns["variant"][i] == NAIVE}
-    return {"glu": min(glus, key=lambda index: columns["latency_us"][index], default=None), "naive": naive}
+def _compare(columns: dict[str, list[Any]], layers: list[int], reads: list[int], result: dict[str, list[Any]]) -> None:
+    series = {i: series_of(columns["samples_ns"][i], columns["rounds_of"][i]) for i in (*layers, *reads)}
+    compared = compare_set([_member(columns, i, series[i]) for i in layers])
+    for index in layers:
+        found = compared[index]
+        for name, base, over in zip(
+            _RATIOS,
+            (found.glu, found.naive, found.printed),
+            (found.over_glu, found.over_naive, found.over_printed),
+            strict=True,
+        ):
+            if over is not None and isinstance(base, int):
+                _put_ratio(result, name, index, over)
+                if not columns["rounds_of"][index]:
+                    # As tables of such runs always had it: of plain medians.
+                    result[name][index] = columns["latency_us"][base] / columns["latency_us"][index]
+                if name in _NAMES:
+                    result[_NAMES[name]][index] = columns["variant"][base]
+        if isinstance(found.glu, int):
+            result["memory_vs_glu"][index] = 1 - columns["bytes_total"][index] / columns["bytes_total"][found.glu]
+        said = () if not columns["rounds_of"][index] else notices(series[index], columns["discarded"][index])
+        result["notices"][index] = "; ".join(notice.words for notice in said)
+    _add_shares(columns, layers, reads, series, result)
 
 
-def _mask_key(columns: dict[str, list[Any]], index: int) -> tuple[Any, Any]:
-    return columns["nm"][index], columns["mask"][index]
+def _put_ratio(result: dict[str, list[Any]], name: str, index: int, over: Estimate) -> None:
+    result[name][index] = over.value
+    if math.isfinite(over.half_width):
+        result[f"{name}_low"][index], result[f"{name}_high"][index] = over.low, over.high
+
+
+def _member(columns: dict[str, list[Any]], index: int, series: Series) -> Member:
+    group = (columns["nm"][index], columns["mask"][index]) if columns["nm"][index] else None
+    return Member(index, role_of(columns["variant"][index], columns["layer"][index]), group, series)
+
+
+def _add_shares(
+    columns: dict[str, list[Any]],
+    layers: list[int],
+    reads: list[int],
+    series: dict[int, Series],
+    result: dict[str, list[Any]],
+) -> None:
+    """Bytes per second over those of the set's best reader, taken round by round."""
+    rates = {i: columns["bytes_total"][i] / latency(series[i]).value for i in reads}
+    best = max(rates, key=rates.__getitem__, default=None)
+    if best is None:
+        return
+    for index in layers:
+        if set(series[best].round_numbers) & set(series[index].round_numbers):
+            more = columns["bytes_total"][index] / columns["bytes_total"][best]
+            result["share_of_ceiling"][index] = more * ratio(series[best], series[index]).value
+            result["ceiling_gb_per_s"][index] = rates[best]

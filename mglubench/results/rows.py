@@ -1,4 +1,6 @@
-"""The rows of a run, typed: what was measured of a case, and what a profiler said of one. Schema 1.
+"""The rows of a run, typed: what was measured of a case, and what a profiler said of one. Schema 2.
+
+Schema 1 had neither rounds nor sets: its samples are one round, its run one set.
 
 On disk a row is a JSON object with the names of these fields. A field that a row lacks has its default, and a name that
 is not known is passed over, so that rows of older and of newer minor versions load; a value of another type is an
@@ -16,13 +18,13 @@ from typing import Annotated, Any, Self
 import msgspec
 
 from mglubench.cases.case import Case
-from mglubench.measure.measurement import Errors, Measurement, Summary
+from mglubench.measure.measurement import Errors, Measurement, Round, Summary
 from mglubench.status import Status
 from mglubench.system.strict_json import strict_loads
 
 __all__ = ["SCHEMA", "CounterRow", "Errors", "Fact", "Measurement", "Row", "Status", "Summary"]
 
-SCHEMA = 1
+SCHEMA = 2
 # What a figure can be: no launch takes less than a picosecond or more than thirty years, no count is beyond 64 bits.
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 Whole = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]
@@ -45,6 +47,7 @@ class Row(Measurement):
     ledger: dict[str, Count] = field(default_factory=dict)
     checks: list[dict[str, Whole | float | None]] = field(default_factory=list)
     interleaved: Count = 1
+    set: Count = 0
 
     @classmethod
     def of(cls, measurement: Measurement, layer: str) -> Self:
@@ -63,7 +66,9 @@ class Row(Measurement):
     def to_dict(self) -> dict[str, Plain]:
         """Plain values, for JSON; the order of keys is that of all earlier rows."""
         values = _shallow(self)
-        return {"layer": values.pop("layer"), "key": values.pop("key"), **values, "case": self.case.to_dict()}
+        rounds = [dataclasses.asdict(turn) for turn in self.rounds]
+        named = {"layer": values.pop("layer"), "key": values.pop("key")}
+        return {**named, **values, "case": self.case.to_dict(), "rounds": rounds}
 
     def why_damaged(self) -> str | None:
         """What no measurement can have led to, in words; ``None`` if there is nothing of the kind."""
@@ -71,6 +76,12 @@ class Row(Measurement):
             return "it is ok, but has no samples"
         if self.ledger and not self.ledger.get("total"):
             return "its ledger has no bytes"
+        if any(not turn.possible for turn in self.rounds):
+            return "a round has a number that no round has"
+        if self.rounds and sum(turn.count for turn in self.rounds) != len(self.samples):
+            return f"its rounds do not add up to its {len(self.samples)} samples"
+        if any(turn.copies and len(turn.copies) != turn.count for turn in self.rounds):
+            return "a round does not say of every sample which copy it ran on"
         return self.case.why_impossible()
 
 
@@ -125,7 +136,7 @@ def row_decoder() -> Callable[[bytes], Row]:
     """
     decode = msgspec.json.Decoder(Row).decode
     lines = 0
-    seen: dict[str, int] = {}
+    seen: dict[tuple[int, str], int] = {}
 
     def row(line: bytes) -> Row:
         nonlocal lines
@@ -141,9 +152,10 @@ def row_decoder() -> Callable[[bytes], Row]:
         if why := found.why_damaged():
             raise ValueError(why)
         # Names are counted, because the decoder takes the last of two; text may hold what looks like the end of one.
-        if line.count(b'":') != _names(found):
+        expected = _names(found) - (0 if b'"rounds":' in line else _NEW_NAMES)
+        if line.count(b'":') != expected:
             strict_loads(line)
-        if (first := seen.setdefault(found.key, lines)) != lines:
+        if (first := seen.setdefault((found.set, found.key), lines)) != lines:
             raise ValueError(f"its case has a row already, in line {first}")
         return found
 
@@ -152,8 +164,11 @@ def row_decoder() -> Callable[[bytes], Row]:
 
 def _names(row: Row) -> int:
     """How many names the JSON object of a row holds, those inside included."""
-    parts = len(row.ledger) + len(row.telemetry) + len(row.overhead)
+    parts = len(row.ledger) + len(row.telemetry) + len(row.overhead) + len(row.rounds) * _ROUND_NAMES
     return _ROW_NAMES + parts + sum(map(len, row.checks))
 
 
 _ROW_NAMES = len(dataclasses.fields(Row)) + len(dataclasses.fields(Case))
+_ROUND_NAMES = len(dataclasses.fields(Round))
+# Names that rows of schema 1 do not have.
+_NEW_NAMES = 2

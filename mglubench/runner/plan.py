@@ -12,15 +12,14 @@ from mglubench.cases.vocabulary import device_kind
 from mglubench.errors import UsageError
 from mglubench.executors.machine import Machine
 from mglubench.executors.session import Session
+from mglubench.hardware.cpu import last_level_cache
 from mglubench.hardware.environment import host_record
 from mglubench.layer.problem import host_bytes
 from mglubench.results.header import Header, checked_header
 from mglubench.results.rows import SCHEMA
 from mglubench.runner.ceiling_cases import ceiling_cases
-from mglubench.variants.registry import check_names, get_variant, has_masks, variants
-
-# Cases that are measured interleaved stay prepared together; they may take this share of the memory that is free.
-GROUP_SHARE = 0.5
+from mglubench.runner.sets import ComparisonSet, sets_of
+from mglubench.variants.registry import check_names, has_masks, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +27,20 @@ class Plan:
     """A sweep that is ready to run on this machine.
 
     Attributes:
-        spec: resolved, no ``auto`` left. cases: in measuring order. machine: what the session said of it.
+        spec: resolved, no ``auto`` left. sets: cases that are measured together, in measuring order.
+        machine: what the session said of it.
         unavailable: reasons by variant, for variants that ``auto`` left out.
     """
 
     spec: SweepSpec
-    cases: list[Case]
+    sets: list[ComparisonSet]
     machine: Machine
     unavailable: dict[str, str]
+
+    @property
+    def cases(self) -> list[Case]:
+        """All that will be measured; a baseline that several sets need is there once for each."""
+        return [case for group in self.sets for case in group.cases]
 
     def header(self) -> Header:
         """What the run's header holds."""
@@ -84,31 +89,9 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
     _refuse_absurd(cases, machine)
     if resolved.ceiling:
         cases = ceiling_cases(resolved, machine) + cases
-    return Plan(resolved, cases, machine, {k: v for k, v in absent.items() if k not in resolved.variants})
-
-
-def groups_of(cases: Sequence[Case], available: dict[str, int]) -> list[list[Case]]:
-    """Cases that are measured interleaved: one setting, as many as fit the memory together."""
-    groups: list[list[Case]] = []
-    used = 0.0
-    for case in cases:
-        need = _resident_bytes(case)
-        same = bool(groups) and groups[-1][0].setting == case.setting
-        if same and used + need <= GROUP_SHARE * available.get(case.device, 0):
-            groups[-1].append(case)
-            used += need
-        else:
-            groups.append([case])
-            used = float(need + host_bytes(case))
-    return groups
-
-
-def _resident_bytes(case: Case) -> int:
-    """What a prepared case holds; nothing, if its variant fails to say: it will fail again where that is a row."""
-    try:
-        return int(get_variant(case.variant).resident_bytes(case))
-    except Exception:
-        return 0
+    total = {name: memory.total for name, memory in machine.memory.items()}
+    sets = sets_of(cases, total, last_level_cache())
+    return Plan(resolved, sets, machine, {k: v for k, v in absent.items() if k not in resolved.variants})
 
 
 def _refuse_absurd(cases: Sequence[Case], machine: Machine) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mglubench.cases.case import Case
 from mglubench.errors import UsageError
-from mglubench.executors.interleave import Observer, measure_group
+from mglubench.executors.rounds import Observer, measure_set
 from mglubench.executors.session import Session
 from mglubench.hardware.devices import devices_in
 from mglubench.measure.measurement import Measurement
 from mglubench.results.header import Header
 from mglubench.results.rows import Row
 from mglubench.results.store import RunStore, read_header, read_rows
-from mglubench.runner.plan import Plan, groups_of
+from mglubench.runner.plan import Plan
 from mglubench.variants.registry import get_variant
 
 
@@ -29,21 +30,24 @@ def run_plan(
 ) -> int:
     """Measure every case that the store does not have yet; returns how many were measured.
 
+    A set that was interrupted has rows of those cases alone that failed in it: the others are measured again, together.
+
     Args:
-        until: asked before each group of cases; once it says yes, this and all later groups are left for a resume.
+        until: asked before each set of cases; once it says yes, this and all later sets are left for a resume.
 
     Raises:
         StoreError: a row could not be written; the rows before it are kept.
     """
-    done = {row.key for row in read_rows(store.folder)}
-    left = [case for case in plan.cases if case.key not in done]
-    available = {device: memory.available for device, memory in plan.machine.memory.items()}
+    done = {(row.set, row.key) for row in read_rows(store.folder)}
     count = 0
-    for group in groups_of(left, available):
-        if until(group):
+    for group in plan.sets:
+        left = [case for case in group.cases if (group.number, case.key) not in done]
+        if not left:
+            continue
+        if until(left):
             break
-        for measurement in measure_group(session, group, plan.spec.measure, observe):
-            store.append(Row.of(measurement, get_variant(measurement.case.variant).layer))
+        for measurement in measure_set(session, left, plan.spec.measure, observe, group.roles()):
+            store.append(Row.of(replace(measurement, set=group.number), get_variant(measurement.case.variant).layer))
             finished(measurement)
             count += 1
     return count

@@ -99,8 +99,9 @@ def test_every_slice_goes_on_where_the_last_one_stopped(tmp_path):
     assert seen[-1] == 0
     assert len(seen) > 4
     assert set(seen[:-1]) == {3}
-    rows = [row.key for row in read_rows(folder / "runs" / "one")]
-    assert len(rows) == len(set(rows)) == 13
+    rows = [(row.set, row.key) for row in read_rows(folder / "runs" / "one")]
+    assert len(rows) == len(set(rows))
+    assert len({key for _, key in rows}) == 13
     assert len(list(read_rows(folder / "runs" / "aa" / "03"))) == 1
 
 

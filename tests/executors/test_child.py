@@ -11,7 +11,7 @@ import pytest
 from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError, UnavailableError
 from mglubench.executors.child import ChildSession
-from mglubench.executors.interleave import measure_group
+from mglubench.executors.rounds import measure_set
 from tests.conftest import make_case, make_plugin
 
 SOURCE = '''
@@ -93,7 +93,7 @@ NAMES = (
     "greedy",
     "orphaning",
 )
-BRIEF = MeasureSettings(max_seconds=0.01, min_samples=3, max_samples=6)
+BRIEF = MeasureSettings(max_seconds=0.01, min_samples=3, max_samples=6, rounds=1, processes=1)
 
 
 class PatientSession(ChildSession):
@@ -119,7 +119,7 @@ def session(tmp_path, monkeypatch):
 
 
 def measure(session, *names):
-    return {found.case.variant: found for found in measure_group(session, [case_of(name) for name in names], BRIEF)}
+    return {found.case.variant: found for found in measure_set(session, [case_of(name) for name in names], BRIEF)}
 
 
 def test_failures_inside_the_worker_leave_it_alive(session):

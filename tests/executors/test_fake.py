@@ -7,7 +7,7 @@ import pytest
 from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError, UnavailableError
 from mglubench.executors.fake import FakeSession
-from mglubench.executors.interleave import measure_group
+from mglubench.executors.rounds import measure_set
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_case
 
@@ -19,7 +19,7 @@ def test_it_says_that_it_is_fake():
 def test_samples_depend_on_the_case_alone():
     cases = [make_case(), make_case(nm=5)]
     one, two = (
-        {m.case: m.samples for m in measure_group(FakeSession(), order, MeasureSettings())}
+        {m.case: m.samples for m in measure_set(FakeSession(), order, MeasureSettings())}
         for order in (cases, cases[::-1])
     )
     assert one == two

@@ -12,9 +12,9 @@ import torch
 from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors import local
-from mglubench.executors.interleave import measure_group
 from mglubench.executors.local import LocalSession, memory_of, require_device
 from mglubench.executors.machine import Machine
+from mglubench.executors.rounds import measure_set
 from mglubench.hardware.cpu_readings import CpuMeter, CpuReading
 from mglubench.measure.cpu_timer import CpuTimer
 from mglubench.system.plain_text import first_line
@@ -22,7 +22,7 @@ from mglubench.variants.torch_eager import LinearUnit
 from tests.conftest import make_case
 
 CASE = make_case(variant="lu", nm=0)
-BRIEF = MeasureSettings(max_seconds=0.01, min_samples=3, max_samples=5)
+BRIEF = MeasureSettings(max_seconds=0.01, min_samples=3, max_samples=5, rounds=1, processes=1)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def right(problem):
 
 
 def test_a_right_variant_is_measured(session):
-    (found,) = measure_group(session, [make_case(variant="lu", nm=0, mode="hot")], BRIEF)
+    (found,) = measure_set(session, [make_case(variant="lu", nm=0, mode="hot")], BRIEF)
     assert found.status == "ok"
     assert len(found.samples) >= 3
     assert [set(check) for check in found.checks] == [{"relative", "worst", "unwritten", "of_bound", "bias"}] * 2
@@ -261,7 +261,7 @@ def test_a_case_that_fails_late_is_released(session, monkeypatch, fails_in):
     if fails_in == "finish":
         original = session.finish
         monkeypatch.setattr(session, "finish", lambda case: (failing.append(True), original(case))[1])
-    (found,) = measure_group(session, [CASE], BRIEF, observe)
+    (found,) = measure_set(session, [CASE], BRIEF, observe)
     assert (found.status, found.reason) == ("error", "RuntimeError: late")
     del found
     gc.collect()

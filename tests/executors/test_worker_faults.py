@@ -10,7 +10,7 @@ import pytest
 from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.executors import worker_process
 from mglubench.executors.child import ChildSession
-from mglubench.executors.interleave import measure_group
+from mglubench.executors.rounds import measure_set
 from tests.conftest import make_case, make_plugin
 from tests.system.test_process import gone
 
@@ -92,7 +92,7 @@ NAMES = (
     *("good", "forks", "closes", "garbage", "glued", "forged", "listed", "unspeakable", "coloured", "daemons"),
     *("daemons-and-dies", "chatters"),
 )
-BRIEF = MeasureSettings(max_seconds=0.01, min_samples=3, max_samples=6)
+BRIEF = MeasureSettings(max_seconds=0.01, min_samples=3, max_samples=6, rounds=1, processes=1)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def measure(tmp_path, monkeypatch):
         session = ChildSession(tmp_path / "worker.log", case_timeout=120.0)
         try:
             cases = [make_case(variant=name, nm=0) for name in names]
-            return {found.case.variant: found for found in measure_group(session, cases, BRIEF)}
+            return {found.case.variant: found for found in measure_set(session, cases, BRIEF)}
         finally:
             session.close()
 

@@ -14,14 +14,14 @@ import pytest
 from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError
 from mglubench.executors import local
-from mglubench.executors.interleave import measure_group
 from mglubench.executors.local import LocalSession
+from mglubench.executors.rounds import measure_set
 from mglubench.measure import annotate
 from mglubench.measure.annotate import BACKEND_COLOURS, case_range, phase_range
 from mglubench.variants.registry import variants
 from tests.conftest import make_case, run_command
 
-BRIEF = MeasureSettings(max_seconds=0.01, min_samples=3, max_samples=5)
+BRIEF = MeasureSettings(max_seconds=0.01, min_samples=3, max_samples=5, rounds=1, processes=1)
 
 
 class Recorder:
@@ -95,7 +95,7 @@ def test_ranges_are_closed_when_something_is_raised(domains):
 
 def test_a_group_of_cases_opens_one_range_per_step_and_never_one_case_inside_another(domains, session):
     cases = [make_case(variant="lu", nm=0), make_case(variant="mglu-naive", nm=2)]
-    found = list(measure_group(session, cases, BRIEF))
+    found = list(measure_set(session, cases, BRIEF))
     assert [measurement.status for measurement in found] == ["ok", "ok"]
     recorder = domains["mglubench"]
     assert recorder.depth == 0

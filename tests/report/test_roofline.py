@@ -18,7 +18,8 @@ from mglubench.report.labels import Line, around, boxes_between, overlap
 from mglubench.report.roofline import draw, points_of
 from mglubench.report.roofs import roofs_of
 from mglubench.results.ceilings import remember
-from mglubench.results.frame import _record
+from mglubench.results.columns import Columns
+from mglubench.results.rows import Row
 from mglubench.results.store import RunStore
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_header, make_row
@@ -49,7 +50,9 @@ def declared(variant, nm=0, **changes):
 
 
 def frame_of(rows, device="cuda", name="NVIDIA H100 80GB HBM3", fake=False, **record):
-    frame = pd.DataFrame([_record(entry, False) for entry in rows])
+    columns = Columns(samples=True)
+    columns.read(Row.from_dict(entry) for entry in rows)
+    frame = pd.DataFrame(columns.arrays())
     header = make_header(fake=fake)
     header["environment"]["devices"] = {device: {"kind": device, "name": name, **record}}
     frame.attrs["run"] = header

@@ -104,7 +104,7 @@ def test_a_newer_schema_asks_for_an_upgrade(run):
     header = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**header, "schema": store_module.SCHEMA + 1}))
     for attempt in (read_header, RunStore.resume):
-        with pytest.raises(StoreError, match=r"has schema 2, this mglubench reads up to 1; upgrade"):
+        with pytest.raises(StoreError, match=r"has schema 3, this mglubench reads up to 2; upgrade"):
             attempt(run)
 
 

@@ -10,9 +10,8 @@ from mglubench.cases.config import build_spec
 from mglubench.errors import UnavailableError, UsageError
 from mglubench.executors.fake import FakeSession
 from mglubench.executors.machine import Memory
-from mglubench.runner.plan import GROUP_SHARE, groups_of, make_plan
+from mglubench.runner.plan import make_plan
 from mglubench.variants.registry import get_variant, variants
-from tests.conftest import make_case
 
 
 class Machine(FakeSession):
@@ -75,11 +74,12 @@ def test_a_device_that_is_not_here_is_refused():
         plan(device="cuda")
 
 
-def test_the_ceilings_come_first_and_the_read_far_exceeds_the_caches():
-    *reads, product, rest = plan(variants="lu").cases
+def test_the_reads_are_measured_with_the_layers_and_far_exceed_the_caches():
+    product, *reads, rest = plan(variants="lu").cases
     readers = ["stream-read", "stream-read-streams", "stream-read-ahead"]
     assert [(read.variant, read.mode) for read in reads] == [(name, "cold") for name in readers]
     assert (product.variant, rest.variant) == ("matrix-product", "lu")
+    assert [len(group.cases) for group in plan(variants="lu").sets] == [1, 4]
     assert all(read.elements * read.itemsize >= 128 << 20 for read in reads)
     assert (product.dtype, product.batch) == ("float32", 512)
     assert [case.variant for case in plan(variants="lu", ceiling=False).cases] == ["lu"]
@@ -92,7 +92,9 @@ def test_a_gpu_has_ceilings_of_memory_l2_tensor_cores_and_cuda_cores():
             return replace(described, devices={"cuda": replace(described.devices["cuda"], l2_bytes=50 << 20)})
 
     cases = plan(WithL2(cuda=True), variants="lu", dtype="bfloat16,float16").cases
-    reads = [(c.variant, c.mode, c.elements * c.itemsize >> 20) for c in cases if c.variant.startswith("stream-read")]
+    found = [(c.variant, c.mode, c.elements * c.itemsize >> 20) for c in cases if c.variant.startswith("stream-read")]
+    reads = sorted(dict.fromkeys(found), key=lambda read: (read[1], found.index(read)))
+    assert len(found) == len(reads) + 2, "both dtypes' sets hold the cold reads"
     names = ("stream-read", "stream-read-cuda")
     assert reads == [*((name, "cold", 1024) for name in names), *((name, "hot", 25) for name in names)]
     products = [case.dtype for case in cases if case.variant == "matrix-product"]
@@ -106,26 +108,6 @@ def test_a_small_machine_has_no_ceiling():
 def test_shapes_beyond_the_memory_are_refused():
     with pytest.raises(UsageError, match=r"shape 64x96 with nm=0 needs .* GB for its inputs, cpu has 0 GB"):
         plan(Machine(50_000))
-
-
-def test_groups_hold_one_setting_and_fit_the_memory():
-    first = [make_case(variant=name, nm=2) for name in ("mglu-naive", "mglu-premasked")]
-    other = [make_case(nm=2, batch=2), make_case(nm=3, batch=2)]
-    assert groups_of(first + other, {"cpu": 1 << 30}) == [first, other]
-    assert groups_of(first, {"cpu": 1}) == [first[:1], first[1:]]
-    assert groups_of([], {"cpu": 1}) == []
-
-
-def test_no_group_takes_more_than_its_share_of_the_memory():
-    cases = [make_case(h=256, d=256, nm=nm) for nm in range(1, 17)]
-    available = 20_000_000
-    groups = groups_of(cases, {"cpu": available})
-    assert [case for group in groups for case in group] == cases
-    assert len(groups) > 1
-    for group in groups:
-        assert (
-            sum(get_variant(c.variant).resident_bytes(c) for c in group) <= GROUP_SHARE * available or len(group) == 1
-        )
 
 
 def test_the_header_holds_the_sweep_and_the_machine():

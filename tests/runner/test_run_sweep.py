@@ -54,7 +54,7 @@ def test_every_event_is_told_in_order():
     assert told.events[0] == ("planned", 3, "run", 0)
     for key in frame["key"]:
         mine = [event[0] for event in told.events[1:] if event[1] == key]
-        assert (mine[0], set(mine[1:-1]), mine[-1]) == ("prepare", {"sample"}, "finished")
+        assert (mine[0], set(mine[1:-1]), mine[-1]) == ("prepare", {"prepare", "sample", "check"}, "finished")
 
 
 def test_an_interrupted_sweep_keeps_its_rows_and_goes_on():

@@ -1,0 +1,244 @@
+"""Measure a comparison set in rounds: every case once a round, in an order that changes, over several processes.
+
+Cases that are compared must have been measured at the same time. So no case leaves before the others: a round gives
+each of them one block, short enough that a second's drift hits all, and sampling ends for the set as a whole. The
+rounds are dealt out to several processes one after the other, because a process is one draw of addresses, of compiled
+code and of thread pools, and its samples cannot tell what another draw would have given. Each process prepares the
+cases anew, checks them before and after its rounds, and is then replaced.
+
+Written against the session protocol alone: the same code drives a process of its own, this process, or a fake.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mglubench.cases.case import Case
+from mglubench.cases.sweep_spec import MeasureSettings
+from mglubench.comparison import Member as Compared
+from mglubench.comparison import Role, compare_set, shown_ratios
+from mglubench.errors import CaseError
+from mglubench.executors.session import Block, Prepared, Session
+from mglubench.executors.summaries import summarise
+from mglubench.hardware.devices import Reading
+from mglubench.measure.measurement import Errors, Measurement, Round, series_of
+from mglubench.measure.stopping import SetLimits, set_stop
+from mglubench.status import Status
+from mglubench.system.plain_text import words_of
+
+# Blocks of a case in one round of which none was kept before the round goes on without it.
+TRIES = 3
+# Of a case's samples, discarded ones beyond which the rest is not believed.
+MOSTLY = 0.5
+
+# What the seconds of a case are spent for.
+PURPOSES = ("prepare", "sampling", "check", "isolation")
+
+Observer = Callable[[str, Case], None]
+
+
+@dataclass
+class _Member:
+    """A case while its set is being measured."""
+
+    case: Case
+    role: Role | None
+    prepared: Prepared | None = None
+    samples: list[int] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    checks: list[Errors] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    overhead: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PURPOSES, 0.0))
+    discarded: int = 0
+    why_discarded: str = "taken below 75 % of the SM clock"
+
+    def compared_as(self, role: Role) -> Compared:
+        """The case as its set is compared."""
+        case = self.case
+        return Compared(case.key, role, (case.nm, case.mask) if case.nm else None, series_of(self.samples, self.rounds))
+
+    def spend(self, purpose: str, seconds: float) -> None:
+        self.overhead[purpose] += seconds
+
+
+def measure_set(
+    session: Session,
+    cases: Sequence[Case],
+    settings: MeasureSettings,
+    observe: Observer = lambda phase, case: None,
+    roles: Mapping[Case, Role] | None = None,
+) -> Iterator[Measurement]:
+    """Yield one measurement per case: failures as they happen, the others when the set is over.
+
+    Args:
+        roles: what the cases are in the comparison whose ratios end the sampling; a case without a role (a ceiling)
+            takes no part in it. Without any, sampling ends by how well the latencies are known.
+    """
+    members = [_Member(case, Role.OTHER if roles is None else roles.get(case)) for case in cases]
+    together = 0
+    # The order is no secret, and the same when the set is measured again.
+    order = random.Random(f"{cases[0].key}/{len(cases)}" if cases else "")
+    stop, taken = "", 0
+    for process in range(1_000_000):
+        if process:
+            session.renew()
+        yield from _each(session, members, lambda m: _prepare(session, m, observe))
+        if not members:
+            return
+        together = together or len(members)
+        for _ in range(_share(settings, process)):
+            order.shuffle(members)
+            for place, member in enumerate(list(members)):
+                observe("sample", member.case)
+                turn = Round(taken, process, place=place)
+                yield from _each(session, members, _block_of(session, turn, settings), [member])
+            taken += 1
+        yield from _each(session, members, lambda m: _finish(session, m, observe))
+        stop = _why_over(members, taken, settings)
+        if stop or not members:
+            break
+    where = {case: place for place, case in enumerate(cases)}
+    yield from (_measured(member, stop, together) for member in sorted(members, key=lambda m: where[m.case]))
+
+
+def _share(settings: MeasureSettings, process: int) -> int:
+    """Rounds of one process, at least one; the first processes take what does not divide."""
+    rounds, processes = settings.rounds, min(settings.processes, settings.rounds)
+    return rounds // processes + (process % processes < rounds % processes)
+
+
+def _each(
+    session: Session,
+    members: list[_Member],
+    step: Callable[[_Member], None],
+    which: Sequence[_Member] | None = None,
+) -> Iterator[Measurement]:
+    """Do a step for members; one that fails leaves the set as a measurement that says why."""
+    for member in list(members if which is None else which):
+        try:
+            step(member)
+        except CaseError as error:
+            session.abandon(member.case)
+            members.remove(member)
+            yield _failed(member, Status(error.status), words_of(error))
+
+
+def _prepare(session: Session, member: _Member, observe: Observer) -> None:
+    observe("prepare", member.case)
+    start = time.perf_counter()
+    try:
+        prepared = session.prepare(member.case)
+    except CaseError:
+        member.spend("prepare", time.perf_counter() - start)
+        raise
+    wall, inside = time.perf_counter() - start, sum(prepared.seconds.values())
+    checking = prepared.seconds.get("check", 0.0)
+    member.spend("prepare", inside - checking)
+    member.spend("check", checking)
+    member.spend("isolation", max(0.0, wall - inside))
+    member.prepared = prepared
+    member.checks.append(prepared.check)
+
+
+def _sample(session: Session, member: _Member, turn: Round, settings: MeasureSettings) -> None:
+    """One block that is kept; a block that is discarded is taken again, a few times."""
+    seconds = settings.max_seconds / settings.rounds
+    most = max(1, settings.max_samples // settings.rounds)
+    for _ in range(TRIES):
+        start = time.perf_counter()
+        block = session.sample(member.case, seconds, most)
+        member.spend("sampling", block.seconds)
+        member.spend("isolation", max(0.0, time.perf_counter() - start - block.seconds))
+        member.readings += block.telemetry
+        turn = turn.after(block.discarded, block.settling)
+        member.discarded += block.discarded
+        if block.reason:
+            member.why_discarded = f"taken while {block.reason}"
+        if block.samples:
+            break
+    member.rounds.append(turn.kept(len(block.samples), _copies(block)))
+    member.samples += [round(value) for value in block.samples]
+
+
+def _block_of(session: Session, turn: Round, settings: MeasureSettings) -> Callable[[_Member], None]:
+    return lambda member: _sample(session, member, turn, settings)
+
+
+def _copies(block: Block) -> list[int]:
+    """The copies that samples ran on; nothing where all ran on the first."""
+    return block.copies if any(block.copies) else []
+
+
+def _finish(session: Session, member: _Member, observe: Observer) -> None:
+    observe("check", member.case)
+    start = time.perf_counter()
+    finished = session.finish(member.case)
+    member.spend("check", finished.seconds)
+    member.spend("isolation", max(0.0, time.perf_counter() - start - finished.seconds))
+    member.checks.append(finished.check)
+
+
+def _why_over(members: Sequence[_Member], rounds: int, settings: MeasureSettings) -> str:
+    """Why the set has been sampled enough; empty if it has not."""
+    limits = SetLimits(
+        settings.target_noise,
+        max_seconds=settings.max_seconds * len(members),
+        min_rounds=settings.rounds,
+        max_rounds=max(settings.rounds, settings.max_samples),
+    )
+    seconds = sum(member.overhead["sampling"] for member in members)
+    return set_stop(_half_widths(members, settings), rounds, seconds, limits) or ""
+
+
+def _half_widths(members: Sequence[_Member], settings: MeasureSettings) -> list[float]:
+    """How well the ratios that tables show are known; the latencies, where there are none."""
+    there = [member.compared_as(member.role) for member in members if member.role and member.samples]
+    if any(len(member.samples) < settings.min_samples for member in members):
+        return []
+    compared = compare_set(there)
+    ratios = shown_ratios(compared)
+    return [estimate.relative for estimate in ratios or [found.latency for found in compared.values()]]
+
+
+def _measured(member: _Member, stop: str, together: int) -> Measurement:
+    prepared = member.prepared
+    assert prepared is not None
+    total = len(member.samples) + member.discarded
+    if member.discarded > MOSTLY * total:
+        return _failed(member, Status.UNSTABLE, f"{member.discarded} of {total} samples were {member.why_discarded}")
+    return Measurement(
+        member.case,
+        Status.OK,
+        samples=list(member.samples),
+        rounds=member.rounds,
+        stop=stop,
+        timer=prepared.timer,
+        discarded=member.discarded,
+        ledger=prepared.ledger,
+        checks=_extremes(member.checks),
+        telemetry=summarise(member.readings),
+        overhead=member.overhead,
+        interleaved=together,
+    )
+
+
+def _extremes(checks: Sequence[Errors]) -> list[Errors]:
+    """The worse check before, and the worse after the rounds, of all processes."""
+
+    def size(check: Errors) -> float:
+        value = check.get("relative")
+        return float("inf") if value is None else float(value)
+
+    return [max(checks[0::2], key=size), max(checks[1::2], key=size)]
+
+
+def _failed(member: _Member, status: Status, reason: str) -> Measurement:
+    ledger, timer = (member.prepared.ledger, member.prepared.timer) if member.prepared else ({}, "")
+    overhead = {"prepare": member.overhead["prepare"]} if not member.prepared else {}
+    return Measurement(
+        member.case, status, reason, discarded=member.discarded, ledger=ledger, timer=timer, overhead=overhead
+    )

@@ -1,0 +1,141 @@
+"""Comparison sets: cases that are measured in the same rounds, with what they are divided by.
+
+A set holds the cases of one setting, the baselines that the tables divide by, and the reads that shares of the memory's
+ceiling refer to. What one memory cannot hold prepared together is split into sets that each hold the baselines again:
+a ratio is taken within a set, never across two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mglubench.cases.case import Case, Setting
+from mglubench.cases.vocabulary import CEILINGS
+from mglubench.comparison import NAIVE_FAMILY, Role, role_of
+from mglubench.layer.problem import host_bytes
+from mglubench.measure.rotation import copies_wanted
+from mglubench.variants.registry import get_variant
+
+# Of the memory, what the prepared cases of a set may take together. Of all of it, not of what happens to be free, so
+# that a run that is resumed has the sets that it began with.
+SET_SHARE = 0.6
+# Weight matrices of a layer that its cases share copies of.
+_MATRICES = {"glu": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonSet:
+    """Cases that are measured in the same rounds.
+
+    Attributes:
+        number: in its run, from 0.
+    """
+
+    number: int
+    cases: tuple[Case, ...]
+
+    def roles(self) -> dict[Case, Role]:
+        """What the cases are when they are compared; ceilings take no part."""
+        return {c: role_of(c.variant, layer) for c in self.cases if (layer := _layer(c)) not in CEILINGS}
+
+
+def sets_of(cases: Sequence[Case], total: Mapping[str, int], cache: int | None) -> list[ComparisonSet]:
+    """Cases in measuring order as sets; a read that serves several sets is in each of them.
+
+    Args:
+        total: bytes of memory by device. cache: bytes of the CPU's last-level cache, ``None`` if unknown.
+    """
+    ceilings = [case for case in cases if _layer(case) in CEILINGS]
+    by_setting: dict[Setting, list[Case]] = {}
+    for case in cases:
+        if case not in ceilings:
+            by_setting.setdefault(case.setting, []).append(case)
+    groups: list[list[Case]] = []
+    guests: set[Case] = set()
+    for setting, members in by_setting.items():
+        reads = [case for case in ceilings if _serves(case, setting)]
+        guests.update(reads)
+        groups += _split(members, reads, _Room(SET_SHARE * total.get(setting.device, 0), cache))
+    alone: dict[Setting, list[Case]] = {}
+    for case in ceilings:
+        if case not in guests:
+            alone.setdefault(case.setting, []).append(case)
+    return [ComparisonSet(number, tuple(group)) for number, group in enumerate([*alone.values(), *groups])]
+
+
+def _serves(case: Case, setting: Setting) -> bool:
+    """Whether a read is the ceiling of a setting's memory traffic: both find their weights in memory."""
+    return (
+        _layer(case) == "read" and (case.device, case.mode) == (setting.device, setting.mode) and setting.mode != "hot"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Bytes that a set may take, and what a case takes of them."""
+
+    budget: float
+    cache: int | None
+
+    def holds(self, cases: Iterable[Case]) -> bool:
+        together = list(cases)
+        shared = max((self._shared(case) for case in together), default=0)
+        return shared + host_bytes(together[0]) + sum(map(self._own, together)) <= self.budget
+
+    def _copies(self, case: Case) -> int:
+        if case.device_kind != "cpu" or case.mode != "cold":
+            return 1
+        return copies_wanted(_resident(case), self.cache)
+
+    def _shared(self, case: Case) -> int:
+        """Copies of the weights are the set's, whatever layer reads them."""
+        return self._copies(case) * _MATRICES.get(_layer(case), 1) * case.elements * case.itemsize
+
+    def _own(self, case: Case) -> int:
+        matrices = _MATRICES.get(_layer(case), 1) * case.elements * case.itemsize
+        own = max(0, _resident(case) - (matrices if case.device_kind == "cpu" else 0))
+        return self._copies(case) * own
+
+
+def _split(members: Sequence[Case], reads: Sequence[Case], room: _Room) -> list[list[Case]]:
+    """One set if the memory holds it; else as few as it takes, each with the reads and the baselines of its cases."""
+    if room.holds([*reads, *members]):
+        return [[*reads, *members]]
+    glus = [case for case in members if _layer(case) == "glu"]
+    groups: list[list[Case]] = []
+    for case in members:
+        if case in glus:
+            continue
+        naive = [
+            base for base in members if base.variant in NAIVE_FAMILY and (base.nm, base.mask) == (case.nm, case.mask)
+        ]
+        wanted = [*reads, *glus, *(naive if _layer(case) == "mglu" else ()), case]
+        merged = list(dict.fromkeys([*(groups[-1] if groups else ()), *wanted]))
+        if groups and room.holds(merged):
+            groups[-1] = merged
+        elif case not in (groups[-1] if groups else ()):
+            groups.append(_shrunk(list(dict.fromkeys(wanted)), case, room))
+    # GLUs that no set had room for beside its cases, or that nothing is compared with.
+    seen = {case for group in groups for case in group}
+    return groups + [[case] for case in (*reads, *glus) if case not in seen]
+
+
+def _shrunk(wanted: list[Case], case: Case, room: _Room) -> list[Case]:
+    """Baselines are left out, the largest first, until the case fits beside the rest; what fits nowhere goes alone."""
+    kept = sorted(wanted, key=_resident)
+    while len(kept) > 1 and not room.holds(kept):
+        kept.remove(next(other for other in reversed(kept) if other != case))
+    return [other for other in wanted if other in kept]
+
+
+def _resident(case: Case) -> int:
+    """What a prepared case holds; nothing, if its variant fails to say: it will fail again where that is a row."""
+    try:
+        return int(get_variant(case.variant).resident_bytes(case))
+    except Exception:
+        return 0
+
+
+def _layer(case: Case) -> str:
+    return get_variant(case.variant).layer

@@ -1,0 +1,277 @@
+"""Rounds, driven by a session that does what a script says."""
+
+from __future__ import annotations
+
+import pytest
+
+from mglubench.cases.sweep_spec import MeasureSettings
+from mglubench.comparison import Role
+from mglubench.errors import CaseError
+from mglubench.executors import rounds
+from mglubench.executors.rounds import TRIES, measure_set
+from mglubench.executors.session import Block, Finished, Prepared
+from mglubench.executors.summaries import summarise
+from mglubench.results.rows import Row
+from tests.conftest import make_case
+
+# Real variants, because a set asks what their layers are.
+LETTERS = {"lu": "a", "swiglu": "b", "swiglu-merged": "c"}
+A, B, C = (make_case(variant=name, nm=0) for name in LETTERS)
+GOOD = {"relative": 1e-7, "worst": 1e-6, "unwritten": 0}
+PREPARED = Prepared(GOOD, {"total": 800}, "scripted", {"inputs": 0.5, "check": 0.25})
+
+
+class Scripted:
+    """Answers each request from a table of (request, variant); unlisted ones succeed. Writes down what was asked."""
+
+    def __init__(self, script=None):
+        self.script, self.log = script or {}, []
+
+    def _step(self, request, case):
+        self.log.append(f"{request} {LETTERS[case.variant]}")
+        answer = self.script.get((request, LETTERS[case.variant]))
+        if isinstance(answer, list):
+            answer = answer.pop(0) if answer else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def prepare(self, case):
+        return self._step("prepare", case) or PREPARED
+
+    def sample(self, case, seconds, most):
+        return self._step("sample", case) or Block([100.0] * min(5, most), 0, [], 0.01)
+
+    def finish(self, case):
+        return self._step("finish", case) or Finished(GOOD, 0.125)
+
+    def abandon(self, case):
+        self._step("abandon", case)
+
+    def renew(self):
+        self.log.append("renew")
+
+
+def measure(session, cases, roles=None, **changes):
+    settings = MeasureSettings(**{"max_seconds": 0.01, "rounds": 2, "processes": 1, **changes})
+    found = list(measure_set(session, cases, settings, roles=roles))
+    return {LETTERS[measurement.case.variant]: measurement for measurement in found}
+
+
+def sampled(session):
+    return [entry.split()[1] for entry in session.log if entry.startswith("sample")]
+
+
+def test_every_round_takes_every_case_once():
+    session = Scripted()
+    measure(session, [A, B, C], rounds=6)
+    turns = sampled(session)
+    assert [sorted(turns[start : start + 3]) for start in range(0, 18, 3)] == [["a", "b", "c"]] * 6
+
+
+def test_the_order_changes_and_is_the_same_when_measured_again():
+    first, second = Scripted(), Scripted()
+    measure(first, [A, B, C], rounds=12)
+    measure(second, [A, B, C], rounds=12)
+    turns = sampled(first)
+    assert turns == sampled(second)
+    orders = {tuple(turns[start : start + 3]) for start in range(0, 36, 3)}
+    assert len(orders) >= 4
+    assert {order[0] for order in orders} == {"a", "b", "c"}
+
+
+LOUD = [Block([100.0] * 10, 0, [], 0.01), Block([300.0] * 10, 0, [], 0.01)]
+
+
+def test_no_case_leaves_before_the_others():
+    session = Scripted({("sample", "a"): LOUD * 25})
+    found = measure(session, [A, B], rounds=5, max_seconds=0.2)
+    turns = sampled(session)
+    assert turns.count("a") == turns.count("b") > 5
+    assert len(found["a"].rounds) == len(found["b"].rounds) == turns.count("a")
+    assert found["a"].stop == found["b"].stop
+
+
+@pytest.mark.parametrize(
+    ("rounds_", "processes", "shares"), [(6, 2, [3, 3]), (5, 2, [3, 2]), (2, 4, [1, 1]), (3, 1, [3])]
+)
+def test_rounds_are_dealt_out_to_processes(rounds_, processes, shares):
+    session = Scripted()
+    found = measure(session, [A], rounds=rounds_, processes=processes, max_seconds=0.001)["a"]
+    by_process = [turn.process for turn in found.rounds]
+    assert [by_process.count(process) for process in range(len(shares))] == shares
+    assert [turn.number for turn in found.rounds] == list(range(rounds_))
+    assert session.log.count("renew") == len(shares) - 1
+    assert session.log.count("prepare a") == session.log.count("finish a") == len(shares)
+
+
+def test_what_a_process_took_is_checked_before_the_next_one_starts():
+    session = Scripted()
+    measure(session, [A, B], rounds=4, processes=2, max_seconds=0.001)
+    before = session.log[: session.log.index("renew")]
+    assert sorted(before[-2:]) == ["finish a", "finish b"]
+
+
+def test_a_case_that_is_wrong_in_the_second_process_has_no_time():
+    script = {("finish", "b"): [None, CaseError("wrong", "planted")]}
+    found = measure(Scripted(script), [A, B], rounds=2, processes=2)
+    assert (found["b"].status, found["b"].samples) == ("wrong", [])
+    assert found["a"].status == "ok"
+
+
+def test_measurements_come_in_the_order_of_the_cases():
+    settings = MeasureSettings(max_seconds=0.01, rounds=7, processes=1)
+    found = measure_set(Scripted(), [C, A, B], settings)
+    assert [measurement.case for measurement in found] == [C, A, B]
+
+
+def test_a_measurement_holds_all_that_was_learned():
+    found = measure(Scripted(), [A, B])["a"]
+    assert found.samples == [100.0] * 10
+    assert found.stop == "time"
+    assert found.timer == "scripted"
+    assert found.ledger == {"total": 800}
+    assert found.checks == [GOOD, GOOD]
+    assert found.interleaved == 2
+    assert [(turn.number, turn.process, turn.count) for turn in found.rounds] == [(0, 0, 5), (1, 0, 5)]
+    assert {turn.place for turn in found.rounds} <= {0, 1}
+    assert found.overhead["prepare"] == 0.5
+    assert found.overhead["check"] == 0.375
+    assert found.overhead["sampling"] == pytest.approx(0.02)
+    assert found.overhead["isolation"] >= 0
+    assert Row.of(found, "lu").to_dict()["key"] == A.key
+
+
+def test_the_worst_check_of_all_processes_is_kept():
+    poor, poorest = {**GOOD, "relative": 1e-5}, {**GOOD, "relative": None}
+    script = {
+        ("prepare", "a"): [PREPARED, Prepared(poor, {"total": 800}, "scripted", {"inputs": 0.5, "check": 0.25})],
+        ("finish", "a"): [Finished(poorest, 0.1), Finished(GOOD, 0.1)],
+    }
+    found = measure(Scripted(script), [A], rounds=2, processes=2)["a"]
+    assert found.checks == [poor, poorest]
+
+
+def test_samples_know_their_copies():
+    blocks = [Block([1.0, 2.0, 3.0], 0, [], 0.01, copies=[0, 1, 2], settling=4), Block([4.0], 0, [], 0.01, copies=[0])]
+    found = measure(Scripted({("sample", "a"): blocks}), [A])["a"]
+    assert [(turn.count, turn.copies, turn.settling) for turn in found.rounds] == [(3, [0, 1, 2], 4), (1, [], 0)]
+
+
+def test_a_round_asks_for_its_share_of_samples_and_time():
+    asked = []
+
+    class Counting(Scripted):
+        def sample(self, case, seconds, most):
+            asked.append((seconds, most))
+            return Block([100.0, 300.0, 200.0][:most], 0, [], 0.1)
+
+    measure(Counting(), [A], min_samples=3, max_samples=10, rounds=5, max_seconds=0.5)
+    assert asked == [(pytest.approx(0.1), 2)] * 5
+
+
+@pytest.mark.parametrize("request_", ["prepare", "sample", "finish"])
+@pytest.mark.parametrize("status", ["error", "timeout", "crash", "oom", "wrong"])
+def test_a_failing_step_becomes_a_measurement_and_the_others_go_on(request_, status):
+    found = measure(Scripted({(request_, "b"): CaseError(status, "planted")}), [A, B, C])
+    assert (found["b"].status, found["b"].reason, found["b"].samples) == (status, "planted", [])
+    assert found["a"].status == found["c"].status == "ok"
+    assert found["a"].interleaved == (2 if request_ == "prepare" else 3)
+
+
+def test_a_step_that_fails_late_keeps_what_is_known_but_no_time():
+    found = measure(Scripted({("sample", "a"): [None, CaseError("crash", "died")]}), [A])["a"]
+    assert found.status == "crash"
+    assert found.samples == []
+    assert found.ledger == {"total": 800}
+
+
+def test_a_discarded_block_is_taken_again_in_the_same_round():
+    lost = Block([], 2, [], 0.01)
+    found = measure(Scripted({("sample", "a"): [lost, None, lost, lost, None]}), [A], max_seconds=1e-9)["a"]
+    assert [(turn.count, turn.discarded) for turn in found.rounds] == [(5, 2), (5, 4)]
+
+
+def test_a_case_whose_samples_were_mostly_discarded_is_unstable():
+    throttled = Block([], 20, [{"sm_mhz": 900}], 0.01)
+    session = Scripted({("sample", "a"): [Block([100.0], 0, [], 0.0), *[throttled] * 50]})
+    found = measure(session, [A, B], max_seconds=1e-9)
+    assert found["a"].status == "unstable"
+    assert f"{20 * TRIES} of {20 * TRIES + 1} samples" in found["a"].reason
+    assert "below 75 % of the SM clock" in found["a"].reason
+    assert found["b"].status == "ok"
+
+
+def test_a_case_that_was_mostly_starved_says_so():
+    starved = Block([], 20, [], 1.0, reason="its threads waited 50% of the time for a core")
+    found = measure(Scripted({("sample", "a"): [starved] * 50}), [A], max_seconds=1e-9)["a"]
+    assert found.status == "unstable"
+    lost = 20 * TRIES * 2
+    assert found.reason == f"{lost} of {lost} samples were taken while its threads waited 50% of the time for a core"
+
+
+def test_some_discarded_samples_are_counted():
+    found = measure(Scripted({("sample", "a"): [Block([100.0] * 9, 3, [], 0.0)]}), [A])["a"]
+    assert (found.status, found.discarded) == ("ok", 3)
+
+
+class Clock:
+    """A clock that only moves when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(rounds.time, "perf_counter", lambda: self.now)
+
+
+def test_preparing_again_in_a_new_worker_does_not_use_up_the_sampling_time(monkeypatch):
+    clock = Clock(monkeypatch)
+
+    class Replaced(Scripted):
+        def sample(self, case, seconds, most):
+            clock.now += 30.0  # starting a worker, importing, packing; the samples themselves took a hundredth
+            return LOUD[int(clock.now / 30) % 2]
+
+    found = measure(Replaced(), [A], rounds=5, max_seconds=0.08)["a"]
+    assert (found.stop, len(found.rounds)) == ("time", 10)
+    assert found.overhead["isolation"] > 250
+
+
+def test_sampling_ends_when_every_shown_ratio_is_known():
+    quiet = measure(Scripted(), [A, B], rounds=5, max_seconds=10.0)
+    assert {found.stop for found in quiet.values()} == {"target"}
+    together = [Block([value], 0, [], 0.01) for value in (100.0, 300.0, 200.0, 250.0, 150.0)] * 3
+    script = {("sample", "a"): list(together), ("sample", "b"): list(together)}
+    roles = {A: Role.OTHER, B: Role.GLU}
+    paired = measure(Scripted(script), [A, B], roles, rounds=5, max_seconds=10.0, min_samples=3)
+    assert paired["a"].stop == "target", "what a round does to both sides says nothing about their ratio"
+
+
+def test_every_phase_is_announced():
+    seen = []
+    settings = MeasureSettings(rounds=1, processes=1, max_seconds=0.001)
+    list(measure_set(Scripted(), [A], settings, lambda phase, case: seen.append((phase, LETTERS[case.variant]))))
+    assert seen == [("prepare", "a"), ("sample", "a"), ("check", "a")]
+
+
+def test_a_set_of_nothing_is_nothing():
+    assert list(measure_set(Scripted(), [], MeasureSettings())) == []
+
+
+def test_readings_become_medians_and_extremes():
+    readings = [
+        {"sm_mhz": 1000, "watts": 100.0, "throttle": []},
+        {"sm_mhz": 1400, "watts": 300.0, "throttle": ["power cap"]},
+        {"sm_mhz": 1300, "throttle": ["power cap"]},
+    ]
+    assert summarise(readings) == {
+        "sm_mhz": 1300,
+        "sm_mhz_min": 1000,
+        "sm_mhz_max": 1400,
+        "watts": 200.0,
+        "throttle": ["power cap"],
+    }
+    assert summarise([]) == {}
+
+
+def test_readings_of_a_cpu_are_no_clocks():
+    assert summarise([{"cores": 2.0, "waited": 0.01}, {"cores": 1.0, "waited": 0.03}]) == {"cores": 1.5, "waited": 0.02}

@@ -1,0 +1,44 @@
+"""Latencies of many rows at once are those of each by itself."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mglubench.estimates import latency
+from mglubench.measure.measurement import Round, series_of
+from mglubench.results.round_latencies import latencies_by_rounds
+
+
+def made(rng, kind):
+    """Samples and rounds of one row: rounds without samples, few copies, many, processes."""
+    rounds = []
+    for number in range(int(rng.integers(1, 9))):
+        count = int(rng.integers(0, 12))
+        copies = [(place + number) % (kind + 1) for place in range(count)] if kind else []
+        rounds.append(Round(number, process=number // 3, count=count, copies=copies))
+    samples = np.exp(rng.normal(0, 0.05, sum(turn.count for turn in rounds))) * 1e6
+    return samples.tolist(), rounds
+
+
+def test_every_row_has_the_estimate_of_its_own_samples():
+    rng = np.random.default_rng(5)
+    rows = [made(rng, kind % 5) for kind in range(200)]
+    found = zip(*latencies_by_rounds([row[0] for row in rows], [row[1] for row in rows]), strict=True)
+    for (samples, rounds), values in zip(rows, found, strict=True):
+        if samples:
+            alone = latency(series_of(samples, rounds))
+            np.testing.assert_allclose(values, (alone.value, alone.low, alone.high), rtol=1e-12)
+        else:
+            assert all(map(math.isnan, values))
+
+
+def test_rows_without_rounds_have_none():
+    for column in latencies_by_rounds([[1.0, 2.0], []], [[], []]):
+        assert np.isnan(column).all()
+
+
+def test_two_rounds_leave_the_interval_open():
+    (value,), (low,), (high,) = latencies_by_rounds([[1.0, 1.0]], [[Round(0, 0, count=1), Round(1, 0, count=1)]])
+    assert (value, low, high) == (1.0, 0.0, math.inf)
