@@ -104,6 +104,49 @@ def test_no_process_is_started_from_a_program_in_a_string():
     assert not [path for path in (ROOT / "mglubench").rglob("*.py") if started.search(path.read_text())]
 
 
+def test_only_the_supervisor_of_processes_starts_one():
+    """A child that outlives its time takes its children along only if ``system/process.py`` started it."""
+    starters = {
+        str(path.relative_to(ROOT / "mglubench"))
+        for path in (ROOT / "mglubench").rglob("*.py")
+        if modules_of(path) & {"subprocess", "multiprocessing"}
+        or re.search(r"os\.(system|popen|spawn)", path.read_text())
+    }
+    assert starters == {"system/process.py"}
+
+
+def modules_of(path):
+    """The modules that a file imports, anywhere in it, by their first name."""
+    for_names = (
+        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+    )
+    names = [
+        node.module or "" if isinstance(node, ast.ImportFrom) else alias.name
+        for node in for_names
+        for alias in node.names
+    ]
+    return {name.partition(".")[0] for name in names}
+
+
+def test_what_is_imported_for_types_alone_is_used_for_types_alone():
+    """A name that only a checker sees is a NameError where the program calls it."""
+    wrong = []
+    for path in (ROOT / "mglubench").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        blocks = (n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
+        unseen = {a.asname or a.name for b in blocks for i in b.body if hasattr(i, "names") for a in i.names}
+        called = (n.func for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
+        local = {
+            a.asname or a.name
+            for f in functions_in(path)
+            for i in ast.walk(f)
+            if isinstance(i, ast.ImportFrom)
+            for a in i.names
+        }
+        wrong += [f"{path.name}: {f.id}" for f in called if f.id in unseen - local]
+    assert wrong == []
+
+
 def test_every_error_is_one_of_ours():
     defined = (value for _, value in inspect.getmembers(errors, inspect.isclass))
     classes = [value for value in defined if value.__module__ == errors.__name__]

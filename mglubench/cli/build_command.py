@@ -14,7 +14,6 @@ from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
     from mglubench.kernels.cuda_build import Target
-    from mglubench.system.limits import affinity
 
 
 def build(
@@ -28,6 +27,7 @@ def build(
     """Compile the CUDA kernels into the build cache; needs nvcc, no GPU. Exit code 1 if one does not compile."""
     from mglubench.hardware.cuda_toolchain import require_tool
     from mglubench.kernels.cuda_build import build_all, cache_folder
+    from mglubench.system.limits import affinity
 
     targets = _targets(arch, variants, nm, dtype)
     require_tool("nvcc")

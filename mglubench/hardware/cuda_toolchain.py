@@ -8,14 +8,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import subprocess
 from functools import cache
 from pathlib import Path
 
 from mglubench.errors import BuildError, UnavailableError, UsageError
+from mglubench.system.process import run_process
 from mglubench.system.programs import find_program, folders_in
 
 HOMES = ("CUDA_HOME", "CUDA_PATH")
+VERSION_SECONDS = 60.0
 ARCHITECTURES = ("sm_80", "sm_90a", "sm_100a", "sm_120a")
 _ARCHITECTURE = re.compile(r"sm_(\d{2,3})[af]?")
 
@@ -68,11 +69,11 @@ def why_cannot_build() -> str | None:
 @cache
 def compiler_version(nvcc: Path) -> str:
     """What ``nvcc --version`` prints; part of every build's key."""
-    try:
-        done = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise BuildError(f"{nvcc} does not run: {error}") from None
-    return done.stdout.strip()
+    done = run_process([str(nvcc), "--version"], VERSION_SECONDS)
+    if done.code != 0:
+        why = f"no answer in {VERSION_SECONDS:g} s" if done.code is None else f"exit code {done.code}, {done.said()}"
+        raise BuildError(f"{nvcc} does not run: {why if done.started else done.err}")
+    return done.out.strip()
 
 
 def architecture_name(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from mglubench.hardware.cuda_toolchain import find_tool, why_cannot_build, why_h
 from mglubench.hardware.environment import available_memory, numba_threads, package_version
 from mglubench.hardware.nsight import find_ncu, find_nsys
 from mglubench.hardware.telemetry import GpuTelemetry, card_count, driver_version, nvml
+from mglubench.system.process import run_process
 
 GOOD, ABSENT, BAD = "ok", "absent", "broken"
 NVIDIA_PARAMS = Path("/proc/driver/nvidia/params")
@@ -217,7 +217,5 @@ def _ncu_permission() -> Finding:
 
 
 def _output(*command: str) -> str:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
+    done = run_process(command, 30.0)
+    return "" if done.code is None else done.out.strip()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from mglubench.hardware.cpu import cpu_here, cpu_model
 from mglubench.hardware.devices import Device
 from mglubench.hardware.telemetry import GpuTelemetry
 from mglubench.system.limits import memory_left, memory_limit
+from mglubench.system.process import run_process
 from mglubench.system.resources import PACKAGE
 
 PACKAGES = (
@@ -111,11 +111,8 @@ def git_record(folder: Path) -> dict[str, object] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    done = run_process(["git", "-C", str(folder), *arguments], 10.0)
+    return done.out.strip() if done.code == 0 else None
 
 
 def numba_threads() -> int | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from mglubench.errors import BuildError, MglubenchError
 from mglubench.hardware.cuda_toolchain import compiler_version, require_tool
+from mglubench.system.process import run_process
 from mglubench.system.resources import data_folder
 from mglubench.system.user_folders import cache_folder_of_user
 
@@ -117,17 +117,17 @@ def build_all(targets: Sequence[Target], workers: int) -> Iterator[tuple[Target,
 
 def _compile(target: Target, source: Path, made: Path) -> None:
     command = [*_command(target), "-o", str(made), str(source)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise BuildError(f"{source.name}: nvcc took longer than {TIMEOUT_SECONDS} s ({target.label})") from None
-    if refusal := _REFUSAL.search(done.stderr + done.stdout):
+    done = run_process(command, TIMEOUT_SECONDS)
+    if done.code is None:
+        raise BuildError(f"{source.name}: nvcc took longer than {TIMEOUT_SECONDS} s ({target.label})")
+    said = done.err + done.out
+    if refusal := _REFUSAL.search(said):
         host = os.environ.get("NVCC_CCBIN", "")
         why = f"nvcc refuses the host compiler{f' {host}' * bool(host)}: {refusal[1]}"
         _refused[host] = why
         raise BuildError(f"{why}; name an older one in NVCC_CCBIN, such as /usr/bin/g++-13, for this and all kernels")
-    if done.returncode != 0 or not made.is_file():
-        raise BuildError(f"{source.name}: {first_error(done.stderr + done.stdout)} ({target.label})")
+    if done.code != 0 or not made.is_file():
+        raise BuildError(f"{source.name}: {first_error(said)} ({target.label})")
 
 
 def _command(target: Target) -> list[str]:

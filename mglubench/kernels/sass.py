@@ -11,7 +11,6 @@ the figure is an upper bound of what a warp issues.
 from __future__ import annotations
 
 import re
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,9 @@ from pathlib import Path
 
 from mglubench.errors import BuildError
 from mglubench.hardware.cuda_toolchain import require_tool
+from mglubench.system.process import run_process
+
+TIMEOUT_SECONDS = 120.0
 
 _FUNCTION = re.compile(r"^\s*Function\s*:\s*(\S+)")
 _INSTRUCTION = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*([^;]*);")
@@ -167,8 +169,10 @@ def _functions(sass: str) -> Iterator[tuple[str, list[Instruction]]]:
 
 def _cuobjdump(option: str, path: Path) -> str:
     command = [str(require_tool("cuobjdump")), option, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+    done = run_process(command, TIMEOUT_SECONDS)
+    if done.code is None:
+        raise BuildError(f"cuobjdump took longer than {TIMEOUT_SECONDS:g} s to read {path.name}")
+    if done.code != 0:
+        lines = (done.err or done.out).strip().splitlines() or ["no message"]
         raise BuildError(f"cuobjdump cannot read {path.name}: {lines[0]}")
-    return done.stdout
+    return done.out

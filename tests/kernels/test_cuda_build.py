@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mglubench.errors import BuildError, UnavailableError, UsageError
@@ -126,6 +128,19 @@ def test_what_failed_once_fails_again_without_a_compilation(sources: Path, tmp_p
     assert runs(tmp_path) == 1
     (sources / "kernel.cu").write_text("mended")
     assert build(TARGET).is_file()
+
+
+def test_a_compiler_that_takes_too_long_goes_with_all_that_it_started(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "bin" / "nvcc"
+    slow.write_text(f'[ "$1" = --version ] || {{ sleep 600 & echo $! > "{tmp_path}/pid"; wait; }}\n')
+    slow.write_text(f"#!/bin/sh\n{slow.read_text()}")
+    monkeypatch.setattr(cuda_build, "TIMEOUT_SECONDS", 1)
+    with pytest.raises(BuildError, match=r"^kernel\.cu: nvcc took longer than 1 s \(kernel-nm2-float16-sm_90a\)$"):
+        build(TARGET)
+    with suppress(psutil.NoSuchProcess):
+        assert psutil.Process(int((tmp_path / "pid").read_text())).status() == psutil.STATUS_ZOMBIE
 
 
 def test_two_processes_may_build_the_same_at_once(sources: Path, tmp_path: Path) -> None:
