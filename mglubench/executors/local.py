@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors.guard import GuardedDense, GuardedInputs
 from mglubench.executors.live import Buffers, LiveCase
 from mglubench.executors.machine import Machine, Memory
+from mglubench.executors.process_state import Guests, come, company, restore, take
 from mglubench.executors.session import Block, Finished, Prepared
 from mglubench.hardware.affinity import pins
 from mglubench.hardware.cpu import last_level_cache
@@ -52,6 +54,9 @@ class LocalSession:
         # Who ran since the inputs were last found as they were made, and who was caught since.
         self._ran: list[Case] = []
         self._caught: dict[Case, str] = {}
+        # What was said of a case beside its outcome, and which threads and children came with it.
+        self._notes: dict[Case, list[str]] = {}
+        self._guests = Guests()
         self._telemetry: dict[str, GpuTelemetry] = {}
 
     def describe(self, devices: tuple[str, ...]) -> Machine:
@@ -75,11 +80,13 @@ class LocalSession:
     def prepare(self, case: Case, offset: int = 0) -> Prepared:
         """Allocate, compile, check once, warm up."""
         try:
-            with _translated(), case_range(case.key, get_variant(case.variant).backend):
+            with self._step(case):
                 return self._prepare(case, offset)
         except CaseError as error:
             self._catch_spoiler()
-            if done := self._caught.pop(case, ""):
+            done = self._caught.pop(case, "")
+            self.abandon(case)
+            if done:
                 raise CaseError(error.status, f"{error}; it also {done}") from error
             raise
 
@@ -116,7 +123,7 @@ class LocalSession:
     def sample(self, case: Case, seconds: float, most: int) -> Block:
         """Take samples; a block whose SM clock was too low is discarded whole. A case that fails is released."""
         try:
-            with _translated(), case_range(case.key, get_variant(case.variant).backend), phase_range("timed"):
+            with self._step(case), phase_range("timed"):
                 self._refuse_caught(case)
                 self._ran.append(case)
                 return self._sample(case, seconds, most)
@@ -139,13 +146,26 @@ class LocalSession:
 
     def finish(self, case: Case) -> Finished:
         """Check again, on other inputs and by what was timed (the replay of a graph, say), and release."""
-        with _translated(), case_range(case.key, get_variant(case.variant).backend), phase_range("check"):
-            start = time.perf_counter()
-            try:
+        start = time.perf_counter()
+        try:
+            with self._step(case), phase_range("check"):
                 check = self._checked_again(case)
-            finally:
-                self.abandon(case)
-            return Finished(check.to_dict(), time.perf_counter() - start)
+            notes = self._notes.get(case, []) + self._guests.see_off(case)
+            return Finished(check.to_dict(), time.perf_counter() - start, notes)
+        finally:
+            self.abandon(case)
+
+    @contextlib.contextmanager
+    def _step(self, case: Case) -> Iterator[None]:
+        """Around all that a case does: its errors get a status, what it does to the process is undone and noted."""
+        before, here = take(), company()
+        try:
+            with _translated(), case_range(case.key, get_variant(case.variant).backend):
+                yield
+        finally:
+            self._guests.add(case, come(here))
+            notes = self._notes.setdefault(case, [])
+            notes += [note for note in restore(before) if note not in notes]
 
     def _checked_again(self, case: Case) -> Check:
         live = self._live[case]
@@ -158,12 +178,17 @@ class LocalSession:
         """Release without a check."""
         self._live.pop(case, None)
         self._caught.pop(case, None)
+        self._guests.see_off(case)
+        self._notes.pop(case, None)
         self._release()
 
     def renew(self) -> None:
         """There is only this process: what is prepared is released, so that preparing draws new addresses."""
+        for case in list(self._live):
+            self._guests.see_off(case)
         self._live.clear()
         self._caught.clear()
+        self._notes.clear()
         self._ran.clear()
         self._release()
 

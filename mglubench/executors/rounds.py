@@ -27,7 +27,7 @@ from mglubench.hardware.devices import Reading
 from mglubench.measure.measurement import Errors, Measurement, Round, series_of
 from mglubench.measure.stopping import SetLimits, set_stop
 from mglubench.status import Status
-from mglubench.system.plain_text import words_of
+from mglubench.system.plain_text import plain, words_of
 
 # Blocks of a case in one round of which none was kept before the round goes on without it.
 TRIES = 3
@@ -180,6 +180,7 @@ def _finish(session: Session, member: _Member, observe: Observer) -> None:
     member.spend("check", finished.seconds)
     member.spend("isolation", max(0.0, time.perf_counter() - start - finished.seconds))
     member.checks.append(finished.check)
+    member.notes += [note for note in map(plain, finished.notes) if note not in member.notes]
 
 
 def _why_over(members: Sequence[_Member], rounds: int, settings: MeasureSettings) -> str:
@@ -223,6 +224,7 @@ def _measured(member: _Member, stop: str, together: int) -> Measurement:
         telemetry=summarise(member.readings),
         overhead=member.overhead,
         interleaved=together,
+        notes=member.notes,
     )
 
 
@@ -240,5 +242,12 @@ def _failed(member: _Member, status: Status, reason: str) -> Measurement:
     ledger, timer = (member.prepared.ledger, member.prepared.timer) if member.prepared else ({}, "")
     overhead = {"prepare": member.overhead["prepare"]} if not member.prepared else {}
     return Measurement(
-        member.case, status, reason, discarded=member.discarded, ledger=ledger, timer=timer, overhead=overhead
+        member.case,
+        status,
+        reason,
+        discarded=member.discarded,
+        ledger=ledger,
+        timer=timer,
+        overhead=overhead,
+        notes=member.notes,
     )

@@ -54,10 +54,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A case that has been checked again after its timed loop and released."""
+    """A case that has been checked again after its timed loop and released.
+
+    Attributes:
+        notes: what it did to the process that it ran in, a sentence each.
+    """
 
     check: Errors
     seconds: float
+    notes: list[str] = field(default_factory=list)
 
 
 class Session(Protocol):

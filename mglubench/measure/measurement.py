@@ -80,6 +80,7 @@ class Measurement:
         interleaved: how many cases were sampled in turns with this one, itself included.
         rounds: which samples are of which round, in order; empty in rows of schema 1, whose samples are one round.
         set: number of the comparison set in its run; cases are compared within one.
+        notes: what the case did beside its work, and what became of it, a sentence each; stored where there is one.
     """
 
     case: Case
@@ -96,3 +97,4 @@ class Measurement:
     interleaved: int = 1
     rounds: list[Round] = field(default_factory=list)
     set: int = 0
+    notes: list[str] = field(default_factory=list)

@@ -140,8 +140,10 @@ def _baselines(rows: list[Row]) -> list[str]:
 
 
 def _notices(row: Row) -> list[str]:
-    words = row.get("notices")
-    return str(words).split("; ") if not missing(words) else []
+    """What a reader must know of a row: of its figures, and of what its case did to the process that it ran in."""
+    words, done = row.get("notices"), row.get("notes")
+    notices = str(words).split("; ") if not missing(words) else []
+    return notices if missing(done) else [*notices, f"in the worker's process it {done}"]
 
 
 def _marks(rows: list[Row]) -> dict[str, str]:

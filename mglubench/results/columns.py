@@ -73,6 +73,7 @@ class Columns:
         found |= {name: wholes[name] for name in ("samples", "discarded", "rounds", "processes", "set")}
         found |= {"stop": words["stop"], "timer": words["timer"]}
         found |= {name: column for name, column in floats.items() if name not in found}
+        found["notes"] = words["notes"]
         if self._samples:
             found["samples_ns"] = self._lists
             found["rounds_of"] = self._rounds
@@ -92,6 +93,7 @@ class Columns:
                 self._text(name, values)
         for name, values in zip(_TEXTS, _turned(map(_texts, rows), len(_TEXTS)), strict=True):
             self._text(name, values)
+        self._text("notes", ["; ".join(row.notes) for row in rows])
         samples = [row.samples for row in rows]
         self._whole("samples", list(map(len, samples)))
         self._whole("discarded", [row.discarded for row in rows])

@@ -42,8 +42,8 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
         (95 % interval of the median), ``samples``, ``discarded``, ``stop``, ``timer``; ``bytes_weights``,
         ``bytes_masks``, ``bytes_x``, ``bytes_y``, ``bytes_scratch``, ``bytes_total`` and ``flops`` (declared);
         ``gb_per_s`` (declared bytes over the median); ``error_before``, ``error_after`` (relative, against float64);
-        ``overhead_*_s``; ``gpu_*`` (clocks, power, temperature where there is a GPU). A case that failed has NaN where
-        a figure would be.
+        ``overhead_*_s``; ``notes`` (what a case did to its process);
+        ``gpu_*`` (clocks, power, temperature where there is a GPU). A case that failed has NaN where a figure would be.
 
         From profilers, joined by key, NaN where there is none: ``dram_bytes_read``, ``dram_bytes_written``,
         ``l2_bytes_read``, ``l2_bytes_written``, ``l2_hit_percent``, ``dram_percent``, ``sm_percent`` (of the chip's

@@ -66,6 +66,8 @@ class Row(Measurement):
     def to_dict(self) -> dict[str, Plain]:
         """Plain values, for JSON; the order of keys is that of all earlier rows."""
         values = _shallow(self)
+        if not self.notes:
+            del values["notes"]
         rounds = [dataclasses.asdict(turn) for turn in self.rounds]
         named = {"layer": values.pop("layer"), "key": values.pop("key")}
         return {**named, **values, "case": self.case.to_dict(), "rounds": rounds}
@@ -165,10 +167,11 @@ def row_decoder() -> Callable[[bytes], Row]:
 def _names(row: Row) -> int:
     """How many names the JSON object of a row holds, those inside included."""
     parts = len(row.ledger) + len(row.telemetry) + len(row.overhead) + len(row.rounds) * _ROUND_NAMES
-    return _ROW_NAMES + parts + sum(map(len, row.checks))
+    return _ROW_NAMES + bool(row.notes) + parts + sum(map(len, row.checks))
 
 
-_ROW_NAMES = len(dataclasses.fields(Row)) + len(dataclasses.fields(Case))
+# Notes are left out where there are none.
+_ROW_NAMES = len(dataclasses.fields(Row)) - 1 + len(dataclasses.fields(Case))
 _ROUND_NAMES = len(dataclasses.fields(Round))
 # Names that rows of schema 1 do not have.
 _NEW_NAMES = 2

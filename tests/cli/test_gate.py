@@ -59,3 +59,51 @@ def test_who_changes_inputs_is_wrong_and_the_others_are_measured(tmp_path, act, 
     assert [row["status"] for row in others] == ["ok"] * 5
     # True references: an error of exactly zero would be a reference that followed its variant.
     assert all(0 < check["relative"] < 1e-5 for row in others for check in row["checks"])
+
+
+LITTER = """
+    import gc, os, subprocess, threading
+
+    import torch
+
+    from mglubench.variants.torch_eager import LinearUnit
+
+    class Litterer(LinearUnit):
+        name = "litterer"
+
+        def prepare(self, problem):
+            torch.set_num_threads(1)
+            torch.set_default_dtype(torch.float64)
+            os.chdir("/")
+            os.environ["LITTER"] = "1"
+            gc.disable()
+            threading.Thread(target=threading.Event().wait, daemon=True, name="litter").start()
+            subprocess.Popen(["sleep", "1000"])
+            return super().prepare(problem)
+"""
+
+
+def test_what_a_variant_leaves_in_the_worker_is_put_right_and_told(tmp_path):
+    plugin = make_plugin(tmp_path / "site", LITTER, {"litterer": "Litterer"})
+    env = {**plugin.env, "OMP_NUM_THREADS": "2"}
+    arguments = ("sweep", "--shape", "64x48", "--variants", "litterer,swiglu", *BRIEF, "--out", "run")
+    done = run_command(*arguments, cwd=tmp_path, env=env)
+    assert done.code == 0, done.err
+    rows = {
+        row["case"]["variant"]: row
+        for row in map(json.loads, (tmp_path / "run" / "rows.jsonl").read_text().splitlines())
+    }
+    assert "notes" not in rows["swiglu"]
+    told = " | ".join(rows["litterer"]["notes"])
+    for words in (
+        "changed torch threads 2 -> 1; restored",
+        "changed torch's default dtype; restored",
+        "changed the working folder",
+        "changed environment variables (LITTER); restored",
+        "changed the garbage collector True -> False; restored",
+        "left 1 thread running (litter); cannot be ended",
+        "left 1 child process running; ended",
+    ):
+        assert words in told
+    shown = run_command("report", "run", "--markdown", cwd=tmp_path).out
+    assert "in the worker's process it changed the working folder" in shown

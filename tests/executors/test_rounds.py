@@ -152,6 +152,19 @@ def test_the_worst_check_of_all_processes_is_kept():
     assert found.checks == [poor, poorest]
 
 
+def test_notes_of_all_processes_are_kept_once_each_and_harmless():
+    script = {("finish", "a"): [Finished(GOOD, 0.1, ["one", "two\x1b[1m"]), Finished(GOOD, 0.1, ["two", "three"])]}
+    found = measure(Scripted(script), [A, B], rounds=2, processes=2)
+    assert found["a"].notes == ["one", "two", "three"]
+    assert found["b"].notes == []
+
+
+def test_a_case_that_fails_in_the_second_process_keeps_the_notes_of_the_first():
+    script = {("finish", "a"): [Finished(GOOD, 0.1, ["one"]), CaseError("wrong", "off")]}
+    found = measure(Scripted(script), [A], rounds=2, processes=2)["a"]
+    assert (found.status, found.notes) == ("wrong", ["one"])
+
+
 def test_samples_know_their_copies():
     blocks = [Block([1.0, 2.0, 3.0], 0, [], 0.01, copies=[0, 1, 2], settling=4), Block([4.0], 0, [], 0.01, copies=[0])]
     found = measure(Scripted({("sample", "a"): blocks}), [A])["a"]

@@ -108,6 +108,18 @@ def test_a_name_twice_in_a_row_is_told(run):
     assert "line 2: damaged row, left out: it has 'status' twice" in said[0]
 
 
+def test_rows_with_notes_are_whole_and_a_name_twice_in_them_is_told(run):
+    assert "notes" not in ROWS[1].to_dict()
+    change_row(run, 1, lambda row: row.update(notes=["changed one thing; restored", 'said "stop": 1']))
+    keys, said = keys_and_warnings(run)
+    assert (len(keys), said) == (3, [])
+    assert mglubench.load(run)["notes"].tolist()[1] == 'changed one thing; restored; said "stop": 1'
+    change_row(run, 1, lambda row: json.dumps(row).replace('"stop":', '"notes": [], "stop":', 1))
+    keys, said = keys_and_warnings(run)
+    assert len(keys) == 2
+    assert "it has 'notes' twice" in said[0]
+
+
 def test_text_that_looks_like_a_name_is_text(run):
     change_row(run, 1, lambda row: row.update(reason='said {"status": 1, "status": 2}'))
     keys, said = keys_and_warnings(run)
