@@ -32,6 +32,7 @@ from mglubench.results.rows import Measurement, Row, Status
 # What tests find out about this machine is not for the user's own notebooks.
 _NOTEBOOKS = tempfile.TemporaryDirectory(prefix="mglubench-tests-")
 os.environ["MGLUBENCH_CEILINGS"] = str(Path(_NOTEBOOKS.name) / "ceilings.json")
+os.environ["MGLUBENCH_REPEATS"] = str(Path(_NOTEBOOKS.name) / "repeats.json")
 os.environ["MGLUBENCH_TUNING"] = str(Path(_NOTEBOOKS.name) / "tuning.json")
 
 ROOT = Path(__file__).resolve().parent.parent

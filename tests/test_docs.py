@@ -35,7 +35,7 @@ def test_every_path_that_a_document_names_is_there(name):
     beside = (ROOT / name).parent
     rooms = [ROOT, beside, *(ROOT / folder for folder in ("kernels_cuda", "mglubench/kernels", "tests/kernels_cuda"))]
     # Files that a run or a user makes.
-    made = {"run.json", "rows.jsonl", "counters.jsonl", "ceilings.json", "rows.parquet"}
+    made = {"run.json", "rows.jsonl", "counters.jsonl", "ceilings.json", "repeats.json", "rows.parquet"}
     assert [path for path in sorted(paths - made) if not any((room / path).exists() for room in rooms)] == []
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mglubench.stats import bootstrap_medians, interval, median, median_interval, relative_half_width
+from mglubench.stats import (
+    deviation_interval,
+    median,
+    median_interval,
+    relative_half_width,
+    share_interval,
+    visible_change,
+)
 
 latencies = st.lists(st.floats(1, 1e9), min_size=1, max_size=200)
 
@@ -68,47 +74,29 @@ def test_one_sample_and_zeros_have_no_relative_noise():
     assert relative_half_width([0.0, 0.0, 0.0]) == math.inf
 
 
-@pytest.mark.parametrize(
-    "samples", [[7.0], [1.0, 2.0], [1.0, 2.0, 4.0], [1.0, 2.0, 4.0, 8.0], [1.0, 1.0, 3.0, 9.0, 27.0]]
-)
-def test_bootstrap_medians_follow_the_exact_resampling_law(samples):
-    everything = np.median(np.array(list(product(samples, repeat=len(samples)))), axis=1)
-    values, counts = np.unique(everything, return_counts=True)
-    exact = dict(zip(values, counts / len(everything), strict=True))
-    draws = bootstrap_medians(samples, np.random.default_rng(1), 40_000)
-    seen, counts = np.unique(draws, return_counts=True)
-    assert set(seen) <= set(exact)
-    found = dict(zip(seen, counts / len(draws), strict=True))
-    for value, probability in exact.items():
-        assert found.get(value, 0.0) == pytest.approx(probability, abs=0.012)
+@pytest.mark.parametrize("count", [2, 3, 6, 12, 30])
+def test_the_interval_of_a_deviation_covers_the_true_one(count):
+    rng = np.random.default_rng(3)
+    found = rng.normal(0, 2.0, (4000, count)).std(axis=1, ddof=1)
+    ends = [deviation_interval(float(deviation), count) for deviation in found]
+    assert np.mean([low <= 2.0 <= high for low, high in ends]) == pytest.approx(0.95, abs=0.012)
+    # Both ends miss alike.
+    assert np.mean([high < 2.0 for _, high in ends]) == pytest.approx(0.025, abs=0.009)
 
 
-@pytest.mark.parametrize("size", [20, 51])
-def test_bootstrap_medians_agree_with_resampling(size):
-    rng = np.random.default_rng(2)
-    samples = rng.lognormal(0, 0.5, size)
-    resampled = np.median(rng.choice(samples, (20_000, size)), axis=1)
-    ours = bootstrap_medians(samples, rng, 20_000)
-    for share in (0.025, 0.25, 0.5, 0.75, 0.975):
-        assert np.mean(ours <= np.quantile(resampled, share)) == pytest.approx(
-            np.mean(resampled <= np.quantile(resampled, share)), abs=0.02
-        )
+def test_the_interval_of_a_share_is_wilsons():
+    assert share_interval(0, 0) == (0.0, 1.0)
+    assert share_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    low, high = share_interval(12, 12)
+    assert (low, high) == (pytest.approx(0.7575, abs=1e-3), 1.0)
 
 
-@given(st.lists(st.floats(1, 1e6), min_size=1, max_size=50), st.integers(0, 1000))
-def test_bootstrap_medians_stay_inside_the_samples(samples, seed):
-    draws = bootstrap_medians(samples, np.random.default_rng(seed), 100)
-    assert draws.min() >= min(samples)
-    assert draws.max() <= max(samples)
-    low, high = interval(draws)
-    assert low <= np.median(draws) <= high
-
-
-def test_bootstrap_interval_of_a_speed_up_covers_the_true_ratio():
-    rng = np.random.default_rng(5)
-    hits = 0
-    for _ in range(400):
-        slow, fast = rng.lognormal(math.log(3), 0.1, 31), rng.lognormal(0.0, 0.1, 31)
-        low, high = interval(bootstrap_medians(slow, rng, 400) / bootstrap_medians(fast, rng, 400))
-        hits += low <= 3.0 <= high
-    assert hits / 400 > 0.91
+@pytest.mark.parametrize(("runs", "figures"), [(1, 1), (3, 10), (5, 4)])
+def test_a_visible_change_is_seen_in_four_of_five_and_nothing_in_one_of_twenty_jobs(runs, figures):
+    rng = np.random.default_rng(4)
+    change = visible_change(0.02, runs, figures)
+    sides = rng.normal(0, 0.02, (4000, 2, figures, runs)).mean(axis=3)
+    differences = sides[:, 1] - sides[:, 0]
+    # The threshold that gives 5 % false alarms for the job, by simulation.
+    threshold = np.quantile(np.abs(differences).max(axis=1), 0.95)
+    assert np.mean(np.abs(differences[:, 0] + change) > threshold) == pytest.approx(0.8, abs=0.03)

@@ -21,7 +21,8 @@ from mglubench.report.table import Table
 from mglubench.report.tables import run_tables
 from mglubench.results.frame import load
 from mglubench.results.metrics import derive
-from mglubench.results.store import HEADER, read_rows
+from mglubench.results.repeats import read_repeats
+from mglubench.results.store import HEADER
 from mglubench.results.verdicts import Verdict
 from mglubench.status import Status
 from mglubench.system.files import publish
@@ -125,12 +126,8 @@ def _agree(bench: Bench, step: Step, frames: Frames) -> Iterator[Table]:
 
 def _aa(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
     folders = [run_folder(bench.folder, name) for name in repeat_names(step)]
-    repeats = [
-        {row.key: row.samples for row in read_rows(folder) if row.status == Status.OK}
-        for folder in folders
-        if folder.is_dir()
-    ]
-    if any(repeats):
+    repeats = read_repeats(folder for folder in folders if (folder / HEADER).exists())
+    if repeats.latencies:
         yield tables.aa_table(repeats)
 
 

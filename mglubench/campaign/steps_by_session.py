@@ -19,6 +19,8 @@ from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.executors.open import Opened
 from mglubench.hardware.devices import devices_in
 from mglubench.measure.measurement import Measurement
+from mglubench.results.repeat_notebook import remember
+from mglubench.results.repeats import read_repeats
 from mglubench.results.store import HEADER, RunStore, read_counters, read_header, read_rows, read_spec
 from mglubench.runner.plan import Plan
 from mglubench.runner.profile import (
@@ -145,6 +147,9 @@ def aa(bench: Bench, step: Step) -> Outcome:
             return Outcome(StepStatus.PART, f"{number} of {len(names)} repeats", artefacts, number)
     bad = [row for name in names for row in read_rows(run_folder(bench.folder, name)) if row.status != Status.OK]
     reason = f"{len(bad)} cases were not measured; {bad[0].key}: {bad[0].reason}" if bad else ""
+    folders = [run_folder(bench.folder, name) for name in names]
+    if why := remember(read_repeats(folders), read_header(folders[-1]), step.name):
+        bench.say(f"  {why}")
     return Outcome(StepStatus.FAILED if bad else StepStatus.OK, reason, artefacts, len(names))
 
 

@@ -16,9 +16,10 @@ from mglubench.campaign.outcome import StepState, StepStatus
 from mglubench.cases.case import Setting
 from mglubench.estimates import ratio as compared
 from mglubench.measure.measurement import series_of
-from mglubench.report.table import Column, Formatter, Table, number, ratio, text
+from mglubench.report.repeat_tables import figure_row
+from mglubench.report.table import Column, Table, number, ratio, text
 from mglubench.results.metrics import SETTING
-from mglubench.stats import bootstrap_medians, interval
+from mglubench.results.repeats import Repeats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -247,45 +248,29 @@ def _spread(name: str, ratios: Iterable[float | None]) -> list[str]:
     return [f"{name} / here: median {middle:.3f}, from {low:.3f} to {high:.3f} over {len(known)} cases"]
 
 
-def aa_table(repeats: Sequence[Mapping[str, Sequence[float]]]) -> Table:
-    """How often identical code is called different: samples by case key, one mapping per repeat.
+def aa_table(repeats: Repeats) -> Table:
+    """How often identical code is called different, latencies and ratios, by the statistics of repeats.
 
-    A pair of repeats is a false alarm if the 95 % bootstrap interval of their ratio of medians excludes 1.
+    A pair of runs is a false alarm if their figures are further apart than their printed 95 % intervals explain.
     """
     columns = (
-        Column("case", "case", text("case"), text=True),
-        Column("repeats", "repeats", text("repeats")),
-        Column("next", "against the one before", _alarms("next", "next_of")),
-        Column("all", "all pairs", _alarms("all", "all_of")),
-        Column("rate", "rate, all pairs", number("rate", ".1%")),
-        Column("spread", "medians: max / min", number("spread", ".4f")),
+        Column("name", "case", text("name"), text=True),
+        Column("runs", "repeats", text("runs")),
+        Column("deviation", "sd between runs", number("deviation", ".2%")),
+        Column("covered", "covered", lambda row: f"{row['covered']} of {row['intervals']}"),
+        Column("alarms", "false alarms, all pairs", lambda row: f"{row['alarms']} of {row['pairs']}"),
+        Column("rate", "rate", number("rate", ".1%")),
+        Column("visible_1", "one run a side sees", number("visible_1", ".2%")),
     )
-    rows = [_aa_row(key, [repeat[key] for repeat in repeats if key in repeat]) for key in _keys(repeats)]
-    notes = ["a false alarm: the 95 % bootstrap interval of the ratio of two medians excludes 1; 5 % would be nominal"]
-    return Table("A/A: false alarms between repeats of the same kernel in fresh sessions", columns, rows, notes)
-
-
-def _keys(repeats: Sequence[Mapping[str, Sequence[float]]]) -> list[str]:
-    return list(dict.fromkeys(key for repeat in repeats for key in repeat))
-
-
-def _alarms(count: str, of: str) -> Formatter:
-    return lambda row: f"{row[count]} of {row[of]}"
-
-
-def _aa_row(key: str, samples: Sequence[Sequence[float]]) -> Row:
-    rng = np.random.default_rng(0)
-    pairs = {(i, j): _excludes_1(samples[i], samples[j], rng) for j in range(len(samples)) for i in range(j)}
-    neighbours = [alarm for (i, j), alarm in pairs.items() if j == i + 1]
-    medians = [float(np.median(values)) for values in samples]
-    row: Row = {"case": key, "repeats": len(samples), "next": sum(neighbours), "next_of": len(neighbours)}
-    row |= {"all": sum(pairs.values()), "all_of": len(pairs)}
-    return {**row, "rate": row["all"] / len(pairs) if pairs else None, "spread": max(medians) / min(medians)}
-
-
-def _excludes_1(one: Sequence[float], other: Sequence[float], rng: np.random.Generator) -> bool:
-    low, high = interval(bootstrap_medians(one, rng) / bootstrap_medians(other, rng))
-    return not low <= 1 <= high
+    rows = [
+        {**figure_row(figure), "name": figure.name, "rate": figure.alarms / figure.pairs if figure.pairs else None}
+        for figure in (*repeats.latencies, *repeats.ratios)
+    ]
+    notes = [
+        "a false alarm: two runs differ by more than the root of the squares of their 95 % intervals; 5 % is nominal",
+        "covered: printed 95 % intervals that hold the median over all repeats",
+    ]
+    return Table("A/A: false alarms between repeats of the same sweep in fresh sessions", columns, rows, notes)
 
 
 def rows_table(title: str, rows: Iterable[Row], columns: Mapping[str, str]) -> Table:

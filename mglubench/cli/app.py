@@ -17,6 +17,7 @@ from mglubench.cli.inspect_command import inspect
 from mglubench.cli.plot_command import plot
 from mglubench.cli.predict_command import predict
 from mglubench.cli.profile_command import profile
+from mglubench.cli.repeat_command import repeat
 from mglubench.cli.report_command import report
 from mglubench.cli.roofline_command import roofline
 from mglubench.cli.runs_command import runs
@@ -38,6 +39,7 @@ app = typer.Typer(
 # In the order of the help.
 COMMANDS: dict[str, Callable[..., Any]] = {
     "sweep": sweep,
+    "repeat": repeat,
     "report": report,
     "plot": plot,
     "roofline": roofline,

@@ -96,14 +96,18 @@ def _opener(executor: str, plan: Campaign) -> OpenSession:
 
 @contextmanager
 def _own_notebooks(folder: Path) -> Iterator[None]:
-    """Keep tuned choices and ceilings in the campaign's folder, so that a slice on a new machine finds them.
+    """Keep tuned choices, ceilings and repeats in the campaign's folder, so that a slice on a new machine finds them.
 
     A notebook that the environment places elsewhere stays there.
     """
     from mglubench.kernels import tuning
-    from mglubench.results import ceilings
+    from mglubench.results import ceilings, repeat_notebook
 
-    books = [book for book in (ceilings.NOTEBOOK, tuning.NOTEBOOK) if book.variable not in os.environ]
+    books = [
+        book
+        for book in (ceilings.NOTEBOOK, repeat_notebook.NOTEBOOK, tuning.NOTEBOOK)
+        if book.variable not in os.environ
+    ]
     os.environ.update({book.variable: str(folder / book.file) for book in books})
     try:
         yield

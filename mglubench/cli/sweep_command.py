@@ -71,7 +71,7 @@ def sweep(
     spec = merged_spec(given, config, check_names)
     if dry_run:
         return _dry_run(spec, executor, form)
-    with _bar() as bar:
+    with sweep_bar() as bar:
         swept = run_sweep(spec, lambda seconds: open_session(executor, seconds), out, resume=resume, progress=bar)
     if swept.note:
         console(stderr=True).print(swept.note, markup=False, soft_wrap=True)
@@ -96,7 +96,8 @@ class _Bar(Progress):
 
 
 @contextmanager
-def _bar() -> Iterator[_Bar]:
+def sweep_bar() -> Iterator[Progress]:
+    """A sweep's progress on a terminal."""
     with progress_bar(0, "sweep") as (screen, task):
         screen.update(task, visible=False)
         yield _Bar(screen, task)

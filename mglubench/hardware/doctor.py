@@ -59,6 +59,19 @@ def examine() -> list[Finding]:
     ]
 
 
+def device_names() -> list[str]:
+    """What the devices of this machine call themselves, as runs name them: the CPU, then GPUs that torch can use."""
+    names = [cpu_here().model]
+    try:
+        import torch
+
+        names += [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    except Exception:
+        # That torch is broken is another finding.
+        pass
+    return names
+
+
 def can_run(findings: list[Finding]) -> bool:
     """Whether the main job can run: nothing that it needs is missing."""
     return not any(finding.needed and finding.status != GOOD for finding in findings)

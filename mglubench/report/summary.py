@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mglubench.hardware.cpu import Cpu, thread_words
 from mglubench.hardware.devices import Device, devices_in
 from mglubench.hardware.doctor import Finding
+from mglubench.report.repeat_tables import repeat_lines
 from mglubench.report.table import Column, Table, number, text
 from mglubench.results.runs import summary_of
 from mglubench.results.verdicts import Verdict, judged
@@ -26,6 +27,7 @@ def heading(frame: pd.DataFrame) -> list[str]:
     lines = ["FAKE RUN: these figures come from the fake executor, nothing was measured"] if run.get("fake") else []
     for name, device in devices_in(environment).items():
         lines.append(f"{name}: {_device(device, environment)}")
+    lines += [] if run.get("fake") else repeat_lines(list(devices_in(environment).values()))
     packages = environment["packages"]
     versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "numba", "triton") if name in packages)
     git = environment.get("git") or {}

@@ -12,6 +12,7 @@ from mglubench.campaign.outcome import StepState, StepStatus
 from mglubench.errors import UsageError
 from mglubench.measure.measurement import Round
 from mglubench.report.batch_plot import saving_plot
+from mglubench.results.repeats import repeats_of
 
 SETTING = {"activation": "silu", "device": "cuda", "seed": 0, "h": 64, "d": 96, "dtype": "float16", "mode": "cold"}
 
@@ -131,19 +132,29 @@ def test_our_times_stand_beside_independent_clocks():
     assert "do_bench / here: median 1.200, from 1.200 to 1.200 over 1 cases" in shown.notes
 
 
-def test_false_alarms_are_counted_over_neighbours_and_all_pairs():
-    same, other = [100.0 + k for k in range(9)], [200.0 + k for k in range(9)]
-    shown = tables.aa_table([{"k": same}, {"k": same}, {"k": other}, {"k": other}])
+def aa_frame(latency, half):
+    ends = {"latency_low_us": latency * np.exp(-half), "latency_high_us": latency * np.exp(half)}
+    return frame(row("a", latency_us=latency, **ends))
+
+
+def test_false_alarms_are_counted_over_all_pairs():
+    shown = tables.aa_table(repeats_of(aa_frame(latency, 0.01) for latency in (100.0, 100.5, 200.0, 201.0)))
     found = shown.rows[0]
-    assert (found["next"], found["next_of"], found["all"], found["all_of"]) == (1, 3, 4, 6)
+    assert (found["alarms"], found["pairs"], found["runs"]) == (4, 6, 4)
     assert found["rate"] == pytest.approx(4 / 6)
-    assert found["spread"] == pytest.approx(204 / 104)
+    assert found["deviation"] == pytest.approx(np.log([100, 100.5, 200, 201]).std(ddof=1))
+    assert found["covered"] == 0
 
 
 def test_identical_noise_raises_about_the_nominal_number_of_alarms():
     rng = np.random.default_rng(1)
-    shown = tables.aa_table([{"k": rng.normal(100, 2, 50).tolist()} for _ in range(20)])
+    frames = [aa_frame(100 * np.exp(rng.normal(0, 0.02)), 1.96 * 0.02) for _ in range(20)]
+    shown = tables.aa_table(repeats_of(frames))
+    assert shown.rows[0]["pairs"] == 190
     assert shown.rows[0]["rate"] < 0.2
+    # Intervals that know half of it raise many.
+    few = [aa_frame(float(one["latency_us"].iloc[0]), 0.3 * 0.02) for one in frames]
+    assert tables.aa_table(repeats_of(few)).rows[0]["rate"] > 0.4
 
 
 def test_steps_are_counted_by_state():

@@ -7,7 +7,7 @@ import os
 
 from tests.conftest import run_command
 
-BOOKS = {"MGLUBENCH_CEILINGS", "MGLUBENCH_TUNING", "MGLUBENCH_CACHE"}
+BOOKS = {"MGLUBENCH_CEILINGS", "MGLUBENCH_REPEATS", "MGLUBENCH_TUNING", "MGLUBENCH_CACHE"}
 # What a container with an arbitrary user id looks like from within.
 NOBODY = """
 import pwd

@@ -96,6 +96,7 @@ def environment(tools: Toolkit) -> dict[str, str]:
         "TRITON_LIBCUDA_PATH": str(built),
         "MGLUBENCH_CACHE": str(built / "builds"),
         "MGLUBENCH_TUNING": str(built / "tuning.json"),
+        "MGLUBENCH_REPEATS": str(built / "repeats.json"),
         "MGLUBENCH_CEILINGS": str(built / "ceilings.json"),
         "STANDIN_LIBRARIES": str(built),
         "STANDIN_FOLDER": str(twins),
