@@ -12,10 +12,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from mglubench.campaign.definition import Campaign, Step
 from mglubench.campaign.outcome import Outcome, StepState, StepStatus
@@ -27,7 +29,7 @@ from mglubench.errors import MglubenchError, UnavailableError, UsageError
 from mglubench.executors.machine import Machine
 from mglubench.executors.session import Session
 from mglubench.hardware.devices import Device
-from mglubench.system.lines import Lines, read_lines, take_lock
+from mglubench.system.lines import Lines, decoded, keyed_object, take_lock
 from mglubench.system.plain_text import plain, text_of, words_of
 
 JOURNAL = "campaign.jsonl"
@@ -48,6 +50,51 @@ STEPS = {
 }
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    campaign: Row
+    device: str | None
+    fake: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    key: str
+    status: StepStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ended(_Begun):
+    reason: str
+    artefacts: list[str]
+    progress: int
+    seconds: float
+
+
+def _read(folder: Path) -> Iterator[Row]:
+    """The journal's rows; a damaged one is left out with a warning, and its step is done again."""
+    return decoded(folder / JOURNAL, _checked)
+
+
+def _checked(line: bytes) -> Row:
+    row = keyed_object(line)
+    kind = _Header if row["key"] == HEADER_KEY else _Begun if row["status"] == StepStatus.BEGUN else _Ended
+    msgspec.convert(row, kind)
+    return row
+
+
+def _stored_header(folder: Path) -> Row | None:
+    """What the journal begins with; ``None`` where there is none.
+
+    Raises:
+        UsageError: it begins with something else.
+    """
+    first = next(_read(folder), None)
+    if first and first["key"] != HEADER_KEY:
+        raise UsageError(f"{folder / JOURNAL} does not begin with a campaign: it is damaged; choose another --out")
+    return first
 
 
 def describe(session: Session, campaign: Campaign) -> Machine:
@@ -74,7 +121,7 @@ def open_journal(folder: Path, campaign: Campaign, machine: Machine) -> Iterator
         raise UsageError(f"cannot write to {folder}: {error.strerror or error}; choose another --out") from None
     lines = Lines(folder / JOURNAL)
     try:
-        stored = next(read_lines(folder / JOURNAL), None)
+        stored = _stored_header(folder)
         if stored and (differing := _differences(stored, header)):
             raise UsageError(f"{folder} holds another campaign; it differs in {differing}; choose another --out")
         lines.open()
@@ -114,7 +161,7 @@ def render_what_is_there(folder: Path, campaign: Campaign, say: Callable[[str], 
     Raises:
         UsageError: the folder holds no campaign, or another one.
     """
-    stored = next(read_lines(folder / JOURNAL), None)
+    stored = _stored_header(folder)
     if not stored:
         raise UsageError(f"{folder} holds no campaign; name its folder with --out")
     header = _header(campaign, stored.get("device"), fake=bool(stored.get("fake")))
@@ -145,7 +192,7 @@ def _header(campaign: Campaign, device: str | None, *, fake: bool) -> Row:
 
 def state_of(folder: Path, steps: Sequence[Step]) -> list[StepState]:
     """Every step as the journal has it."""
-    journal = list(read_lines(folder / JOURNAL))
+    journal = list(_read(folder))
     return [_state(step, [row for row in journal if row["key"] == step.name]) for step in steps]
 
 
@@ -177,7 +224,7 @@ def _do(bench: Bench, step: Step) -> tuple[Outcome, float]:
 def _killed(folder: Path, step: Step) -> int:
     """How many times in a row a step was begun, this time included, without a word of what became of it."""
     count = 0
-    for row in read_lines(folder / JOURNAL):
+    for row in _read(folder):
         if row["key"] == step.name:
             count = count + 1 if row["status"] == StepStatus.BEGUN else 0
     return count
@@ -187,9 +234,7 @@ def _give_up(folder: Path, step: Step, outcome: Outcome) -> Outcome:
     """Fail a step that has got nothing done in the last slices."""
     if outcome.status != StepStatus.PART or outcome.reason == "interrupted":
         return outcome
-    earlier = [
-        row for row in read_lines(folder / JOURNAL) if row["key"] == step.name and row["status"] == StepStatus.PART
-    ]
+    earlier = [row for row in _read(folder) if row["key"] == step.name and row["status"] == StepStatus.PART]
     stuck = [row for row in earlier[1 - TRIES :] if row["progress"] == outcome.progress]
     if len(stuck) < TRIES - 1:
         return outcome

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,8 @@ from mglubench.results.store import HEADER
 from mglubench.results.verdicts import Verdict
 from mglubench.status import Status
 from mglubench.system.files import publish
+from mglubench.system.plain_text import plain, text_of
+from mglubench.system.strict_json import strict_loads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,10 +56,10 @@ def render(bench: Bench, step: Step) -> Outcome:
         problems += _render_run(run_folder(bench.folder, name), frame)
     title = f"# Campaign {bench.campaign.name} on {bench.device.name}"
     parts = [title, "", *_heading(next(iter(frames.values()))), ""]
-    parts += [to_markdown(table) for table in _answers(bench, frames)]
+    parts += [to_markdown(table) for table in _answers(bench, frames, problems)]
     parts += ["### Runs", "", *_run_links(bench, frames), ""]
     publish(bench.folder / INDEX, "\n".join(parts))
-    reason = f"{len(problems)} pictures could not be drawn; {problems[0]}" if problems else ""
+    reason = f"{len(problems)} tables or pictures could not be made; {problems[0]}" if problems else ""
     return Outcome(StepStatus.FAILED if problems else StepStatus.OK, reason, (INDEX,), len(frames))
 
 
@@ -103,8 +104,8 @@ def _heading(frame: pd.DataFrame) -> list[str]:
     return [f"{line}  " for line in heading(frame)]
 
 
-def _answers(bench: Bench, frames: Frames) -> Iterator[Table]:
-    """The campaign's own tables, answers first."""
+def _answers(bench: Bench, frames: Frames, problems: list[str]) -> Iterator[Table]:
+    """The campaign's own tables, answers first; what is damaged is added to the problems."""
     targets = bench.campaign.targets
     if targets.goals:
         yield tables.targets_table(targets, frames.get(targets.step))
@@ -113,7 +114,10 @@ def _answers(bench: Bench, frames: Frames) -> Iterator[Table]:
         if table is not None:
             yield table
     for step in bench.campaign.steps:
-        yield from _SHOWN.get(step.kind, _nothing)(bench, step, frames)
+        try:
+            yield from [*_SHOWN.get(step.kind, _nothing)(bench, step, frames)]
+        except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+            problems.append(plain(f"what the step {step.name} has stored is damaged: {text_of(error)}"))
     yield tables.steps_table(list(bench.history.values()))
 
 
@@ -153,7 +157,7 @@ def _tune(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
 def _doctor(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
     path = bench.folder / f"{step.name}.json"
     if path.exists():
-        yield tables.rows_table("Doctor", json.loads(path.read_text(encoding="utf-8"))["findings"], DOCTOR)
+        yield tables.rows_table("Doctor", strict_loads(path.read_bytes())["findings"], DOCTOR)
 
 
 def _nothing(bench: Bench, step: Step, frames: Frames) -> Iterator[Table]:

@@ -20,13 +20,22 @@ def read_toml(path: Path) -> tuple[str, dict[str, object]]:
 
     try:
         text = path.read_text(encoding="utf-8-sig")
-        return text, tomllib.loads(text)
+        values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         said = str(error)
         end = f"at line {max(1, len(text.splitlines()))}, the end"
         raise ConfigError(f"{path}: {said[:1].lower()}{said[1:].replace('at end of document', end)}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
+    except ValueError as error:
+        # The parser lets through what Python says of a date that no calendar has, or of a number with 5000 digits.
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    for key, value in values.items():
+        if _beyond_64_bits(value):
+            raise ConfigError(f"{path}, line {line_of(text, key)}: key {key!r}: a whole number beyond 64 bits")
+    return text, values
 
 
 def line_of(text: str, key: str) -> int:
@@ -54,6 +63,13 @@ def line_in_table(text: str, table: str, count: int, complaint: str) -> int:
         if key and re.search(rf"\b{re.escape(key[1].removesuffix('s'))}s?\b", complaint.replace("-", "_")):
             return number + 1
     return start + 1
+
+
+def _beyond_64_bits(value: object) -> bool:
+    """Whether a value is, or holds, a whole number that TOML has no room for; in hexadecimal Python cannot print it."""
+    if isinstance(value, dict | list):
+        return any(map(_beyond_64_bits, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
 def _sets(key: str) -> re.Pattern[str]:

@@ -35,13 +35,14 @@ def open_session(executor: str, case_timeout: float) -> Iterator[Opened]:
     Raises:
         UsageError: an unknown executor.
     """
-    with tempfile.TemporaryDirectory(prefix="mglubench-") as scratch:
-        log = Path(scratch) / LOG
+    # A file without a name: whoever kills this process leaves none behind.
+    with tempfile.TemporaryFile() as file:
+        log = Path(f"/proc/self/fd/{file.fileno()}")
         session = make_session(executor, log, case_timeout)
 
         def keep_log(folder: Path) -> None:
             session.close()
-            if log.exists() and (content := log.read_bytes()):
+            if content := log.read_bytes():
                 kept = CappedLog(folder / LOG)
                 kept.feed(content)
                 kept.close()

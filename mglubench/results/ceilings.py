@@ -18,6 +18,7 @@ from mglubench.errors import MglubenchError
 from mglubench.hardware.devices import Device, devices_in
 from mglubench.hardware.gpus import GpuData, gpu_of_device
 from mglubench.results.frame import load
+from mglubench.results.store import read_header
 from mglubench.system.notebook import Notebook
 
 if TYPE_CHECKING:
@@ -84,10 +85,10 @@ def remember(folder: Path) -> str:
 
     A fake run has none. A run that was asked for no ceilings may hold reads and products of any size, which say little.
     """
-    frame = load(folder, layers=CEILINGS)
-    run = frame.attrs["run"]
+    run = read_header(folder)
     if run.get("fake") or not run["sweep"].get("ceiling", True):
         return ""
+    frame = load(folder, layers=CEILINGS)
     found: dict[str, dict[str, object]] = {}
     for name, device in devices_in(run["environment"]).items():
         about = {"run": folder.name, "time": run["environment"]["time"]}

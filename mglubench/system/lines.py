@@ -80,7 +80,7 @@ class Lines:
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """All rows of a file of JSON lines that have a key and a status; none where there is no file."""
-    return decoded(path, _object)
+    return decoded(path, keyed_object)
 
 
 def decoded(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
@@ -123,7 +123,8 @@ def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
         raise StoreError(f"{path} cannot be read: {reason_of(error)}") from None
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def keyed_object(line: bytes) -> dict[str, Any]:
+    """A line's object; raises ValueError if it is none, or has no key or no status."""
     row = strict_loads(line)
     if not (isinstance(row, dict) and {"key", "status"} <= row.keys()):
         raise ValueError("it has no key or no status")

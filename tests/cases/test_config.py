@@ -156,3 +156,11 @@ def test_the_shapes_of_models_name_their_sources():
     for h, d in spec.shapes:
         line = next(line for line in text.splitlines() if f"{h}x{d}" in line)
         assert "#" in line, f"{h}x{d} has no source beside it"
+
+
+@pytest.mark.parametrize("value", ["[" * 5000 + "]" * 5000, "9" * 5000, "0x" + "f" * 5000, "1979-02-31"])
+def test_a_value_that_the_parser_chokes_on_is_our_error(tmp_path, value):
+    """Python's parser lets its own RecursionError and ValueError through."""
+    path = write(tmp_path, f"nm = {value}\n")
+    with pytest.raises(ConfigError, match=r"mine\.toml"):
+        read_sweep(path)

@@ -199,3 +199,50 @@ def test_a_campaign_is_no_sweep(cli):
     result = cli("sweep", *FAKE, "--config", "campaign")
     assert result.code == 2
     assert "no sweep file 'campaign'" in result.err
+
+
+@pytest.mark.parametrize("damage", ["lose a word", "another kind", "no status that there is", "not a row"])
+def test_a_damaged_row_of_the_journal_is_told_and_its_step_done_again(cli, tiny, tmp_path, damage):
+    assert cli("campaign", tiny, *FAKE, "--out", "out").code == 0
+    journal = tmp_path / "out" / "campaign.jsonl"
+    lines = journal.read_text().splitlines()
+    row = json.loads(lines[4])
+    assert (row["key"], row["status"]) == ("tiny", "ok")
+    changed = {"another kind": {"progress": "many"}, "no status that there is": {"status": "okay"}}
+    row.update(changed.get(damage, {}))
+    if damage == "lose a word":
+        del row["seconds"]
+    lines[4] = "[1]" if damage == "not a row" else json.dumps(row)
+    journal.write_text("\n".join(lines) + "\n")
+    shown = cli("campaign", tiny, "--render", "--out", "out")
+    assert shown.code == 0
+    assert "campaign.jsonl, line 5: damaged row, left out" in shown.err
+    assert "Traceback" not in shown.err
+    again = cli("campaign", tiny, *FAKE, "--out", "out", "--json")
+    assert states(again) == ({"verify": "ok", "tiny": "ok", "render": "ok"}, 0)
+
+
+@pytest.mark.parametrize("options", [FAKE, ("--render",)])
+@pytest.mark.parametrize(
+    "first", ["", '{"key": "campaign", "status": "header", "campaign": 1, "device": "x", "fake": true}']
+)
+def test_a_journal_without_its_header_is_refused(cli, tiny, tmp_path, options, first):
+    assert cli("campaign", tiny, *FAKE, "--out", "out").code == 0
+    journal = tmp_path / "out" / "campaign.jsonl"
+    journal.write_text("\n".join(filter(None, [first, *journal.read_text().splitlines()[1:]])) + "\n")
+    before = journal.read_bytes()
+    result = cli("campaign", tiny, *options, "--out", "out")
+    assert result.code == 2
+    assert "error: out/campaign.jsonl does not begin with a campaign" in result.err.replace(f"{tmp_path}/", "")
+    assert journal.read_bytes() == before
+
+
+def test_what_a_step_has_stored_and_is_damaged_costs_its_table_alone(cli, tmp_path):
+    (tmp_path / "mine.toml").write_text(TINY.replace("[[step]]", '[[step]]\nkind = "doctor"\n[[step]]', 1))
+    assert cli("campaign", "mine.toml", *FAKE, "--out", "out").code in (0, 1)
+    (tmp_path / "out" / "doctor.json").write_text('{"findings": 1}')
+    result = cli("campaign", "mine.toml", "--render", "--out", "out")
+    assert result.code == 1
+    assert "what the step doctor has stored is damaged" in result.err
+    assert "Traceback" not in result.err
+    assert "Targets" in (tmp_path / "out" / "README.md").read_text()

@@ -84,7 +84,7 @@ SLOW = """
         name = "slow"
 
         def prepare(self, problem):
-            print("at work", flush=True)
+            open("at work", "w").close()
             time.sleep(60)
 """
 
@@ -107,7 +107,7 @@ def test_a_signal_at_work_leaves_nothing_behind(tmp_path, number, code):
         text=True,
     )
     deadline = time.monotonic() + 100
-    while not any(b"at work" in log.read_bytes() for log in scratch.glob("*/worker.log")):
+    while not (tmp_path / "at work").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     running.send_signal(number)
@@ -116,3 +116,19 @@ def test_a_signal_at_work_leaves_nothing_behind(tmp_path, number, code):
     assert [path.name for path in scratch.iterdir() if path.name.startswith("mglubench-")] == []
     assert subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True).stdout == b""
     assert (tmp_path / "run" / "rows.jsonl").read_bytes() == b""
+
+
+def test_a_kill_leaves_no_temporary_folder_behind(tmp_path):
+    """Nobody can clean up after SIGKILL, so there must be nothing to clean up."""
+    plugin = make_plugin(tmp_path / "site", SLOW, {"slow": "Slow"})
+    (tmp_path / "tmp").mkdir()
+    words = ("sweep", "--shape", "8x8", "--variants", "slow", "--no-ceiling", "--out", "run")
+    environment = {**plugin.env, "TMPDIR": str(tmp_path / "tmp")}
+    running = subprocess.Popen([*COMMAND, *words], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 100
+    while not (tmp_path / "at work").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    running.kill()
+    running.wait()
+    assert [path.name for path in (tmp_path / "tmp").iterdir() if path.name.startswith("mglubench-")] == []
