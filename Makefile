@@ -24,7 +24,7 @@ check:
 bench: .venv/dev.stamp
 	$(BIN)/python -m tests.benchmarks.truth
 	$(BIN)/python -m tests.benchmarks.coverage
-	$(BIN)/python tests/benchmarks/reach.py
+	$(BIN)/python -m tests.benchmarks.reach
 
 mutants: .venv/dev.stamp
 	PYTHONPATH=. $(BIN)/python tests/kernels_cuda/mutants.py --table tests/kernels_cuda/MUTANTS.md
