@@ -157,13 +157,12 @@ def between_copies(rounds: FloatArray, cells: FloatArray) -> Part:
     # Where no two rounds share a copy, rounds differ by their copies too, and V has them in its first part.
     if count < 2 or per_copy.max() < 2:
         return Part(zero, zero, 1)
-    effects = _median(within, axis=-2)
+    effects = np.stack([np.median(within[..., there, n], axis=-1) for n, there in enumerate(seen.T)], axis=-1)
     rest = within - effects[..., None, :]
     free = int(seen.sum()) - len(seen) - count + 1
     noise, of_effects = zero, zero
     if free > 0:
-        deviations = np.abs(rest).reshape(*rest.shape[:-2], -1)
-        noise = (MAD_TO_SD * _median(deviations, axis=-1)) ** 2 * seen.sum() / free
+        noise = (MAD_TO_SD * np.median(np.abs(rest[..., seen]), axis=-1)) ** 2 * seen.sum() / free
         of_effects = noise * np.mean([median_variance(int(n)) / n for n in per_copy])
     seen_variance = effects.var(axis=-1, ddof=1)
     if count in FEW_COPIES:
@@ -231,9 +230,3 @@ def half_width(
 def _median_t(n: int) -> float:
     known = n - LEAST_ROUNDS < len(_MEDIAN_T)
     return _MEDIAN_T[n - LEAST_ROUNDS] if known else float(student_t(np.array(n - 1.0))) * float(np.sqrt(_MANY))
-
-
-def _median(values: FloatArray, axis: int) -> FloatArray:
-    """The median of what is there; nanmedian is slow where nothing is missing."""
-    found: FloatArray = np.nanmedian(values, axis=axis) if np.isnan(values).any() else np.median(values, axis=axis)
-    return found

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+import msgspec
 
 from mglubench.cases.case import Case
 from mglubench.estimates import Series
@@ -17,6 +20,9 @@ Summary = dict[str, int | float | str | list[str] | None]
 
 # More copies than a process ever holds of one layer.
 _COPIES = 1 << 16
+# What a number of a round can come to; whoever reads a stored round is held to it.
+Small = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+Copy = Annotated[int, msgspec.Meta(ge=0, lt=_COPIES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +36,13 @@ class Round:
         discarded: samples that were dropped. settling: launches before the samples that were not kept.
     """
 
-    number: int
-    process: int
-    place: int = 0
-    count: int = 0
-    copies: list[int] = field(default_factory=list)
-    discarded: int = 0
-    settling: int = 0
-
-    @property
-    def possible(self) -> bool:
-        """Whether its numbers can be those of a round: none below 0, none beyond what a run can come to."""
-        numbers = (self.number, self.process, self.place, self.count, self.discarded, self.settling)
-        return all(0 <= number < 1 << 31 for number in numbers) and all(0 <= copy < _COPIES for copy in self.copies)
+    number: Small
+    process: Small
+    place: Small = 0
+    count: Small = 0
+    copies: list[Copy] = field(default_factory=list)
+    discarded: Small = 0
+    settling: Small = 0
 
     def after(self, discarded: int, settling: int) -> Round:
         """The round after one more block."""

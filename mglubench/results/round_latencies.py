@@ -19,6 +19,9 @@ from mglubench.spread import between_copies, half_width
 Floats = npt.NDArray[np.float64]
 Wholes = npt.NDArray[np.int64]
 
+# Copies with numbers from here on are numbered anew, so that one strange number does not make every table as wide.
+MANY_COPIES = 256
+
 
 def latencies_by_rounds(
     samples: Sequence[Sequence[int | float]], rounds: Sequence[Sequence[Round]]
@@ -52,6 +55,8 @@ class _Flat:
         self._medians = group_medians(logs, np.repeat(np.arange(len(turns)), counts), len(turns))
         # Preparations are numbered alike in all rows; what a row lacks has no median.
         copies = np.fromiter(chain.from_iterable(turn.copies or [0] * turn.count for turn in turns), dtype=np.int64)
+        if int(copies.max()) >= MANY_COPIES:
+            copies = np.unique(copies, return_inverse=True)[1]
         most = int(copies.max()) + 1
         self._processes = np.array([turn.process for turn in turns])
         process = np.repeat(self._processes, counts)
