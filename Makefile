@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+BENCHMARKS := truth coverage reach repeats
 SOURCES := pyproject.toml constraints.txt Makefile
 
 .PHONY: sweep test check bench mutants example clean
@@ -22,9 +23,9 @@ check:
 	$(BIN)/python -m pytest -n 2
 
 bench: .venv/dev.stamp
-	$(BIN)/python -m tests.benchmarks.truth
-	$(BIN)/python -m tests.benchmarks.coverage
-	$(BIN)/python -m tests.benchmarks.reach
+	@failed=0; for part in $(BENCHMARKS); do \
+		$(BIN)/python -m tests.benchmarks.$$part || failed=1; \
+	done; exit $$failed
 
 mutants: .venv/dev.stamp
 	PYTHONPATH=. $(BIN)/python tests/kernels_cuda/mutants.py --table tests/kernels_cuda/MUTANTS.md

@@ -97,7 +97,8 @@ def _show(found: Repetition, repeats: Repeats, form: str) -> None:
     print_tables(repeat_tables(repeats), form, heading=fake)
     if not repeats.latencies:
         _say("no case was measured twice, so nothing is known of a spread")
-    _say(f"\n{len(found.runs)} runs in {found.folder}")
+    count = len(found.runs)
+    _say(f"\n{count} run{'s' * (count != 1)} in {found.folder}")
 
 
 def _fake(found: Repetition) -> bool:

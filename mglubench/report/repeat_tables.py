@@ -137,7 +137,7 @@ def _summary_table(repeats: Repeats, rows: list[dict[str, object]]) -> Table:
         + "".join(f"; {_coverage(row)}" for row in rows[:1]),
         "too narrow: printed intervals of less than half the width that the sd asks for",
         "sees: the smallest change that one run a side can see (5 % false alarms for the job, 80 % power); "
-        "three runs a side see 0.58 of it, five 0.45",
+        "three runs a side see about 0.58 of it, five 0.45",
     ]
     return Table(f"What {repeats.runs} runs have in common", columns, rows, notes)
 

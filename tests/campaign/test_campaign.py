@@ -105,6 +105,17 @@ def test_every_slice_goes_on_where_the_last_one_stopped(tmp_path):
     assert len(list(read_rows(folder / "runs" / "aa" / "03"))) == 1
 
 
+def test_what_an_aa_step_finds_is_remembered_for_the_device(tmp_path, monkeypatch):
+    from mglubench.campaign import steps_by_session
+
+    kept = []
+    monkeypatch.setattr(steps_by_session, "remember", lambda *found: kept.append(found) or "no room")
+    assert exit_code(one_slice(tmp_path / "out", read(tmp_path))) == 0
+    ((repeats, header, run),) = kept
+    assert (repeats.runs, run, header["fake"]) == (3, "aa", True)
+    assert [(figure.variant, figure.runs) for figure in repeats.latencies] == [("mglu-naive", 3)]
+
+
 def test_a_failing_step_is_a_row_and_not_the_end(tmp_path):
     campaign, folder = read(tmp_path), tmp_path / "out"
 

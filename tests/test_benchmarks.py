@@ -1,0 +1,38 @@
+"""The programs of ``make bench`` judge rightly; what they measure is for a quiet machine."""
+
+from __future__ import annotations
+
+import re
+
+from mglubench.results.repeats import repeats_of
+from tests.benchmarks import reach
+from tests.benchmarks.repeats import promises
+from tests.conftest import ROOT
+from tests.results.repeated import derived, noisy_runs
+
+
+def test_promises_of_repeats_hold_for_honest_intervals_alone():
+    honest = promises(repeats_of(noisy_runs(12, 0.01, half=0.02, cases=6)))
+    assert [holds for holds, _ in honest] == [True, True, True]
+    narrow = promises(repeats_of(noisy_runs(12, 0.01, half=0.002, cases=6)))
+    assert [holds for holds, _ in narrow] == [False, True, False]
+    spread = promises(repeats_of(noisy_runs(12, 0.05, half=0.1, cases=6)))
+    assert [holds for holds, _ in spread] == [True, False, True]
+    assert [holds for holds, _ in promises(repeats_of([derived({"variant": "a"})] * 2))] == [False]
+
+
+def test_a_sweep_that_fails_is_a_line_and_the_other_checks_go_on(tmp_path, monkeypatch):
+    def check(scratch):
+        reach.sweep(scratch / "run", "--nope")
+        raise AssertionError("the sweep went on")
+
+    ((holds, words),) = reach.kept(check, tmp_path)
+    assert not holds
+    assert re.match(r"check: .*mglubench sweep \.\.\. ended with exit code 2: error: .*--nope", words)
+
+
+def test_make_bench_runs_every_benchmark():
+    named = re.search(r"^BENCHMARKS := (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert named is not None
+    assert all((ROOT / "tests" / "benchmarks" / f"{part}.py").exists() for part in named[1].split())
+    assert {"truth", "coverage", "reach", "repeats"} == set(named[1].split())
