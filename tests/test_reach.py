@@ -18,10 +18,10 @@ def test_command_lines_and_sweep_files():
 
 
 def test_damaged_stored_files():
-    tally = fuzz_stored.fuzz(range(100), seed=11)
-    assert (tally.trials, tally.examples) == (100, [])
-    assert tally.codes["runs 0"] == 100
-    assert tally.codes["resume 0"] >= 30
+    tally = fuzz_stored.fuzz(range(60), seed=11)
+    assert (tally.trials, tally.examples) == (60, [])
+    assert tally.codes["runs 0"] == 60
+    assert tally.codes["resume 0"] >= 15
 
 
 @pytest.mark.parametrize(("way", "kills"), [(fuzz_kills.FAKE, 6), (fuzz_kills.REAL, 1)])

@@ -25,7 +25,8 @@ from types import FrameType
 
 # A command line that takes longer than this hangs; a fork that is silent for longer cannot even be interrupted.
 LINE_SECONDS, SILENT_SECONDS = 60.0, 120.0
-BATCH, BROKEN = 250, 70
+BATCH, BROKEN = 200, 70
+TOLD_SECONDS = 30.0
 EXIT_CODES = {0, 1, 2, 3, 130, 143}
 TRACEBACK, HANG, WRITTEN, LINES, CODE = (
     "tracebacks",
@@ -72,6 +73,7 @@ class Tally:
         for kind, words in found:
             self.counts[kind] += 1
             self.examples.append(f"trial {number}: {kind}: {words}")
+            sys.stderr.write(f"{self.examples[-1]}\n")
 
     def words(self) -> str:
         """``10000 trials in 300 s: 0 tracebacks, ...``."""
@@ -212,8 +214,14 @@ Trial = Callable[[int, random.Random], tuple[list[tuple[str, str]], list[str]]]
 def in_forks(trials: range, seed: int, prepared: Callable[[], contextlib.AbstractContextManager[Trial]]) -> Tally:
     """Run trials in forks of this process, a batch each; one that dies or is silent costs one trial."""
     tally, start, first = Tally(), time.monotonic(), trials.start
+    progress = time.monotonic()
     while first < trials.stop:
         first = _batch(range(first, min(first + BATCH, trials.stop)), seed, prepared, tally)
+        tally.seconds = time.monotonic() - start
+        # Whoever ends a long run early has the figures so far.
+        if time.monotonic() - progress > TOLD_SECONDS:
+            progress = time.monotonic()
+            sys.stderr.write(f"{tally.words()}\n")
     tally.seconds = time.monotonic() - start
     return tally
 
