@@ -35,6 +35,7 @@ _PARTS = tuple(part for part, _ in LEDGER)
 _TEXTS = ("status", "reason", "layer", "stop", "timer")
 _axes = attrgetter(*(f"case.{name}" for name in AXES))
 _texts = attrgetter(*_TEXTS)
+_count = attrgetter("count")
 
 
 class Columns:
@@ -97,7 +98,9 @@ class Columns:
         samples = [row.samples for row in rows]
         self._whole("samples", list(map(len, samples)))
         self._whole("discarded", [row.discarded for row in rows])
-        self._whole("rounds", [sum(1 for turn in row.rounds if turn.count) or (row.samples != []) for row in rows])
+        counts = [list(map(_count, row.rounds)) for row in rows]
+        turns = [len(of_row) - of_row.count(0) for of_row in counts]
+        self._whole("rounds", [found or (row.samples != []) for found, row in zip(turns, rows, strict=True)])
         self._whole("processes", [row.rounds[-1].process + 1 if row.rounds else row.samples != [] for row in rows])
         self._whole("set", [row.set for row in rows])
         latencies = _latencies(samples)

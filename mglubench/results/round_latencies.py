@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ Wholes = npt.NDArray[np.int64]
 
 # Copies with numbers from here on are numbered anew, so that one strange number does not make every table as wide.
 MANY_COPIES = 256
+_count, _process = attrgetter("count"), attrgetter("process")
 
 
 def latencies_by_rounds(
@@ -48,17 +50,19 @@ class _Flat:
     """Samples of many rows as one array of logarithms, with the row, round and copy of each."""
 
     def __init__(self, samples: Sequence[Sequence[int | float]], rounds: Sequence[Sequence[Round]]) -> None:
-        turns = [turn for row in rounds for turn in row if turn.count]
-        counts = np.array([turn.count for turn in turns])
+        kept = [list(filter(_count, row)) for row in rounds]
+        turns = list(chain.from_iterable(kept))
+        counts = np.array(list(map(_count, turns)))
         logs = np.log(np.fromiter(chain.from_iterable(samples), dtype=np.float64, count=int(counts.sum())))
-        self._rounds = np.array([sum(1 for turn in row if turn.count) for row in rounds])
+        self._rounds = np.array(list(map(len, kept)))
         self._medians = group_medians(logs, np.repeat(np.arange(len(turns)), counts), len(turns))
         # Preparations are numbered alike in all rows; what a row lacks has no median.
-        copies = np.fromiter(chain.from_iterable(turn.copies or [0] * turn.count for turn in turns), dtype=np.int64)
+        of_turns = (turn.copies or [0] * turn.count for turn in turns)
+        copies = np.fromiter(chain.from_iterable(of_turns), dtype=np.int64, count=len(logs))
         if int(copies.max()) >= MANY_COPIES:
             copies = np.unique(copies, return_inverse=True)[1]
         most = int(copies.max()) + 1
-        self._processes = np.array([turn.process for turn in turns])
+        self._processes = np.array(list(map(_process, turns)))
         process = np.repeat(self._processes, counts)
         self._width = most * (int(process.max()) + 1)
         cell = np.repeat(np.arange(len(turns)) * self._width, counts) + process * most + copies
