@@ -13,15 +13,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
+from mglubench.campaign.unit_rows import ClockedRow
 from mglubench.cases.case import Case
 from mglubench.executors.local import require_device
 from mglubench.layer.problem import DenseInputs, InputSet, Problem, dense_key
 from mglubench.system.plain_text import first_line
 from mglubench.variants.registry import get_variant
 
-_dense: dict[Any, DenseInputs] = {}
+_dense: dict[object, DenseInputs] = {}
 
 
 def inputs_of(case: Case) -> InputSet:
@@ -42,7 +42,7 @@ def do_bench_us(case: Case, milliseconds: float) -> float:
     return float(do_bench(launch, warmup=25, rep=milliseconds, return_mode="median")) * 1e3
 
 
-def row_of(case: Case, milliseconds: float) -> dict[str, Any]:
+def row_of(case: Case, milliseconds: float) -> ClockedRow:
     """The line of one case; an exception is a reason."""
     try:
         require_device(case.device)

@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -49,14 +48,14 @@ STEPS = {
     "render": render,
 }
 
-Row = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Header:
-    campaign: Row
+    campaign: dict[str, object]
     device: str | None
     fake: bool
+    key: str = HEADER_KEY
+    status: str = "header"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,26 +72,26 @@ class _Ended(_Begun):
     seconds: float
 
 
-def _read(folder: Path) -> Iterator[Row]:
+def _read(folder: Path) -> Iterator[_Header | _Begun | _Ended]:
     """The journal's rows; a damaged one is left out with a warning, and its step is done again."""
     return decoded(folder / JOURNAL, _checked)
 
 
-def _checked(line: bytes) -> Row:
+def _checked(line: bytes) -> _Header | _Begun | _Ended:
     row = keyed_object(line)
-    kind = _Header if row["key"] == HEADER_KEY else _Begun if row["status"] == StepStatus.BEGUN else _Ended
-    msgspec.convert(row, kind)
-    return row
+    if row["key"] == HEADER_KEY:
+        return msgspec.convert(row, _Header)
+    return msgspec.convert(row, _Begun if row["status"] == StepStatus.BEGUN else _Ended)
 
 
-def _stored_header(folder: Path) -> Row | None:
+def _stored_header(folder: Path) -> _Header | None:
     """What the journal begins with; ``None`` where there is none.
 
     Raises:
         UsageError: it begins with something else.
     """
     first = next(_read(folder), None)
-    if first and first["key"] != HEADER_KEY:
+    if first is not None and not isinstance(first, _Header):
         raise UsageError(f"{folder / JOURNAL} does not begin with a campaign: it is damaged; choose another --out")
     return first
 
@@ -126,7 +125,7 @@ def open_journal(folder: Path, campaign: Campaign, machine: Machine) -> Iterator
             raise UsageError(f"{folder} holds another campaign; it differs in {differing}; choose another --out")
         lines.open()
         if not stored:
-            lines.append({**header, "time": _now()})
+            lines.append({"key": header.key, "status": header.status, **asdict(header), "time": _now()})
         yield lines
     finally:
         lines.close()
@@ -164,11 +163,11 @@ def render_what_is_there(folder: Path, campaign: Campaign, say: Callable[[str], 
     stored = _stored_header(folder)
     if not stored:
         raise UsageError(f"{folder} holds no campaign; name its folder with --out")
-    header = _header(campaign, stored.get("device"), fake=bool(stored.get("fake")))
+    header = _header(campaign, stored.device, fake=stored.fake)
     if differing := _differences(stored, header):
         raise UsageError(f"{folder} holds another campaign; it differs in {differing}; choose another --out")
-    device = Device("cuda" if campaign.device.startswith("cuda") else "cpu", stored["device"])
-    machine = Machine({campaign.device: device}, {}, {}, fake=stored["fake"])
+    device = Device("cuda" if campaign.device.startswith("cuda") else "cpu", stored.device or campaign.device)
+    machine = Machine({campaign.device: device}, {}, {}, fake=stored.fake)
     bench = Bench(folder, campaign, machine, Slice(math.inf), _no_session, say)
     bench.history.update({state.step: state for state in state_of(folder, campaign.steps) if state.kind != "render"})
     return render(bench, Step("render", "render"))
@@ -178,22 +177,16 @@ def _no_session(log: Path, case_timeout: float) -> AbstractContextManager[Sessio
     raise UnavailableError("rendering opens no session")
 
 
-def _header(campaign: Campaign, device: str | None, *, fake: bool) -> Row:
+def _header(campaign: Campaign, device: str | None, *, fake: bool) -> _Header:
     """What the journal of a campaign on this device begins with."""
-    return {
-        "key": HEADER_KEY,
-        "status": "header",
-        # As it will be read again: tuples become lists.
-        "campaign": json.loads(json.dumps(campaign.to_dict())),
-        "device": device,
-        "fake": fake,
-    }
+    # As it will be read again: tuples become lists.
+    return _Header(campaign=json.loads(json.dumps(campaign.to_dict())), device=device, fake=fake)
 
 
 def state_of(folder: Path, steps: Sequence[Step]) -> list[StepState]:
     """Every step as the journal has it."""
-    journal = list(_read(folder))
-    return [_state(step, [row for row in journal if row["key"] == step.name]) for step in steps]
+    ended = [row for row in _read(folder) if isinstance(row, _Ended)]
+    return [_state(step, [row for row in ended if row.key == step.name]) for step in steps]
 
 
 def exit_code(states: Sequence[StepState]) -> int:
@@ -225,8 +218,8 @@ def _killed(folder: Path, step: Step) -> int:
     """How many times in a row a step was begun, this time included, without a word of what became of it."""
     count = 0
     for row in _read(folder):
-        if row["key"] == step.name:
-            count = count + 1 if row["status"] == StepStatus.BEGUN else 0
+        if row.key == step.name:
+            count = count + 1 if row.status == StepStatus.BEGUN else 0
     return count
 
 
@@ -234,8 +227,9 @@ def _give_up(folder: Path, step: Step, outcome: Outcome) -> Outcome:
     """Fail a step that has got nothing done in the last slices."""
     if outcome.status != StepStatus.PART or outcome.reason == "interrupted":
         return outcome
-    earlier = [row for row in _read(folder) if row["key"] == step.name and row["status"] == StepStatus.PART]
-    stuck = [row for row in earlier[1 - TRIES :] if row["progress"] == outcome.progress]
+    ended = (row for row in _read(folder) if isinstance(row, _Ended) and row.key == step.name)
+    earlier = [row for row in ended if row.status == StepStatus.PART]
+    stuck = [row for row in earlier[1 - TRIES :] if row.progress == outcome.progress]
     if len(stuck) < TRIES - 1:
         return outcome
     return Outcome(
@@ -243,22 +237,22 @@ def _give_up(folder: Path, step: Step, outcome: Outcome) -> Outcome:
     )
 
 
-def _state(step: Step, rows: Sequence[Row]) -> StepState:
-    ended = [row for row in rows if row["status"] != StepStatus.BEGUN]
+def _state(step: Step, ended: Sequence[_Ended]) -> StepState:
     if not ended:
         return StepState(step.name, step.kind, StepStatus.LEFT, 0.0)
     last = ended[-1]
-    status = StepStatus.LEFT if last["status"] == StepStatus.PART else StepStatus(last["status"])
-    seconds = sum(float(row["seconds"]) for row in ended)
-    return StepState(
-        step.name, step.kind, status, seconds, last["reason"], tuple(last["artefacts"]), int(last["progress"])
-    )
+    status = StepStatus.LEFT if last.status == StepStatus.PART else last.status
+    seconds = sum(row.seconds for row in ended)
+    return StepState(step.name, step.kind, status, seconds, last.reason, tuple(last.artefacts), last.progress)
 
 
-def _differences(stored: Row, here: Row) -> str:
-    names = [key for key in ("device", "fake") if stored.get(key) != here[key]]
-    old, new = stored.get("campaign", {}), here["campaign"]
-    names += [key for key in new if old.get(key) != new[key]]
+def _differences(stored: _Header, here: _Header) -> str:
+    names = [
+        name
+        for name, same in (("device", stored.device == here.device), ("fake", stored.fake == here.fake))
+        if not same
+    ]
+    names += [key for key, value in here.campaign.items() if stored.campaign.get(key) != value]
     return ", ".join(names)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mglubench.campaign import target_tables as tables
 from mglubench.campaign.definition import Step
@@ -12,6 +12,7 @@ from mglubench.campaign.outcome import Outcome, StepStatus
 from mglubench.campaign.step import Bench
 from mglubench.campaign.steps_by_session import repeat_names, run_folder
 from mglubench.campaign.target_tables import Frames
+from mglubench.campaign.unit_rows import ClockedRow, SanitizedRow, TunedRow, VerifiedRow
 from mglubench.cases.case import Case
 from mglubench.errors import MglubenchError
 from mglubench.report.render import to_markdown
@@ -39,8 +40,6 @@ INDEX = "README.md"
 TUNED = {"key": "cell", "status": "status", "choice": "choice", "median_us": "us", "rule_us": "us by rule"}
 SANITIZED = {"key": "tool/variant", "status": "status", "reason": "reason", "log": "log"}
 DOCTOR = {"what": "what", "status": "status", "detail": "detail"}
-
-Row = dict[str, Any]
 
 
 def render(bench: Bench, step: Step) -> Outcome:
@@ -123,7 +122,7 @@ def _answers(bench: Bench, frames: Frames, problems: list[str]) -> Iterator[Tabl
 
 def _agree(bench: Bench, step: Step, frames: Frames) -> Iterator[Table]:
     frame = frames.get(step.options["of"])
-    clock = bench.rows(f"{step.name}.jsonl")
+    clock = bench.rows(f"{step.name}.jsonl", ClockedRow)
     if frame is not None and clock:
         yield tables.agree_table(frame, clock)
 
@@ -136,7 +135,7 @@ def _aa(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
 
 
 def _verify(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
-    rows = bench.rows(f"{step.name}.jsonl").values()
+    rows = bench.rows(f"{step.name}.jsonl", VerifiedRow).values()
     verdicts = [
         Verdict(Case.from_dict(row["case"]), Status(row["status"]), row["reason"], row["relative"]) for row in rows
     ]
@@ -145,12 +144,12 @@ def _verify(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
 
 
 def _sanitize(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
-    if rows := bench.rows(f"{step.name}.jsonl"):
+    if rows := bench.rows(f"{step.name}.jsonl", SanitizedRow):
         yield tables.rows_table("compute-sanitizer", rows.values(), SANITIZED)
 
 
 def _tune(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
-    if rows := bench.rows(f"{step.name}.jsonl"):
+    if rows := bench.rows(f"{step.name}.jsonl", TunedRow):
         yield tables.rows_table("Tuned launch choices", rows.values(), TUNED)
 
 

@@ -7,19 +7,22 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+import msgspec
 
 from mglubench.campaign.definition import Campaign
 from mglubench.campaign.outcome import StepState
+from mglubench.campaign.unit_rows import UnitRow
 from mglubench.executors.machine import Machine
 from mglubench.executors.session import Session
 from mglubench.hardware.devices import Device
-from mglubench.system.lines import Lines, read_lines
+from mglubench.system.lines import Lines, decoded, keyed_object
 
 # A process that cannot get this much is left for the next slice.
 LEAST_SECONDS = 10.0
 
-Row = dict[str, Any]
+UnitRowT = TypeVar("UnitRowT", bound=UnitRow)
 OpenSession = Callable[[Path, float], AbstractContextManager[Session]]
 
 
@@ -99,9 +102,13 @@ class Bench:
         folder.mkdir(exist_ok=True)
         return folder / f"{name}.log"
 
-    def rows(self, name: str) -> dict[str, Row]:
-        """What a step has appended to its file so far, by key."""
-        return {str(row["key"]): row for row in read_lines(self.folder / name)}
+    def rows(self, name: str, kind: type[UnitRowT]) -> dict[str, UnitRowT]:
+        """What a step has appended to its file so far, by key; damaged rows are left out with a warning."""
+
+        def checked(line: bytes) -> UnitRowT:
+            return msgspec.convert(keyed_object(line), kind)
+
+        return {row["key"]: row for row in decoded(self.folder / name, checked)}
 
     def relative(self, path: Path) -> str:
         """A path as it is written into rows."""
@@ -121,6 +128,6 @@ class Appender:
     def __exit__(self, *_: object) -> None:
         self._lines.close()
 
-    def append(self, row: Row) -> None:
-        """Write one row, which has a ``key`` and a ``status``, and sync it."""
+    def append(self, row: UnitRow) -> None:
+        """Write one row and sync it."""
         self._lines.append(row)

@@ -6,14 +6,18 @@ import json
 import os
 import re
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from mglubench.campaign.command import Answer, ask
 from mglubench.campaign.definition import Step
 from mglubench.campaign.outcome import Outcome, StepStatus
 from mglubench.campaign.step import LEAST_SECONDS, Appender, Bench
+from mglubench.campaign.unit_rows import SanitizedRow, TunedRow, UnitRow
 from mglubench.errors import UnavailableError
 from mglubench.hardware.cuda_toolchain import capability, cuda_homes
 from mglubench.status import Status
@@ -29,8 +33,6 @@ FOUND = 86
 # Ports through which the sanitizer talks to what it started: its own defaults, per process.
 FIRST_PORT, PORTS = 49152, 10
 _SUMMARY = re.compile(r"(?:ERROR|RACECHECK) SUMMARY: (\d+) (?:errors?|hazards?).*")
-
-Row = dict[str, Any]
 
 
 def doctor(bench: Bench, step: Step) -> Outcome:
@@ -84,7 +86,7 @@ def tune(bench: Bench, step: Step) -> Outcome:
         return Outcome(StepStatus.ABSENT, why)
     options, file = step.options, f"{step.name}.jsonl"
     jobs = _tune_jobs(options, bench.campaign.device)
-    done = bench.rows(file)
+    done = bench.rows(file, TunedRow)
     with Appender(bench.folder / file) as rows:
         for key, words in jobs.items():
             if key in done:
@@ -103,7 +105,7 @@ def tune(bench: Bench, step: Step) -> Outcome:
     return _verdict(done, (file,))
 
 
-def _tune_jobs(options: Row, device: str) -> dict[str, tuple[str, ...]]:
+def _tune_jobs(options: Mapping[str, Any], device: str) -> dict[str, tuple[str, ...]]:
     common = ("--device", device, "--seconds", str(options["seconds"]))
     axes = ("variants", "shape", "nm", "batch", "dtype", "mode")
     cells: list[tuple[str, ...]] = [()]
@@ -116,15 +118,16 @@ def _tune_jobs(options: Row, device: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _tune_row(key: str, answer: Answer, seconds: float) -> Row:
-    row: Row = {"key": key, "status": Status.OK, "reason": "", "seconds": round(seconds, 3)}
+def _tune_row(key: str, answer: Answer, seconds: float) -> TunedRow:
+    row: TunedRow = {"key": key, "status": Status.OK, "reason": "", "seconds": round(seconds, 3)}
     said = answer.ended.said()
     if answer.ended.code != 0:
         return {**row, "status": "timeout" if answer.timed_out else "error", "reason": said}
     try:
         found = answer.result[0]
-        return {**row, **{name: found[name] for name in ("choice", "median_us", "rule_us", "tried", "failed")}}
-    except (LookupError, TypeError):
+        figures = {name: found[name] for name in ("choice", "median_us", "rule_us", "tried", "failed")}
+        return msgspec.convert({**row, **figures}, TunedRow)
+    except (LookupError, TypeError, ValueError):
         return {**row, "status": "error", "reason": f"`mglubench tune` left no result: {said}"}
 
 
@@ -153,7 +156,7 @@ def sanitize(bench: Bench, step: Step) -> Outcome:
     arch = bench.architecture
     kernels = {variant.name: variant.kernel.source for variant in KERNELS if capability(arch) >= variant.kernel.oldest}
     names = step.options["variants"] or list(kernels)
-    done = bench.rows(file)
+    done = bench.rows(file, SanitizedRow)
     wanted = [(tool, name) for tool in step.options["tools"] for name in names]
     left = [(tool, name) for tool, name in wanted if f"{tool}/{name}" not in done]
     at_once = int(step.options["jobs"])
@@ -174,7 +177,7 @@ def sanitize(bench: Bench, step: Step) -> Outcome:
     return _verdict(done, (file,))
 
 
-def _sanitize(bench: Bench, step: Step, program: str, pair: tuple[str, str], kernel: str, port: int) -> Row:
+def _sanitize(bench: Bench, step: Step, program: str, pair: tuple[str, str], kernel: str, port: int) -> SanitizedRow:
     """One tool over one variant. Initcheck must see every kernel, or what torch writes would count as never written."""
     tool, name = pair
     only = ("--kernel-name", f"kernel_substring={kernel}") if kernel and tool != "initcheck" else ()
@@ -222,7 +225,7 @@ def _any_right(result: Any) -> bool:
         return False
 
 
-def _verdict(done: dict[str, Row], artefacts: tuple[str, ...]) -> Outcome:
+def _verdict(done: Mapping[str, UnitRow], artefacts: tuple[str, ...]) -> Outcome:
     """``ok`` if every row is, else ``failed`` with the first reason."""
     bad = [row for row in done.values() if row["status"] != Status.OK]
     reason = f"{len(bad)} of {len(done)} failed; {bad[0]['key']}: {bad[0]['reason']}" if bad else ""

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from mglubench.campaign.definition import Step
 from mglubench.campaign.outcome import Outcome, StepStatus
 from mglubench.campaign.step import LEAST_SECONDS, Appender, Bench
+from mglubench.campaign.unit_rows import ClockedRow, VerifiedRow
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.executors.open import Opened
@@ -42,8 +42,6 @@ RUNS = "runs"
 # Guesses of what a unit takes until one has been seen; preparing and checking come on top of a case's sampling.
 VERIFY_SECONDS, PROFILE_SECONDS, SWEEP_EXTRA_SECONDS = 5.0, 60.0, 3.0
 
-Row = dict[str, Any]
-
 
 def run_folder(folder: Path, name: str) -> Path:
     """Where a sweep step keeps its run."""
@@ -58,7 +56,7 @@ def repeat_names(step: Step) -> list[str]:
 def verify(bench: Bench, step: Step) -> Outcome:
     """Every variant against float64 on the device."""
     options, file = step.options, f"{step.name}.jsonl"
-    done = bench.rows(file)
+    done = bench.rows(file, VerifiedRow)
     names, nms = ",".join(options["variants"]) or None, ",".join(options["nm"]) or None
     with bench.open_session(bench.log(step.name), options["timeout"]) as session:
         cases = verify_plan(session, names, bench.campaign.device, ",".join(options["dtype"]), nms)
@@ -69,8 +67,14 @@ def verify(bench: Bench, step: Step) -> Outcome:
                 if not bench.slice.starts(VERIFY_SECONDS):
                     return Outcome(StepStatus.PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))
                 verdict = next(iter(check(session, [case])))
-                row = {"status": verdict.status, "reason": verdict.reason, "relative": verdict.relative}
-                done[case.key] = {"key": case.key, **row, "case": case.to_dict(), "failed": verdict.failed}
+                done[case.key] = {
+                    "key": case.key,
+                    "status": verdict.status,
+                    "reason": verdict.reason,
+                    "relative": verdict.relative,
+                    "case": case.to_dict(),
+                    "failed": verdict.failed,
+                }
                 rows.append(done[case.key])
     bad = [row for row in done.values() if row["failed"]]
     reason = f"{len(bad)} of {len(done)} cases; {bad[0]['key']}: {bad[0]['reason']}" if bad else ""
@@ -190,7 +194,7 @@ def agree(bench: Bench, step: Step) -> Outcome:
     if why := bench.why_no_kernels():
         return Outcome(StepStatus.ABSENT, why)
     file = f"{step.name}.jsonl"
-    done = bench.rows(file)
+    done = bench.rows(file, ClockedRow)
     cases = [case for case in _chosen(run_folder(bench.folder, step.options["of"]), step) if case.mode == "cold"]
     left = [case.to_dict() for case in cases if case.key not in done]
     limit = min(step.options["timeout"], max(LEAST_SECONDS, bench.slice.left()))
@@ -206,7 +210,7 @@ def agree(bench: Bench, step: Step) -> Outcome:
         ended = run_process(
             (sys.executable, "-m", "mglubench.campaign.do_bench", *words), limit, log=bench.log(step.name)
         )
-        done = bench.rows(file)
+        done = bench.rows(file, ClockedRow)
         if ended.code is None and limit < step.options["timeout"]:
             return Outcome(StepStatus.PART, f"{len(done)} of {len(cases)} cases", (file,), len(done))
         if any(case.key not in done for case in cases):

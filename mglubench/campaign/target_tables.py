@@ -13,6 +13,7 @@ import numpy as np
 
 from mglubench.campaign.definition import Goal, Targets
 from mglubench.campaign.outcome import StepState, StepStatus
+from mglubench.campaign.unit_rows import ClockedRow
 from mglubench.cases.case import Setting
 from mglubench.estimates import ratio as compared
 from mglubench.measure.measurement import series_of
@@ -203,7 +204,7 @@ def _bulk_rows(name: str, frame: pd.DataFrame) -> list[Row]:
     return rows
 
 
-def agree_table(frame: pd.DataFrame, clock: Mapping[str, Row]) -> Table:
+def agree_table(frame: pd.DataFrame, clock: Mapping[str, ClockedRow]) -> Table:
     """Our cold medians beside ``do_bench`` and, where the case was profiled, ncu's duration."""
     columns = (
         Column("variant", "variant", text("variant"), text=True),
@@ -218,12 +219,12 @@ def agree_table(frame: pd.DataFrame, clock: Mapping[str, Row]) -> Table:
     )
     rows: list[Row] = []
     for row in frame[(frame["status"] == "ok") & (frame["mode"] == "cold")].to_dict("records"):
-        other = clock.get(str(row["key"]), {})
-        us, ncu = other.get("do_bench_us"), row.get("ncu_duration_us")
-        if us is None and (ncu is None or ncu != ncu) and not other:
+        other = clock.get(str(row["key"]))
+        us, ncu = other["do_bench_us"] if other else None, row.get("ncu_duration_us")
+        if other is None and (ncu is None or ncu != ncu):
             continue
         shown = {name: row[name] for name in ("variant", "nm", "latency_us")}
-        shown |= {"setting": _title(row), "reason": other.get("reason", "")}
+        shown |= {"setting": _title(row), "reason": other["reason"] if other else ""}
         shown |= {"do_bench_us": us, "do_bench_ratio": us / row["latency_us"] if us else None}
         rows.append({**shown, "ncu_duration_us": ncu, "ncu_ratio": ncu / row["latency_us"] if ncu else None})
     notes = [
@@ -273,7 +274,7 @@ def aa_table(repeats: Repeats) -> Table:
     return Table("A/A: false alarms between repeats of the same sweep in fresh sessions", columns, rows, notes)
 
 
-def rows_table(title: str, rows: Iterable[Row], columns: Mapping[str, str]) -> Table:
+def rows_table(title: str, rows: Iterable[Mapping[str, object]], columns: Mapping[str, str]) -> Table:
     """Plain rows under the named columns: what a step has written down, as it is."""
     shown = tuple(Column(key, name, text(key), text=True) for key, name in columns.items())
     return Table(title, shown, list(rows))

@@ -70,7 +70,7 @@ def restore(before: State) -> list[str]:
     return notes
 
 
-def _put_back(setting: Setting, value: Any) -> bool:
+def _put_back(setting: Setting, value: object) -> bool:
     if setting.write is None:
         return False
     try:
@@ -80,11 +80,11 @@ def _put_back(setting: Setting, value: Any) -> bool:
         return False
 
 
-def _same(one: Any, two: Any) -> bool:
+def _same(one: object, two: object) -> bool:
     return bool(one is two or one == two)
 
 
-def _how(was: Any, here: Any) -> str:
+def _how(was: object, here: object) -> str:
     """From what to what, where that is short; of a dictionary, which entries."""
     if isinstance(was, dict) and isinstance(here, dict):
         changed = sorted(str(key) for key in was.keys() | here.keys() if was.get(key) != here.get(key))
@@ -170,7 +170,7 @@ def _alarm() -> bool:
     return signal.getitimer(signal.ITIMER_REAL)[0] > 0
 
 
-def _clocks() -> tuple[Any, ...]:
+def _clocks() -> tuple[object, ...]:
     return time.perf_counter, time.perf_counter_ns, time.monotonic, time.sleep
 
 

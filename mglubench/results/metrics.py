@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SETTING = list(SHARED)
+# Columns of a frame as plain lists: what they hold, pandas does not say.
+Lists = dict[str, list[Any]]
 
 
 def derive(frame: pd.DataFrame) -> pd.DataFrame:
@@ -54,7 +56,7 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
 def _add_comparisons(out: pd.DataFrame) -> None:
     """Ratios and shares, set by set."""
     columns = _columns(out)
-    result: dict[str, list[Any]] = {name: [None] * len(out) for name in _COMPARED_COLUMNS}
+    result: Lists = {name: [None] * len(out) for name in _COMPARED_COLUMNS}
     for layers, reads in _groups(columns):
         _compare(columns, layers, reads, result)
     for name, values in result.items():
@@ -70,7 +72,7 @@ _COMPARED_COLUMNS = (
 )
 
 
-def _columns(out: pd.DataFrame) -> dict[str, list[Any]]:
+def _columns(out: pd.DataFrame) -> Lists:
     wanted = [
         "variant",
         "layer",
@@ -87,7 +89,7 @@ def _columns(out: pd.DataFrame) -> dict[str, list[Any]]:
     return {name: out[name].tolist() for name in [*SETTING, *wanted]}
 
 
-def _groups(columns: dict[str, list[Any]]) -> list[tuple[list[int], list[int]]]:
+def _groups(columns: Lists) -> list[tuple[list[int], list[int]]]:
     """Layers that are compared, a setting of a comparison set at a time, each with the reads of that set."""
     layers: dict[Any, list[int]] = {}
     reads: dict[int, list[int]] = {}
@@ -101,7 +103,7 @@ def _groups(columns: dict[str, list[Any]]) -> list[tuple[list[int], list[int]]]:
     return [(indices, reads.get(number, [])) for (number, *_), indices in layers.items()]
 
 
-def _compare(columns: dict[str, list[Any]], layers: list[int], reads: list[int], result: dict[str, list[Any]]) -> None:
+def _compare(columns: Lists, layers: list[int], reads: list[int], result: Lists) -> None:
     series = {i: series_of(columns["samples_ns"][i], columns["rounds_of"][i]) for i in (*layers, *reads)}
     compared = compare_set([_member(columns, i, series[i]) for i in layers])
     for index in layers:
@@ -126,23 +128,23 @@ def _compare(columns: dict[str, list[Any]], layers: list[int], reads: list[int],
     _add_shares(columns, layers, reads, series, result)
 
 
-def _put_ratio(result: dict[str, list[Any]], name: str, index: int, over: Estimate) -> None:
+def _put_ratio(result: Lists, name: str, index: int, over: Estimate) -> None:
     result[name][index] = over.value
     if math.isfinite(over.half_width):
         result[f"{name}_low"][index], result[f"{name}_high"][index] = over.low, over.high
 
 
-def _member(columns: dict[str, list[Any]], index: int, series: Series) -> Member:
+def _member(columns: Lists, index: int, series: Series) -> Member:
     group = (columns["nm"][index], columns["mask"][index]) if columns["nm"][index] else None
     return Member(index, role_of(columns["variant"][index], columns["layer"][index]), group, series)
 
 
 def _add_shares(
-    columns: dict[str, list[Any]],
+    columns: Lists,
     layers: list[int],
     reads: list[int],
     series: dict[int, Series],
-    result: dict[str, list[Any]],
+    result: Lists,
 ) -> None:
     """Bytes per second over those of the set's best reader, taken round by round."""
     rates = {i: columns["bytes_total"][i] / latency(series[i]).value for i in reads}

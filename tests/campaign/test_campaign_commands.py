@@ -15,6 +15,7 @@ from mglubench.campaign import steps_by_session as campaign_sweeps
 from mglubench.campaign.definition import read_campaign
 from mglubench.campaign.step import Bench, Slice
 from mglubench.campaign.steps_by_process import build, sanitize, tune
+from mglubench.campaign.unit_rows import SanitizedRow, TunedRow
 from mglubench.errors import UnavailableError
 from mglubench.executors.machine import Machine
 from mglubench.hardware.devices import Device
@@ -97,7 +98,7 @@ def test_cells_are_tuned_one_by_one_and_not_again(bench, answers):
     assert outcome.status == "failed"
     assert outcome.reason.startswith("2 of 3 failed; flash-mglu-mma/2048x8192/2/1/float16/cold: no")
     assert [after(command, "--nm") for command in asked] == ["1", "2", "4"]
-    rows = list(given[0].rows("tune.jsonl").values())
+    rows = list(given[0].rows("tune.jsonl", TunedRow).values())
     assert [row["status"] for row in rows] == ["ok", "error", "error"]
     assert rows[0]["choice"] == "warps=4"
     tune(*given)
@@ -125,12 +126,12 @@ def test_every_tool_looks_at_every_kernel(bench, tmp_path):
     given = bench('kind = "sanitize"\njobs = 3')
     outcome = sanitize(*given)
     assert (outcome.status, outcome.progress) == ("ok", 4 * len(campaign_commands.KERNELS))
-    row = given[0].rows("sanitize.jsonl")["racecheck/flash-mglu-mma"]
+    row = given[0].rows("sanitize.jsonl", SanitizedRow)["racecheck/flash-mglu-mma"]
     log = (tmp_path / row["log"]).read_text()
     assert "--tool racecheck" in log
     assert "--kernel-name kernel_substring=flash_mglu_mma" in log
     # Initcheck must see what torch writes.
-    other = given[0].rows("sanitize.jsonl")["initcheck/flash-mglu-mma"]
+    other = given[0].rows("sanitize.jsonl", SanitizedRow)["initcheck/flash-mglu-mma"]
     assert "--kernel-name" not in (tmp_path / other["log"]).read_text()
 
 
@@ -138,7 +139,9 @@ def test_every_tool_looks_at_every_kernel(bench, tmp_path):
 def test_sanitizers_that_run_at_once_do_not_share_ports(bench, tmp_path):
     given = bench('kind = "sanitize"\ntools = ["memcheck"]\njobs = 3')
     assert sanitize(*given).status == "ok"
-    words = [(tmp_path / row["log"]).read_text().split() for row in given[0].rows("sanitize.jsonl").values()]
+    words = [
+        (tmp_path / row["log"]).read_text().split() for row in given[0].rows("sanitize.jsonl", SanitizedRow).values()
+    ]
     ports = [int(line[line.index("--port") + 1]) for line in words]
     assert len(set(ports[:3])) == 3
     assert {b - a for a, b in pairwise(sorted(set(ports)))} == {10}
