@@ -57,9 +57,10 @@ class ChildSession:
             kind = UnavailableError if error.status == Status.UNAVAILABLE else MglubenchError
             raise kind(str(error)) from None
 
-    def prepare(self, case: Case, offset: int = 0) -> Prepared:
+    def prepare(self, case: Case, offset: int = 0, *, non_finite: bool = False) -> Prepared:
         """Prepare in the current worker."""
-        prepared = self._for_case(case, Prepared, "prepare", **({"offset": offset} if offset else {}))
+        how = {"offset": offset, "non_finite": non_finite}
+        prepared = self._for_case(case, Prepared, "prepare", **{name: value for name, value in how.items() if value})
         self._ready.add(case)
         return prepared
 

@@ -60,7 +60,7 @@ class FakeSession:
             },
         )
 
-    def prepare(self, case: Case, offset: int = 0) -> Prepared:
+    def prepare(self, case: Case, offset: int = 0, *, non_finite: bool = False) -> Prepared:
         """Fail if asked to, else be ready at once."""
         variant = get_variant(case.variant)
         if case.variant in self._faults:

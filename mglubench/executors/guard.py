@@ -28,8 +28,8 @@ _DENSE = {"weight": "weight", "weight_value": "weight_value", "tokens_drawn": "i
 class GuardedDense:
     """Weights and x of one setting: sealed ones, and the ones that are given away."""
 
-    def __init__(self, case: Case) -> None:
-        self.judge = DenseInputs(case, sealed=True)
+    def __init__(self, case: Case, *, non_finite: bool = False) -> None:
+        self.judge = DenseInputs(case, sealed=True, non_finite=non_finite)
         self.given = DenseInputs(case, self.judge)
 
 

@@ -77,11 +77,11 @@ class LocalSession:
             },
         )
 
-    def prepare(self, case: Case, offset: int = 0) -> Prepared:
+    def prepare(self, case: Case, offset: int = 0, *, non_finite: bool = False) -> Prepared:
         """Allocate, compile, check once, warm up."""
         try:
             with self._step(case):
-                return self._prepare(case, offset)
+                return self._prepare(case, offset, non_finite)
         except CaseError as error:
             self._catch_spoiler()
             done = self._caught.pop(case, "")
@@ -90,12 +90,12 @@ class LocalSession:
                 raise CaseError(error.status, f"{error}; it also {done}") from error
             raise
 
-    def _prepare(self, case: Case, offset: int) -> Prepared:
+    def _prepare(self, case: Case, offset: int, non_finite: bool) -> Prepared:
         variant = get_variant(case.variant)
         self._refuse(variant, case)
         start = time.perf_counter()
         with phase_range("prepare"):
-            inputs = self._input_set(case)
+            inputs = self._input_set(case, non_finite)
             self._catch_spoiler()
             made = time.perf_counter()
             self._ran.append(case)
@@ -220,19 +220,20 @@ class LocalSession:
                     Status.OOM, f"needs {needed / 1e9:.1f} GB on {place}, {free / 1e9:.1f} GB are available"
                 )
 
-    def _input_set(self, case: Case) -> GuardedInputs:
-        key = input_key(case)
+    def _input_set(self, case: Case, non_finite: bool) -> GuardedInputs:
+        key = (*input_key(case), non_finite)
         if key not in self._inputs:
             self._catch_spoiler()
             while len(self._inputs) >= INPUT_SETS:
                 del self._inputs[next(iter(self._inputs))]
-            self._inputs[key] = GuardedInputs(case, self._dense_inputs(case))
+            self._inputs[key] = GuardedInputs(case, self._dense_inputs(case, non_finite))
         return self._inputs[key]
 
-    def _dense_inputs(self, case: Case) -> GuardedDense:
+    def _dense_inputs(self, case: Case, non_finite: bool) -> GuardedDense:
         """Weights are the largest part of the inputs: only the current ones are kept, whatever masks go with them."""
-        if self._dense is None or self._dense_of != dense_key(case):
-            self._dense, self._dense_of = GuardedDense(case), dense_key(case)
+        key = (*dense_key(case), non_finite)
+        if self._dense is None or self._dense_of != key:
+            self._dense, self._dense_of = GuardedDense(case, non_finite=non_finite), key
         return self._dense
 
     def _check(self, case: Case, live: LiveCase, run: Launch, fresh: int) -> Check:

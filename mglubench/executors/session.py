@@ -72,8 +72,13 @@ class Session(Protocol):
         """Devices, memory, and why which variant is unavailable."""
         ...
 
-    def prepare(self, case: Case, offset: int = 0) -> Prepared:
-        """Allocate, compile, check once, warm up; x and y start ``offset`` elements into their memory."""
+    def prepare(self, case: Case, offset: int = 0, *, non_finite: bool = False) -> Prepared:
+        """Allocate, compile, check once, warm up.
+
+        Args:
+            offset: how many elements into their memory x and y start. non_finite: whether some inputs are NaN or
+                infinite.
+        """
         ...
 
     def sample(self, case: Case, seconds: float, most: int) -> Block:

@@ -117,7 +117,8 @@ def _dispatch(message: dict[str, Any], session: Session) -> Any:
         return session.describe(tuple(message["devices"])).to_dict()
     case = Case.from_dict(message["case"])
     if request == "prepare":
-        return asdict(session.prepare(case, **({"offset": message["offset"]} if "offset" in message else {})))
+        how = {name: message[name] for name in ("offset", "non_finite") if name in message}
+        return asdict(session.prepare(case, **how))
     if request == "sample":
         return asdict(session.sample(case, message["seconds"], message["most"]))
     if request == "finish":

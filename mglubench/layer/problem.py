@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import LayerKind
+from mglubench.layer.non_finite import plant
 from mglubench.system.limits import affinity
 from mglubench.system.sealed import SealedMemory
 
@@ -53,12 +54,15 @@ class DenseInputs:
 
     Args:
         source: inputs to copy instead of drawing them. sealed: whether what is drawn can only be read afterwards.
+        non_finite: whether some of W, Wv and x are NaN or infinite (:mod:`mglubench.layer.non_finite`).
     """
 
-    def __init__(self, case: Case, source: DenseInputs | None = None, *, sealed: bool = False) -> None:
+    def __init__(
+        self, case: Case, source: DenseInputs | None = None, *, sealed: bool = False, non_finite: bool = False
+    ) -> None:
         import torch
 
-        self._source, self._sealed = source, sealed
+        self._source, self._sealed, self._non_finite = source, sealed, non_finite
 
         self.h, self.d, self.batch, self.seed = case.h, case.d, case.batch, case.seed
         self.dtype: torch.dtype = getattr(torch, case.dtype)
@@ -142,7 +146,8 @@ class DenseInputs:
             value[rows] = (block.sub_(kept) @ x).numpy()
             squares[rows] = (kept.square_() @ squared_x).numpy()
         # All terms are positive: what the gate leaves of their sum loses no digits that matter.
-        return Sums(gate, squares), Sums(value, np.maximum(self.total.squares - squares, 0.0))
+        with np.errstate(invalid="ignore"):
+            return Sums(gate, squares), Sums(value, np.maximum(self.total.squares - squares, 0.0))
 
     def _project(self, weight: torch.Tensor) -> Sums:
         x, squared_x = self._columns()
@@ -199,6 +204,8 @@ class DenseInputs:
 
         with ThreadPoolExecutor(affinity()) as pool:
             list(pool.map(draw, range(-(-len(out) // _DRAWN_BLOCK))))
+        if self._non_finite:
+            plant(out.view(shape), stream)
         return (out if room is None else room.seal()).reshape(shape)
 
 
@@ -269,7 +276,11 @@ class InputSet:
         return self._masks
 
     def reference(self, layer: LayerKind, nm: int, fresh: int) -> Float64:
-        """y in float64, [batch, d], for the fresh-th x."""
+        """y in float64, [batch, d], for the fresh-th x; what is not finite goes where the formula takes it."""
+        with np.errstate(invalid="ignore"):
+            return self._reference(layer, nm, fresh)
+
+    def _reference(self, layer: LayerKind, nm: int, fresh: int) -> Float64:
         dense, tokens = self.dense, self.dense.tokens(fresh)
         if layer == "read":
             return np.broadcast_to(dense.row_sums.values[:, 0], (dense.batch, dense.d))
@@ -305,7 +316,8 @@ class InputSet:
 
     def scale(self, nm: int, fresh: int) -> float:
         """Size that an error is held against where the reference is exactly zero (all-ones or all-zeros masks)."""
-        return float(max(nm, 1) * np.linalg.norm(self.dense.total.values[:, self.dense.tokens(fresh)] ** 2))
+        totals = self.dense.total.values[:, self.dense.tokens(fresh)]
+        return float(max(nm, 1) * np.linalg.norm(totals[np.isfinite(totals)] ** 2))
 
     def _gate_and_value(self, i: int) -> tuple[Sums, Sums]:
         while len(self._halves) <= i:

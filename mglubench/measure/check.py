@@ -26,6 +26,7 @@ class Check:
         unwritten: elements that are NaN where the reference is not: never written, or computed as NaN.
         of_bound: largest error as a share of what rounding explains at its element. bias: how far all errors together
             lean to one side, as a share of what chance and fp32 sums explain; leaning: what they speak of.
+        tamed: elements that are not the NaN or the infinity that the reference is; not stored, for no row has any.
     """
 
     relative: float
@@ -34,11 +35,14 @@ class Check:
     of_bound: float = 0.0
     bias: float = 0.0
     leaning: str = ""
+    tamed: int = 0
 
     def why_wrong(self, tolerance: Tolerance) -> str | None:
         """Why the output is wrong, in one line; ``None`` if it is right."""
         if self.unwritten:
             return f"{self.unwritten} output elements are NaN or were never written"
+        if self.tamed:
+            return f"{self.tamed} output elements are not the NaN or the infinity that the definition gives"
         if not self.relative <= tolerance.relative:
             return f"relative error {self.relative:.2e} is above {tolerance.relative:.0e}"
         if not self.worst <= tolerance.worst:
@@ -51,7 +55,7 @@ class Check:
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Plain values; an error that is not a number is null."""
-        figures = {key: value for key, value in asdict(self).items() if key != "leaning"}
+        figures = {key: value for key, value in asdict(self).items() if key not in ("leaning", "tamed")}
         return {key: value if np.isfinite(value) else None for key, value in figures.items()}
 
 
@@ -81,12 +85,13 @@ def compare(
         y = np.where(untouched & (difference > BY_CHANCE * (np.abs(reference) + rms)), np.nan, y)
         difference[np.isnan(y) & ~np.isnan(reference)] = np.nan
     missing = int((np.isnan(y) & ~np.isnan(reference)).sum())
+    tamed = int((~np.isfinite(reference) & ~np.isnan(y) & (y != reference)).sum())
     finer = _finer(y, reference, bound) if bound is not None and not missing else (0.0, 0.0, "")
     if size == 0:
         exact = float(difference.max(initial=0.0))
-        return Check(exact, exact, int(np.isnan(difference).sum()), *finer)
+        return Check(exact, exact, int(np.isnan(difference).sum()), *finer, tamed)
     worst = float(np.max(difference / (np.abs(np.nan_to_num(reference)) + rms)))
-    return Check(float(np.linalg.norm(difference)) / size, worst, missing, *finer)
+    return Check(float(np.linalg.norm(difference)) / size, worst, missing, *finer, tamed)
 
 
 def _finer(y: Float64, reference: Float64, bound: Bound) -> tuple[float, float, str]:

@@ -25,6 +25,9 @@ MASKS = ("bernoulli:0.5", "ones", "zeros", "bernoulli:0.1", "bernoulli:0.5")
 BATCHES = (1, 3, 9, 8, 2, 12, 5, 16, 4, 14, 10)
 # At this shape x and y lie an element off the alignment that a kernel could hope for.
 UNALIGNED = (1000, 33)
+# At this shape some of W and x are NaN or infinite, under every activation; see kernels_cuda/README.md.
+NON_FINITE = (200, 41)
+NON_FINITE_BATCHES = (5, 1, 9)
 # Rows that one multiprocessor works on at a time, at most: 4 resident blocks of 16 (flash_mglu_bulk.cu, blocks_per_sm).
 # With more rows than that on all of them, blocks that stay have to take a second tile.
 ROWS_PER_MULTIPROCESSOR = 64
@@ -70,6 +73,10 @@ def verify_cases(
             case = Case(name, path.h, path.d, 0, path.batch, dtype, ACTIVATIONS[k], "none", "hot", device)
             nm = nms[path.nm_at % len(nms)]
             cases.append(dataclasses.replace(case, nm=nm, mask="bernoulli:0.5") if has_masks(name) else case)
+        for k, (activation, batch) in enumerate(zip(ACTIVATIONS, NON_FINITE_BATCHES, strict=True)):
+            case = Case(name, *NON_FINITE, 0, batch, dtypes[k % len(dtypes)], activation, "none", "hot", device)
+            nm = nms[k % len(nms)]
+            cases.append(dataclasses.replace(case, nm=nm, mask="bernoulli:0.5") if has_masks(name) else case)
     return list(dict.fromkeys(cases))
 
 
@@ -82,7 +89,8 @@ def verify(session: Session, cases: Sequence[Case]) -> Iterator[Verdict]:
     """Check each case on two independent inputs; a failure is a verdict, never an exception."""
     for case in cases:
         try:
-            before = session.prepare(case, offset=int((case.h, case.d) == UNALIGNED))
+            shape = case.h, case.d
+            before = session.prepare(case, offset=int(shape == UNALIGNED), non_finite=shape == NON_FINITE)
             after = session.finish(case)
         except CaseError as error:
             yield Verdict(case, error.status, words_of(error), None)

@@ -37,6 +37,8 @@ class Variant(ABC):
         default: whether ``--variants auto`` includes it.
         method: what it rounds where (:mod:`mglubench.layer.rounding`), by which each element of its output is judged;
             ``any`` allows what the least exact method needs.
+        nan_for_infinity: activations under which it may give NaN where the definition has an infinity. NaN itself is
+            owed by all; torch's gelu on a CPU is 0 * inf at infinity, and layers written in torch inherit that.
     """
 
     name: ClassVar[str]
@@ -49,6 +51,7 @@ class Variant(ABC):
     batch_max: ClassVar[int] = 1024
     default: ClassVar[bool] = True
     method: ClassVar[str] = "any"
+    nan_for_infinity: ClassVar[tuple[str, ...]] = ("gelu",)
 
     def __init_subclass__(cls, **keywords: object) -> None:
         """Keep both names of a method one method in every class, so that ``super()`` by either name goes one way."""

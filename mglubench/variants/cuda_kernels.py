@@ -138,6 +138,7 @@ class SwiGLUFused(CudaVariant):
     summary = "SwiGLU in one hand-written kernel, built like flash-mglu-mma"
     method = "fused-serial"
     layer = "glu"
+    nan_for_infinity = ()
     kernel = catalogue.SWIGLU
 
 

@@ -54,6 +54,7 @@ class SwiGLUNumbaCPU(Variant):
     summary = "fused SwiGLU of the same quality as mglu-numba-cpu: the fair baseline on a CPU"
     layer = "glu"
     method = "fused"
+    nan_for_infinity = ()
     backend = "numba"
     devices = ("cpu",)
 
