@@ -127,6 +127,7 @@ class FlashMGLUBulk(CudaVariant):
 
     name = "flash-mglu-bulk"
     summary = "flash-mglu-mma fed through shared memory by the bulk copy engine (sm_90 and newer)"
+    method = "fused-flips"
     layer = "mglu"
     kernel = catalogue.BULK
 

@@ -51,6 +51,7 @@ class StreamReadStreams(Variant):
     name = "stream-read-streams"
     summary = "reads W once, four rows side by side in every thread: what a CPU's memory gives to several streams"
     layer = "read"
+    method = "fused"
     backend = "numba"
     devices = ("cpu",)
     default = False
