@@ -252,7 +252,10 @@ def kept(before: list[bytes], work: Path) -> Found:
     """Whether rows that were finished are as they were, and nothing was measured twice."""
     now = whole_lines(work / "run" / "rows.jsonl")
     found: Found = [] if now[: len(before)] == before else [(LOST, f"{len(before)} rows before, {len(now)} now")]
-    counts = Counter(json.loads(line)["key"] for line in now)
+    try:
+        counts = Counter(json.loads(line)["key"] for line in now)
+    except ValueError as error:
+        return [*found, (LOST, f"a row is no row any more: {error}")]
     return found + [(DOUBLED, key) for key, count in counts.items() if count > 1]
 
 
