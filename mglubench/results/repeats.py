@@ -40,6 +40,8 @@ PRINTED_BASE = "mglu-naive-float"
 RUNS_A_SIDE = (1, 3, 5)
 # A 95 % interval of a normal number, in standard deviations.
 _Z = 1.96
+# Beyond it a factor is no number that there is.
+_LARGEST_LOG = 700.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ def _figure(what: str, row: Mapping[str, object], readings: Sequence[Reading], f
         narrow=sum(reading.half_width < _Z * deviation / 2 for reading, _ in printed),
         pairs=len(pairs),
         alarms=sum(abs(a - b) > math.hypot(one.half_width, other.half_width) for (one, a), (other, b) in pairs),
-        visible={k: math.expm1(visible_change(deviation, k, figures)) for k in RUNS_A_SIDE},
+        visible={k: math.expm1(min(visible_change(deviation, k, figures), _LARGEST_LOG)) for k in RUNS_A_SIDE},
     )
 
 

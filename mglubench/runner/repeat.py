@@ -103,7 +103,7 @@ def stored_repeats(given: Sequence[Path]) -> Repetition:
     """Runs that are stored already: run folders, or folders that hold repeats.
 
     Raises:
-        UsageError: fewer than two, one twice, one unfinished, no run there, or runs of another sweep or device.
+        UsageError: fewer than two, one twice, no run there, or runs of another sweep or device.
     """
     folders = [run for path in given for run in (_numbered(path) or [path])]
     if len(folders) < LEAST:

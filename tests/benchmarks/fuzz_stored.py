@@ -54,11 +54,14 @@ targets = { step = "cells", goal = [{ figure = "vs_naive", shape = "16x24", nm =
 Found = list[tuple[str, str]]
 # What is spoilt, how often, and how it is read. ``runs .`` comes first, whatever was spoilt.
 RENDER = ["campaign", "campaign.toml", "--render", "--out", "done"]
+REPORT = ["report", "run"]
+REPEAT = ["repeat", "--of", "run", "other"]
 READERS: dict[str, tuple[int, list[list[str]]]] = {
-    "run/rows.jsonl": (45, [["report", "run"], ["report", "run", "--markdown", "--all"], ["report", "run", "--json"]]),
-    "run/run.json": (20, [["report", "run"], ["report", "run", "--csv"]]),
+    "run/rows.jsonl": (45, [["report", "run"], [*REPORT, "--markdown", "--all"], [*REPORT, "--json"], REPEAT]),
+    "run/run.json": (20, [["report", "run"], ["report", "run", "--csv"], REPEAT]),
     "run/counters.jsonl": (8, [["report", "run", "--json"], ["import", "report.csv", "--run", "run"]]),
     "ceilings.json": (8, [["predict", "--gpu", "H100"], ["report", "run"]]),
+    "repeats.json": (4, [["report", "run"]]),
     "tuning.json": (4, [["variants"]]),
     "done/campaign.jsonl": (12, [["campaign", "campaign.toml", "--executor", "fake", "--out", "done"]]),
     "done/doctor.json": (3, [RENDER]),
@@ -106,7 +109,7 @@ def prepared() -> Iterator[Trial]:
 
 
 def furnish(work: Path) -> None:
-    """Two runs, counters, both notebooks and a campaign that is done."""
+    """Two runs, counters, all notebooks and a campaign that is done."""
     assert call(SWEEP).code == 0
     shutil.copytree(work / "run", work / "other")
     shutil.copy(ROOT / "tests" / "fixtures" / "ncu_details.csv", work / "report.csv")
@@ -119,6 +122,10 @@ def furnish(work: Path) -> None:
     rates = {"memory": {"rate": 2e12, "run": "r", "time": "2025-01-02T03:04:05"}}
     devices = {"NVIDIA H100 80GB HBM3": rates, "cpu": rates}
     (work / "ceilings.json").write_text(json.dumps({"version": 1, "devices": devices}))
+    spread = {"median": 0.01, "largest": 0.02, "by": {"a": 0.01, "b": 0.02}}
+    about = {"run": "r", "time": "2025-01-02T03:04:05", "runs": 12, "modes": ["cold"], "threads": 2}
+    both = {"latencies": spread, "ratios": spread, "covered": 23, "intervals": 24}
+    (work / "repeats.json").write_text(json.dumps({"version": 1, "devices": {"cpu": {**about, **both}}}))
     choice = {"macros": {"MGLU_WARPS": 4}, "split_k": 2, "median_ns": 1.5}
     (work / "tuning.json").write_text(json.dumps({"version": 1, "choices": {"G/k/8x8/nm1/b1/float16": choice}}))
     (work / "campaign.toml").write_text(CAMPAIGN)
@@ -223,13 +230,14 @@ def python_readers(work: Path) -> Found:
     import mglubench
     from mglubench.errors import MglubenchError
     from mglubench.kernels import tuning
-    from mglubench.results import ceilings
+    from mglubench.results import ceilings, repeat_notebook
 
     found: Found = []
     job = tuning.Job("k", 8, 8, 1, 1, "float16")
     readers: dict[str, Callable[[], Any]] = {
         "load": lambda: mglubench.derive(mglubench.load(work / "run", samples=True)),
         "tuning": lambda: tuning.remembered("G", job),
+        "repeats": lambda: (known := repeat_notebook.remembered("cpu")) and known.words(),
         "ceilings": lambda: ceilings.remembered("NVIDIA H100 80GB HBM3"),
     }
     for name, read in readers.items():

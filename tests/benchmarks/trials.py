@@ -288,6 +288,7 @@ def room() -> Iterator[Path]:
             "TMPDIR": str(base / "tmp"),
             "HOME": str(base / "work"),
             "MGLUBENCH_CEILINGS": str(base / "work" / "ceilings.json"),
+            "MGLUBENCH_REPEATS": str(base / "work" / "repeats.json"),
             "MGLUBENCH_TUNING": str(base / "work" / "tuning.json"),
         })  # fmt: skip
         tempfile.tempdir = str(base / "tmp")
