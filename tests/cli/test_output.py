@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from mglubench.comparison import PRINTED
 from tests.conftest import COMMAND, TINY, run_command, tree
 
 FAKE = ("--executor", "fake")
@@ -126,7 +127,7 @@ def test_the_papers_figures_stand_beside_ours(cli):
     out = cli("sweep", *FAKE, "--config", "paper", "--markdown", "--out", "run").out
     assert out.count("### Beside the paper") == 2
     table = out.partition("### Beside the paper: h=2048 d=8192")[2].partition("###")[0]
-    naive = next(line for line in table.splitlines() if line.startswith("| 8 | mglu-naive, us"))
+    naive = next(line for line in table.splitlines() if line.startswith(f"| 8 | {PRINTED}, us"))
     assert [cell.strip() for cell in naive.split("|")[-3:-1]] == ["791.0", "521.0"]
 
 
