@@ -33,8 +33,10 @@ app = typer.Typer(
     name="mglubench",
     help="Measure gated feed-forward layers: SwiGLU against the Masked Gated Linear Unit (MGLU), on CPUs and GPUs.",
     add_completion=True,
+    # Help as plain text: what would frame it takes longer to import than all the rest.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 # In the order of the help.
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -56,7 +58,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "campaign": campaign,
 }
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    # The whole first line: what is derived from it would be cut at the width of the screen.
+    app.command(_name, short_help=(_command.__doc__ or "").partition("\n")[0])(_command)
 
 
 def _version(wanted: bool) -> None:

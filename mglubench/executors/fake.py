@@ -18,6 +18,7 @@ from mglubench.executors.session import Block, Finished, Prepared
 from mglubench.hardware.devices import Device
 from mglubench.measure.measurement import Errors
 from mglubench.status import Status
+from mglubench.system.plain_text import first_line
 from mglubench.variants.registry import get_variant, variants
 
 BANDWIDTH = 50e9
@@ -65,14 +66,19 @@ class FakeSession:
         variant = get_variant(case.variant)
         if case.variant in self._faults:
             raise CaseError(self._faults[case.variant], f"planted fault in {case.variant}")
-        if reason := variant.why_unsupported(case):
+        try:
+            reason, ledger = variant.why_unsupported(case), variant.declare(case).to_dict()
+        except Exception as error:
+            # A plug-in's own mistake is a row with a reason, as in the worker.
+            raise CaseError(Status.ERROR, f"{type(error).__name__}: {first_line(error)}") from None
+        if reason:
             raise CaseError(Status.UNSUPPORTED, reason)
         if case.device_kind not in variant.devices:
             raise CaseError(Status.UNAVAILABLE, f"runs on {' and '.join(variant.devices)} only")
         self._random[case] = np.random.default_rng(zlib.crc32(case.key.encode()))
         check: Errors = {"relative": 0.0, "worst": 0.0, "unwritten": 0}
         seconds = dict.fromkeys(("inputs", "build", "check", "warm_up"), 0.0)
-        return Prepared(check, variant.declare(case).to_dict(), "fake clock", seconds)
+        return Prepared(check, ledger, "fake clock", seconds)
 
     def sample(self, case: Case, seconds: float, most: int) -> Block:
         """Ten samples, on copies in turns."""

@@ -121,7 +121,7 @@ def narrow_weights(scratch: Path) -> list[tuple[bool, str]]:
 def help_time(scratch: Path) -> list[tuple[bool, str]]:
     """The median of five cold starts."""
     times = sorted(timed(MGLUBENCH, "--help") for _ in range(5))
-    return [promise("--help, seconds", times[2], below=0.5)]
+    return [promise("--help, seconds", times[2], below=0.2)]
 
 
 def big_store(scratch: Path) -> list[tuple[bool, str]]:

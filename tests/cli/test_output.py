@@ -6,11 +6,12 @@ import csv
 import io
 import json
 import subprocess
+import sys
 
 import pytest
 
 from mglubench.comparison import PRINTED
-from tests.conftest import COMMAND, TINY, run_command, tree
+from tests.conftest import COMMAND, ROOT, TINY, run_command, tree
 
 FAKE = ("--executor", "fake")
 NAMED = ("--variants", "lu,swiglu,swiglu-merged,mglu-naive,mglu-numba-cpu")
@@ -324,3 +325,20 @@ def test_a_document_is_published_as_a_file_too(cli, tmp_path):
     assert refused.code == 2
     assert refused.err == "error: cannot write nowhere/found.json: No such file or directory\n"
     assert [path.name for path in tmp_path.iterdir()] == ["found.json"]
+
+
+def test_help_is_told_without_what_only_draws() -> None:
+    """``--help`` is there at once: no frames, no table library, nothing that measures."""
+    code = """
+import runpy, sys
+sys.argv = ["mglubench", "--help"]
+try:
+    runpy.run_module("mglubench", run_name="__main__")
+except SystemExit:
+    print(*{name.partition(".")[0] for name in sys.modules}, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    loaded = set(done.stderr.split())
+    assert "mglubench" in loaded
+    assert not loaded & {"rich", "pygments", "markdown_it", "numpy", "pandas", "torch", "numba", "psutil"}
+    assert "Measure every variant over shapes, masks, batches, dtypes and modes" in " ".join(done.stdout.split())

@@ -59,3 +59,13 @@ def test_sessions_end_quietly():
     session = FakeSession()
     session.abandon(make_case())
     session.close()
+
+
+@pytest.mark.parametrize("method", ["why_unsupported", "declare"])
+def test_a_variant_that_raises_of_itself_is_a_row_with_a_reason(monkeypatch, method):
+    def broken(case):
+        raise TypeError("no such case\nat all")
+
+    monkeypatch.setattr(get_variant("lu"), method, broken)
+    (row,) = measure_set(FakeSession(), [make_case(variant="lu", nm=0)], MeasureSettings())
+    assert (row.status, row.reason) == ("error", "TypeError: no such case")
