@@ -39,7 +39,7 @@ class MeasureSettings:
     max_samples: int = 1000
     max_seconds: float = 0.7
     rounds: int = 6
-    processes: int = 2
+    processes: int = 3
     case_timeout: float = 300.0
 
     def __post_init__(self) -> None:

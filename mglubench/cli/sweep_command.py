@@ -42,7 +42,7 @@ def sweep(
     rounds: Annotated[
         str | None, typer.Option(help="Rounds, each of which samples every case, at least. (default: 6)")
     ] = None,
-    processes: Annotated[str | None, typer.Option(help="Worker processes that share the rounds. (default: 2)")] = None,
+    processes: Annotated[str | None, typer.Option(help="Worker processes that share the rounds. (default: 3)")] = None,
     case_timeout: Annotated[
         str | None, typer.Option(help="Kill a case after this many seconds. (default: 300)")
     ] = None,

@@ -100,7 +100,7 @@ def test_an_interrupted_sweep_leaves_in_one_line_with_its_rows(sabotage, tmp_pat
 
 
 def test_a_killed_real_sweep_leaves_no_worker_and_is_resumed(sabotage, tmp_path):
-    brief = ("--max-seconds", "0.01", "--min-samples", "3", "--mode", "hot")
+    brief = ("--max-seconds", "0.01", "--min-samples", "3", "--mode", "hot", "--rounds", "1", "--processes", "1")
     assert sabotage("kill_parent", *brief).code == -signal.SIGKILL
     worker = int((tmp_path / "mark").read_text())
     if psutil.pid_exists(worker):

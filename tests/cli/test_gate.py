@@ -34,7 +34,19 @@ SOURCE = """
 
             return run
 """
-BRIEF = ("--max-seconds", "0.05", "--min-samples", "3", "--mode", "hot", "--no-ceiling")
+BRIEF = (
+    "--max-seconds",
+    "0.05",
+    "--min-samples",
+    "3",
+    "--mode",
+    "hot",
+    "--no-ceiling",
+    "--rounds",
+    "1",
+    "--processes",
+    "1",
+)
 SWEEP = ("sweep", "--shape", "64x48", "--nm", "2,3", "--variants", "culprit,mglu-premasked,lu,mglu-naive", *BRIEF)
 
 

@@ -27,7 +27,22 @@ def test_a_sweep_ends_well_and_makes_no_folder_named_tilde(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name not in known}
     environment = {name: value for name, value in environment.items() if name not in BOOKS}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(tmp_path / "site"), os.environ.get("PYTHONPATH"))))
-    given = ("--shape", "24x8", "--variants", "lu", "--max-seconds", "0.02", "--device", "cpu", "--out", "run")
+    given = (
+        "--shape",
+        "24x8",
+        "--variants",
+        "lu",
+        "--max-seconds",
+        "0.02",
+        "--rounds",
+        "1",
+        "--processes",
+        "1",
+        "--device",
+        "cpu",
+        "--out",
+        "run",
+    )
     swept = run_command("sweep", *given, cwd=tmp_path / "here", env=environment)
     assert swept.code == 0, swept.err
     assert "no home is known to keep a table of ceilings in; set MGLUBENCH_CEILINGS to a file" in swept.err

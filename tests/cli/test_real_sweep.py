@@ -11,7 +11,7 @@ import pytest
 import mglubench
 from tests.conftest import TINY, make_plugin, run_command
 
-BRIEF = ("--max-seconds", "0.05", "--no-ceiling")
+BRIEF = ("--max-seconds", "0.05", "--rounds", "3", "--processes", "2", "--no-ceiling")
 NAMES = ("lu", "swiglu", "swiglu-merged", "mglu-naive", "mglu-premasked", "mglu-numba-cpu")
 
 TWICE = '''
