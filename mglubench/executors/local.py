@@ -285,7 +285,8 @@ class LocalSession:
             count = replicas_needed(case.mode, case.device, resident)
         elif case.mode == "cold":
             memory = memory_of(case.device)
-            cold = cold_on_cpu(resident, cache, int(memory.available + resident - LEFT_FREE * memory.total))
+            room = int(memory.available + resident - LEFT_FREE * memory.total)
+            cold = cold_on_cpu(resident, cache, room, variant.declare(case).total)
             count = cold.copies
         else:
             count = 1

@@ -18,6 +18,7 @@ TIMES_THE_CACHE = 2
 CACHE_WHERE_UNKNOWN = 256 * MIB
 # A copy is one draw of addresses: one alone says nothing of what another draw would have given.
 LEAST_COPIES = 2
+FLUSHES_ITSELF = 8
 MOST_COPIES = 128
 
 
@@ -39,20 +40,27 @@ class Cold:
         return bool(self.reason)
 
 
-def copies_wanted(resident_bytes: int, cache: int | None) -> int:
-    """Copies whose sum is at least twice the cache, however many that are; never fewer than two."""
+def copies_wanted(resident_bytes: int, cache: int | None, moved_bytes: int = 0) -> int:
+    """Copies whose sum is at least twice the cache, however many that are; at least two, for two draws of addresses.
+
+    A launch that moves many times what the caches hold finds nothing of itself in them: one copy is enough, and where
+    its addresses lie is the least of what makes it slow.
+    """
+    if moved_bytes >= FLUSHES_ITSELF * (cache or CACHE_WHERE_UNKNOWN):
+        return 1
     wanted = TIMES_THE_CACHE * (cache or CACHE_WHERE_UNKNOWN)
     return max(LEAST_COPIES, math.ceil(wanted / max(1, resident_bytes)))
 
 
-def cold_on_cpu(resident_bytes: int, cache: int | None, room: int) -> Cold:
+def cold_on_cpu(resident_bytes: int, cache: int | None, room: int, moved_bytes: int = 0) -> Cold:
     """How to make a layer cold.
 
     Args:
         resident_bytes: what one prepared layer holds. cache: bytes of the last-level cache, ``None`` if unknown.
-        room: bytes of memory that copies may take, the first one included.
+        room: bytes of memory that copies may take, the first one included. moved_bytes: what one launch reads and
+            writes by its declaration.
     """
-    copies = copies_wanted(resident_bytes, cache)
+    copies = copies_wanted(resident_bytes, cache, moved_bytes)
     if copies > MOST_COPIES:
         return Cold(1, f"it would take {copies} copies of so small a layer to exceed the caches")
     if copies * resident_bytes > room:
@@ -68,6 +76,8 @@ def describe(cold: Cold, resident_bytes: int, cache: int | None, walked: str) ->
     """
     if cold.walk:
         return f"{walked}; {cold.reason}"
+    if cold.copies == 1:
+        return "one copy: a launch moves many times what the caches hold"
     total = cold.copies * resident_bytes
     size = f"{total / cache:.1f} x the {cache // MIB} MiB cache" if cache else "cache size unknown"
     return f"launches take turns over {cold.copies} copies, {total // MIB} MiB, {size}"

@@ -86,7 +86,7 @@ class _Room:
     def _copies(self, case: Case) -> int:
         if case.device_kind != "cpu" or case.mode != "cold":
             return 1
-        return copies_wanted(_resident(case), self.cache)
+        return copies_wanted(_resident(case), self.cache, _moved(case))
 
     def _shared(self, case: Case) -> int:
         """Copies of the weights are the set's, whatever layer reads them."""
@@ -133,6 +133,14 @@ def _resident(case: Case) -> int:
     """What a prepared case holds; nothing, if its variant fails to say: it will fail again where that is a row."""
     try:
         return int(get_variant(case.variant).resident_bytes(case))
+    except Exception:
+        return 0
+
+
+def _moved(case: Case) -> int:
+    """What one launch reads and writes; nothing, if its variant fails to say."""
+    try:
+        return int(get_variant(case.variant).declare(case).total)
     except Exception:
         return 0
 

@@ -25,6 +25,12 @@ def test_a_layer_that_fills_the_caches_alone_still_has_a_second_draw_of_addresse
     assert cold_on_cpu(1 << 33, 32 * MIB, PLENTY) == Cold(2)
 
 
+def test_a_launch_that_flushes_the_caches_itself_needs_no_other_copy():
+    assert cold_on_cpu(1 << 30, 32 * MIB, PLENTY, 8 * 32 * MIB) == Cold(1)
+    assert cold_on_cpu(1 << 30, 32 * MIB, PLENTY, 8 * 32 * MIB - 1) == Cold(2)
+    assert "many times what the caches hold" in describe(Cold(1), 1 << 30, 32 * MIB, "")
+
+
 def test_a_layer_too_small_to_fill_the_caches_is_walked():
     cold = cold_on_cpu(24_000, 32 * MIB, PLENTY)
     assert (cold.copies, cold.walk) == (1, True)
