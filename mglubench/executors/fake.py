@@ -28,7 +28,7 @@ COPIES = 5
 
 
 class FakeSession:
-    """Latencies are declared bytes at 50 GB/s plus 2 us, with 2 % noise that depends on the case alone.
+    """Latencies are declared bytes at 50 GB/s plus 2 us, with 2 % noise that depends on the case and on its process.
 
     Args:
         faults: status by variant name; such a variant fails when it is prepared.
@@ -39,6 +39,7 @@ class FakeSession:
         self._faults = dict(faults or {})
         self._cuda = cuda
         self._random: dict[Case, np.random.Generator] = {}
+        self._process = 0
 
     def describe(self, devices: tuple[str, ...]) -> Machine:
         """A machine that does not exist."""
@@ -75,7 +76,7 @@ class FakeSession:
             raise CaseError(Status.UNSUPPORTED, reason)
         if case.device_kind not in variant.devices:
             raise CaseError(Status.UNAVAILABLE, f"runs on {' and '.join(variant.devices)} only")
-        self._random[case] = np.random.default_rng(zlib.crc32(case.key.encode()))
+        self._random[case] = np.random.default_rng((zlib.crc32(case.key.encode()), self._process))
         check: Errors = {"relative": 0.0, "worst": 0.0, "unwritten": 0}
         seconds = dict.fromkeys(("inputs", "build", "check", "warm_up"), 0.0)
         return Prepared(check, ledger, "fake clock", seconds)
@@ -86,7 +87,7 @@ class FakeSession:
         middle = OVERHEAD_NS + total / BANDWIDTH * 1e9
         noise = self._random[case].normal(0.0, NOISE, min(10, most))
         samples = [float(v) for v in middle * np.exp(noise)]
-        return Block(samples, 0, [], 0.0, copies=[place % COPIES for place in range(len(samples))])
+        return Block(samples, 0, [], seconds, copies=[place % COPIES for place in range(len(samples))])
 
     def finish(self, case: Case) -> Finished:
         """Always right."""
@@ -100,6 +101,7 @@ class FakeSession:
     def renew(self) -> None:
         """As if in another process."""
         self._random.clear()
+        self._process += 1
 
     def close(self) -> None:
         """Nothing to release."""

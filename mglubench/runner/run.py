@@ -13,10 +13,13 @@ from mglubench.executors.session import Session
 from mglubench.hardware.devices import devices_in
 from mglubench.measure.measurement import Measurement
 from mglubench.results.header import Header
-from mglubench.results.rows import Row
+from mglubench.results.rows import Row, Status
 from mglubench.results.store import RunStore, read_header, read_rows
 from mglubench.runner.plan import Plan
 from mglubench.variants.registry import get_variant
+
+# Added to the number of a set whose rows were cut short, for what is measured of it later.
+LEFTOVERS = 1 << 20
 
 
 def run_plan(
@@ -30,7 +33,8 @@ def run_plan(
 ) -> int:
     """Measure every case that the store does not have yet; returns how many were measured.
 
-    A set that was interrupted has rows of those cases alone that failed in it: the others are measured again, together.
+    The rows of a set are written when it ends, those of cases that fail as they fail; a set that was interrupted is
+    measured again, together.
 
     Args:
         until: asked before each set of cases; once it says yes, this and all later sets are left for a resume.
@@ -38,7 +42,9 @@ def run_plan(
     Raises:
         StoreError: a row could not be written; the rows before it are kept.
     """
-    done = {(row.set, row.key) for row in read_rows(store.folder)}
+    done: dict[tuple[int, str], bool] = {
+        (row.set % LEFTOVERS, row.key): row.status == Status.OK for row in read_rows(store.folder)
+    }
     count = 0
     for group in plan.sets:
         left = [case for case in group.cases if (group.number, case.key) not in done]
@@ -46,8 +52,11 @@ def run_plan(
             continue
         if until(left):
             break
+        # Some of the set is stored: what is left has rounds of its own, which are not those of the others.
+        parted = any(done.get((group.number, case.key)) for case in group.cases)
+        number = group.number + (LEFTOVERS if parted else 0)
         for measurement in measure_set(session, left, plan.spec.measure, observe, group.roles()):
-            store.append(Row.of(replace(measurement, set=group.number), get_variant(measurement.case.variant).layer))
+            store.append(Row.of(replace(measurement, set=number), get_variant(measurement.case.variant).layer))
             finished(measurement)
             count += 1
     return count

@@ -160,7 +160,7 @@ def test_other_commands_refuse_in_one_line_too(cli, tmp_path, arguments, words):
 def test_a_run_from_a_newer_version_is_one_line(cli, tmp_path):
     assert cli("sweep", *FAKE, *TINY, "--out", "run").code == 0
     header = tmp_path / "run" / "run.json"
-    header.write_text(header.read_text().replace('"schema": 1', '"schema": 99'))
+    header.write_text(header.read_text().replace('"schema": 2', '"schema": 99'))
     assert_refused(cli("report", "run"), "schema 99")
 
 
