@@ -55,7 +55,7 @@ def render(bench: Bench, step: Step) -> Outcome:
         problems += _render_run(run_folder(bench.folder, name), frame)
     title = f"# Campaign {bench.campaign.name} on {bench.device.name}"
     parts = [title, "", *_heading(next(iter(frames.values()))), ""]
-    parts += [to_markdown(table) for table in _answers(bench, frames, problems)]
+    parts += _answers(bench, frames, problems)
     parts += ["### Runs", "", *_run_links(bench, frames), ""]
     publish(bench.folder / INDEX, "\n".join(parts))
     reason = f"{len(problems)} tables or pictures could not be made; {problems[0]}" if problems else ""
@@ -103,21 +103,22 @@ def _heading(frame: pd.DataFrame) -> list[str]:
     return [f"{line}  " for line in heading(frame)]
 
 
-def _answers(bench: Bench, frames: Frames, problems: list[str]) -> Iterator[Table]:
-    """The campaign's own tables, answers first; what is damaged is added to the problems."""
+def _answers(bench: Bench, frames: Frames, problems: list[str]) -> Iterator[str]:
+    """The campaign's own tables as markdown, answers first; what is damaged is added to the problems."""
     targets = bench.campaign.targets
     if targets.goals:
-        yield tables.targets_table(targets, frames.get(targets.step))
+        yield to_markdown(tables.targets_table(targets, frames.get(targets.step)))
     judged = {name: frame for name, frame in frames.items() if name == targets.step}
     for table in (tables.batch_table(frames), tables.bulk_table(judged), tables.bulk_summary(frames)):
         if table is not None:
-            yield table
+            yield to_markdown(table)
     for step in bench.campaign.steps:
         try:
-            yield from [*_SHOWN.get(step.kind, _nothing)(bench, step, frames)]
+            shown = _SHOWN.get(step.kind, _nothing)(bench, step, frames)
+            yield from [to_markdown(table) for table in shown]
         except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
             problems.append(plain(f"what the step {step.name} has stored is damaged: {text_of(error)}"))
-    yield tables.steps_table(list(bench.history.values()))
+    yield to_markdown(tables.steps_table(list(bench.history.values())))
 
 
 def _agree(bench: Bench, step: Step, frames: Frames) -> Iterator[Table]:

@@ -90,7 +90,7 @@ def main() -> int:
 def fuzz(kills: range, seed: int) -> Tally:
     """Kill so many times, which is a quarter as many sweeps; counted are kills."""
     with_everything_imported()
-    tally = in_forks(range(kills.start // KILLS, -(-kills.stop // KILLS)), seed, prepared)
+    tally = in_forks(range(kills.start // KILLS, -(-kills.stop // KILLS)), seed, prepared, KILLS * RUN_SECONDS)
     tally.trials *= KILLS
     return tally
 

@@ -209,14 +209,15 @@ def without_work() -> None:
 
 # A trial: told its number and its own generator, returns what went wrong and the exit codes that it met.
 Trial = Callable[[int, random.Random], tuple[list[tuple[str, str]], list[str]]]
+Prepared = Callable[[], contextlib.AbstractContextManager[Trial]]
 
 
-def in_forks(trials: range, seed: int, prepared: Callable[[], contextlib.AbstractContextManager[Trial]]) -> Tally:
+def in_forks(trials: range, seed: int, prepared: Prepared, silent: float = SILENT_SECONDS) -> Tally:
     """Run trials in forks of this process, a batch each; one that dies or is silent costs one trial."""
     tally, start, first = Tally(), time.monotonic(), trials.start
     progress = time.monotonic()
     while first < trials.stop:
-        first = _batch(range(first, min(first + BATCH, trials.stop)), seed, prepared, tally)
+        first = _batch(range(first, min(first + BATCH, trials.stop)), seed, prepared, tally, silent)
         tally.seconds = time.monotonic() - start
         # Whoever ends a long run early has the figures so far.
         if time.monotonic() - progress > TOLD_SECONDS:
@@ -226,9 +227,7 @@ def in_forks(trials: range, seed: int, prepared: Callable[[], contextlib.Abstrac
     return tally
 
 
-def _batch(
-    trials: range, seed: int, prepared: Callable[[], contextlib.AbstractContextManager[Trial]], tally: Tally
-) -> int:
+def _batch(trials: range, seed: int, prepared: Prepared, tally: Tally, silent: float) -> int:
     """Run some trials in one fork; the number of the next."""
     reading, writing = os.pipe()
     sys.stdout.flush()
@@ -247,7 +246,7 @@ def _batch(
         os._exit(0)
     os.close(writing)
     done = trials.start
-    for line in _lines(reading, pid):
+    for line in _lines(reading, pid, silent):
         number, found, codes = json.loads(line)
         tally.add(number, [(kind, words) for kind, words in found], codes)
         done = number + 1
@@ -260,13 +259,13 @@ def _batch(
     return done
 
 
-def _lines(reading: int, pid: int) -> Iterator[str]:
+def _lines(reading: int, pid: int, silent: float) -> Iterator[str]:
     """Lines from a fork, which is killed if it is silent for too long."""
     import select
 
     rest = b""
     while True:
-        if not select.select([reading], [], [], SILENT_SECONDS)[0]:
+        if not select.select([reading], [], [], silent)[0]:
             os.kill(pid, signal.SIGKILL)
         chunk = os.read(reading, 1 << 16)
         if not chunk:

@@ -237,10 +237,12 @@ def test_a_journal_without_its_header_is_refused(cli, tiny, tmp_path, options, f
     assert journal.read_bytes() == before
 
 
-def test_what_a_step_has_stored_and_is_damaged_costs_its_table_alone(cli, tmp_path):
+@pytest.mark.parametrize("damage", ['{"findings": 1}', '{"findings": ["x"]}', "{", "[]", "[" * 9999])
+def test_what_a_step_has_stored_and_is_damaged_costs_its_table_alone(cli, tmp_path, damage, monkeypatch):
+    monkeypatch.setattr("mglubench.campaign.render_step.PICTURES", ())
     (tmp_path / "mine.toml").write_text(TINY.replace("[[step]]", '[[step]]\nkind = "doctor"\n[[step]]', 1))
     assert cli("campaign", "mine.toml", *FAKE, "--out", "out").code in (0, 1)
-    (tmp_path / "out" / "doctor.json").write_text('{"findings": 1}')
+    (tmp_path / "out" / "doctor.json").write_text(damage)
     result = cli("campaign", "mine.toml", "--render", "--out", "out")
     assert result.code == 1
     assert "what the step doctor has stored is damaged" in result.err
