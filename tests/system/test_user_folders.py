@@ -85,7 +85,7 @@ def test_a_home_of_somebody_else_is_not_read_but_a_file_that_was_named_must_be(h
     def refuse(self, **options):
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     monkeypatch.setenv("HOME", str(homeless))
     assert BOOK.read() == {}
     monkeypatch.setenv(BOOK.variable, str(homeless / "named.json"))
