@@ -322,7 +322,9 @@ def _cpu_block(live: LiveCase, taken: Taken, start: float) -> Block:
     """A block of a CPU's samples; one whose threads had to wait for a core is discarded whole."""
     if taken.cpu is None:
         return Block(taken.samples, 0, [], time.perf_counter() - start, taken.copies, taken.settling)
-    why = None if keeps_starved() else why_starved(taken.cpu, expected_cores(live.readings))
+    # A walk's own threads and pools that still spin wait for each other: that says nothing about neighbours.
+    walked = isinstance(live.timer, CpuTimer) and live.timer.walks
+    why = None if walked or keeps_starved() else why_starved(taken.cpu, expected_cores(live.readings))
     live.readings.append(taken.cpu)
     kept = Taken([], []) if why else taken
     lost = len(taken.samples) - len(kept.samples)

@@ -70,6 +70,11 @@ class CpuTimer(Timer):
             pinning.learn(self.run_timed)
             self._pinned, self.description = pinning, f"{self.description}; {pinning.words}"
 
+    @property
+    def walks(self) -> bool:
+        """Whether the caches are walked before every sample."""
+        return self._evict is not None
+
     def warm_up(self) -> None:
         """At least one run of every copy."""
         self.keep_busy(self.WARM_UP_SECONDS)

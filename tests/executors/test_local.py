@@ -205,12 +205,19 @@ def test_the_walk_can_be_asked_for(session, tiny_cache):
     assert "copies" not in prepared.timer
 
 
-def starved_block(session, monkeypatch, waited, keep):
+def starved_block(session, monkeypatch, waited, keep, mode="hot"):
     monkeypatch.setenv("MGLUBENCH_KEEP_STARVED", keep)
     monkeypatch.setattr(CpuMeter, "stop", lambda self: CpuReading(0.1, 1.5, waited, 0.0, 40.0))
-    case = make_case(variant="lu", nm=0, mode="hot")
+    case = make_case(variant="lu", nm=0, mode=mode)
     session.prepare(case)
     return session.sample(case, 0.0, 3)
+
+
+def test_a_walk_waits_for_its_own_threads_and_is_kept(session, monkeypatch):
+    block = starved_block(session, monkeypatch, 1.4, "0", "walk")
+    assert len(block.samples) >= 1
+    assert (block.discarded, block.reason) == (0, "")
+    assert block.telemetry[0]["waited"] == 1.4
 
 
 def test_a_block_whose_threads_waited_for_a_core_is_discarded_and_counted(session, monkeypatch):
