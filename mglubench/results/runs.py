@@ -1,4 +1,4 @@
-"""What is stored: one summary a run, of a damaged one what is wrong with it."""
+"""What is stored: one summary a run, of a damaged one what is wrong with it; the runs of a folder of repeats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mglubench.errors import MglubenchError
 from mglubench.hardware.devices import devices_in
-from mglubench.results.store import read_header, read_rows
+from mglubench.results.store import HEADER, read_header, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +34,10 @@ def summary_of(folder: Path) -> RunSummary:
         return replace(found, done=sum(1 for _ in read_rows(folder)))
     except (MglubenchError, KeyError, TypeError) as error:
         return replace(found, note=f"unreadable: {error}")
+
+
+def numbered_runs(folder: Path) -> list[Path]:
+    """The runs of a folder of repeats, 01, 02, ...; none if it is a run itself, or holds no repeats."""
+    if (folder / HEADER).exists() or not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.name.isdigit() and (path / HEADER).exists())

@@ -11,6 +11,7 @@ from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.errors import UsageError
 from mglubench.measure.measurement import Measurement
+from mglubench.results.runs import numbered_runs
 from mglubench.results.store import HEADER, read_header, read_rows
 from mglubench.runner.plan import Plan
 from mglubench.runner.progress import Progress
@@ -105,7 +106,7 @@ def stored_repeats(given: Sequence[Path]) -> Repetition:
     Raises:
         UsageError: fewer than two, one twice, no run there, or runs of another sweep or device.
     """
-    folders = [run for path in given for run in (_numbered(path) or [path])]
+    folders = [run for path in given for run in (numbered_runs(path) or [path])]
     if len(folders) < LEAST:
         raise UsageError(f"{len(folders)} run{'s' * (len(folders) != 1)} given; a spread between runs needs two")
     if twice := [path for path, count in Counter(map(Path.resolve, folders)).items() if count > 1]:
@@ -115,13 +116,6 @@ def stored_repeats(given: Sequence[Path]) -> Repetition:
         if found := differences(first, read_header(path)):
             raise UsageError(f"{path} is another sweep than {folders[0]}; it differs in {found}")
     return Repetition(folders[0].parent, [_stored(path) for path in folders])
-
-
-def _numbered(folder: Path) -> list[Path]:
-    """The runs of a folder of repeats; none if it is a run itself, or holds no repeats."""
-    if (folder / HEADER).exists() or not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.name.isdigit() and (path / HEADER).exists())
 
 
 def _finished(folder: Path, first: Path) -> Swept | None:
