@@ -8,6 +8,8 @@ The public surface of the package:
 * :class:`Variant`, :class:`Problem`, :class:`Case`, :class:`Ledger` and :func:`declare` are what a third-party variant
   is made of; it says what is missing or failed by :class:`UnavailableError` and :class:`MglubenchError`;
 * :func:`pack` and :func:`unpack` convert masks to the bit layouts that the kernels read.
+
+Modules to train are in :mod:`mglubench.nn`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,217 @@
+"""The layer to train: ``SwiMGLU``, ``GeMGLU``, ``ReMGLU`` in place of gate and up projections, ``MGLUMLP`` whole.
+
+    y = sum_i g(x (M_i * W)^T) * (x ((1 - M_i) * W)^T)        i = 1..nm
+
+Source: arXiv 2506.23225, section 3, algorithm 2, appendix B. Importing this module imports torch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from mglubench.cases.vocabulary import NM_MAX, activation_name, one_of
+from mglubench.errors import UsageError
+from mglubench.nn.training_forms import FORMS, MASKED, tied
+
+# The paper's logits at the start, so that a step of training can flip them.
+LOGIT_STD = 0.01
+
+
+class MGLU(nn.Module):
+    """A masked gated projection from h to d: one weight matrix, nm one-bit masks.
+
+    Args:
+        h, d: sizes of x and y. nm: number of masks, 1 to 16.
+        activation: g, ``silu``, ``gelu`` (exact) or ``relu``.
+        masks: ``learned`` (logits, a parameter; drawn with standard deviation 0.01), ``fixed`` (random, untrained), or
+            a tensor [nm, d, h]: boolean masks stay as they are, floating-point logits are where learning starts.
+        masked: what masks apply to: ``both``, ``gate`` or ``value`` alone, ``none`` (then nm is 1).
+        form: ``lean`` or ``plain``, the same function and gradients (:mod:`mglubench.nn.training_forms`).
+
+    Attributes:
+        weight: [d, h], drawn as ``nn.Linear`` does. masks: [nm, d, h], logits (a parameter; True where positive) or
+        booleans (a buffer); ``None`` for ``masked="none"``.
+
+    Raises:
+        UsageError: a value that no layer of this kind has.
+    """
+
+    ACTIVATION: ClassVar[str] = "silu"
+    masks: torch.Tensor | None
+
+    def __init__(
+        self,
+        h: int,
+        d: int,
+        nm: int = 4,
+        *,
+        activation: str | None = None,
+        masks: str | torch.Tensor = "learned",
+        masked: str = "both",
+        form: str = "lean",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.h, self.d, self.nm = _positive("h", h), _positive("d", d), _nm(nm, masked)
+        self.activation = activation_name(activation or self.ACTIVATION)
+        self.masked, self.form = one_of(masked, MASKED, "masked"), one_of(form, FORMS, "form")
+        _check_dtype(dtype)
+        self.weight = nn.Parameter(torch.empty((d, h), device=device, dtype=dtype))
+        drawn = torch.empty((nm, d, h), device=device, dtype=dtype)
+        if masked == "none":
+            self.register_parameter("masks", None)
+        elif isinstance(masks, torch.Tensor):
+            self._take(_given(masks, (nm, d, h)).to(device=drawn.device, copy=True), dtype)
+        elif one_of(masks, ("learned", "fixed"), "masks") == "learned":
+            self.masks = nn.Parameter(drawn)
+        else:
+            self.register_buffer("masks", torch.empty_like(drawn, dtype=torch.bool))
+        self.reset_parameters(masks=not isinstance(masks, torch.Tensor))
+
+    def _take(self, masks: torch.Tensor, dtype: torch.dtype | None) -> None:
+        if masks.dtype == torch.bool:
+            self.register_buffer("masks", masks)
+        else:
+            self.masks = nn.Parameter(masks.to(dtype or self.weight.dtype))
+
+    def reset_parameters(self, *, masks: bool = True) -> None:
+        """Draw the weight as ``nn.Linear`` does, and logits or fixed masks unless ``masks`` is false."""
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.masks is None or not masks:
+            return
+        with torch.no_grad():
+            if self.masks.dtype == torch.bool:
+                self.masks.bernoulli_(0.5)
+            else:
+                self.masks.normal_(std=LOGIT_STD)
+
+    def hard_masks(self) -> torch.Tensor:
+        """The masks as booleans, [nm, d, h]: True sends an element to the gate.
+
+        Raises:
+            UsageError: the layer has none.
+        """
+        if self.masks is None:
+            raise UsageError("a layer with masked='none' has no masks")
+        return self.masks.detach() > 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Y [..., d] of x [..., h], of the weight's dtype, or under autocast of autocast's.
+
+        Raises:
+            UsageError: a shape, dtype or device of x that does not fit.
+        """
+        x, weight = self._operands(x)
+        flat = x.reshape(-1, self.h)
+        if self.masks is None:
+            y = tied(flat, weight, self.activation)
+        else:
+            y = FORMS[self.form](flat, weight, self.masks, self.activation, self.masked)
+        return y.reshape(*x.shape[:-1], self.d)
+
+    def _operands(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """X and W, of one dtype."""
+        if x.ndim == 0 or x.shape[-1] != self.h:
+            raise UsageError(f"x must be [..., {self.h}], got {list(x.shape)}")
+        weight, kind = self.weight, x.device.type
+        if x.device != weight.device:
+            raise UsageError(f"x is on {x.device}, the layer on {weight.device}; move one of them")
+        if torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
+            dtype = torch.get_autocast_dtype(kind)
+            return x.to(dtype), weight.to(dtype)
+        if x.dtype != weight.dtype:
+            raise UsageError(f"x is {x.dtype}, the layer {weight.dtype}; convert one of them or use torch.autocast")
+        return x, weight
+
+    def extra_repr(self) -> str:
+        """Sizes, and what is not as usual."""
+        masks = "none" if self.masks is None else "fixed" if self.masks.dtype == torch.bool else "learned"
+        words = f"h={self.h}, d={self.d}, nm={self.nm}, activation={self.activation}, masks={masks}"
+        return words + "".join(
+            f", {name}={value}"
+            for name, value, usual in (("masked", self.masked, "both"), ("form", self.form, "lean"))
+            if value != usual
+        )
+
+
+class SwiMGLU(MGLU):
+    """:class:`MGLU` with g = SiLU, the paper's main layer."""
+
+
+class GeMGLU(MGLU):
+    """:class:`MGLU` with g = GELU."""
+
+    ACTIVATION = "gelu"
+
+
+class ReMGLU(MGLU):
+    """:class:`MGLU` with g = ReLU."""
+
+    ACTIVATION = "relu"
+
+
+class MGLUMLP(nn.Module):
+    """A feed-forward block: the masked gated projection from h to d, and a linear one back to h, without biases.
+
+    Args:
+        h, d, nm, layer: of :class:`MGLU`, as are all further arguments.
+
+    Attributes:
+        mglu: the :class:`MGLU`. down_proj: ``nn.Linear(d, h, bias=False)``.
+    """
+
+    def __init__(
+        self,
+        h: int,
+        d: int,
+        nm: int = 4,
+        *,
+        activation: str = "silu",
+        masks: str | torch.Tensor = "learned",
+        masked: str = "both",
+        form: str = "lean",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.mglu = MGLU(
+            h, d, nm, activation=activation, masks=masks, masked=masked, form=form, device=device, dtype=dtype
+        )
+        self.down_proj = nn.Linear(d, h, bias=False, device=device, dtype=dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., h] to [..., h]."""
+        y: torch.Tensor = self.down_proj(self.mglu(x))
+        return y
+
+
+def _positive(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{name} must be a whole number from 1 on, got {value!r}")
+    return value
+
+
+def _nm(nm: int, masked: str) -> int:
+    if _positive("nm", nm) > NM_MAX:
+        raise UsageError(f"nm must be 1 to {NM_MAX}, got {nm}")
+    if masked == "none" and nm != 1:
+        raise UsageError(f"a layer with masked='none' has no masks, so nm must be 1, got {nm}")
+    return nm
+
+
+def _check_dtype(dtype: torch.dtype | None) -> None:
+    if dtype is not None and not dtype.is_floating_point:
+        raise UsageError(f"a layer's dtype is a floating-point one such as float32 or bfloat16, got {dtype}")
+
+
+def _given(masks: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    if tuple(masks.shape) != shape:
+        raise UsageError(f"masks must be [nm, d, h] = {list(shape)}, got {list(masks.shape)}")
+    if masks.dtype != torch.bool and not masks.dtype.is_floating_point:
+        raise UsageError(f"masks must be boolean, or floating-point logits to learn from, got {masks.dtype}")
+    return masks.detach()

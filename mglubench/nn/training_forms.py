@@ -1,0 +1,61 @@
+"""The layer as a function of x, W and masks, in the form that trains lean and in the paper's plain one; both equal.
+
+Importing this module imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch.nn import functional
+
+from mglubench.nn.gated_sum import ACTIVATION, GatedHalves, GatedSum
+from mglubench.nn.straight_through import Halves, Projections, straight_through
+
+MASKED = {
+    "both": "g(x (M * W)) * (x ((1 - M) * W)), the layer",
+    "gate": "g(x (M * W)) * (x W), no mask on the value",
+    "value": "g(x W) * (x ((1 - M) * W)), no mask on the gate",
+    "none": "g(x W) * (x W), one matrix for both and no masks",
+}
+Form = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, str, str], torch.Tensor]
+_apply_projections = cast("Callable[..., tuple[torch.Tensor, ...]]", Projections.apply)
+_apply_halves = cast("Callable[..., tuple[torch.Tensor, torch.Tensor]]", Halves.apply)
+_apply_gated_sum = cast("Callable[..., torch.Tensor]", GatedSum.apply)
+_apply_gated_halves = cast("Callable[..., torch.Tensor]", GatedHalves.apply)
+
+
+def lean(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, activation: str, kind: str) -> torch.Tensor:
+    """nm + 1 products; nothing of W's size is kept for backward."""
+    if kind == "both" and len(masks) == 1:
+        return _apply_gated_halves(activation, *_apply_halves(x, weight, masks))
+    t, first, *others = _apply_projections(x, weight, masks)
+    if kind == "both":
+        return _apply_gated_sum(activation, None, t, first, *others)
+    g = ACTIVATION[activation].g
+    if kind == "gate":
+        return sum(map(g, others), g(first)) * t
+    return g(t) * sum((t - s for s in others), t - first)
+
+
+def plain(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, activation: str, kind: str) -> torch.Tensor:
+    """Algorithm 2 as printed: 2 nm products, two masked copies of W a mask, which autograd keeps."""
+    g = ACTIVATION[activation].g
+    parts = []
+    for mask in masks:
+        m = (mask if mask.dtype == torch.bool else straight_through(mask)).to(weight.dtype)
+        gate = functional.linear(x, weight if kind == "value" else weight * m)
+        value = functional.linear(x, weight if kind == "gate" else weight * (1 - m))
+        parts.append(g(gate) * value)
+    return sum(parts[1:], parts[0])
+
+
+def tied(x: torch.Tensor, weight: torch.Tensor, activation: str) -> torch.Tensor:
+    """g(x W) * (x W), what is left without masks."""
+    t = functional.linear(x, weight)
+    return ACTIVATION[activation].g(t) * t
+
+
+FORMS: dict[str, Form] = {"lean": lean, "plain": plain}
