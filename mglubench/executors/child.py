@@ -34,11 +34,13 @@ class ChildSession:
 
     Args:
         log: file that the worker's output is appended to. case_timeout: seconds that one case may spend in the worker.
+        kept: the log, where a session beside this one has opened it and will close it.
     """
 
-    def __init__(self, log: Path, case_timeout: float) -> None:
+    def __init__(self, log: Path, case_timeout: float, kept: CappedLog | None = None) -> None:
         self._log = log
-        self._kept = CappedLog(log)
+        self._owns_log = kept is None
+        self._kept = kept or CappedLog(log)
         self._case_timeout = case_timeout
         self._worker: WorkerProcess | None = None
         self._ready: set[Case] = set()
@@ -93,12 +95,17 @@ class ChildSession:
         self._ready.clear()
         self._spent.clear()
 
+    def beside(self) -> ChildSession:
+        """Another worker, which writes into the same log."""
+        return ChildSession(self._log, self._case_timeout, self._kept)
+
     def close(self) -> None:
         """End the worker, by force if it does not go."""
         if self._worker is not None:
             self._worker.close()
             self._worker = None
-        self._kept.close()
+        if self._owns_log:
+            self._kept.close()
 
     def _for_case(self, case: Case, made: Callable[..., T], request: str, **arguments: Any) -> T:
         left = self._case_timeout - self._spent.get(case, 0.0)

@@ -103,5 +103,9 @@ class FakeSession:
         self._random.clear()
         self._process += 1
 
+    def beside(self) -> None:
+        """There is only this process."""
+        return
+
     def close(self) -> None:
         """Nothing to release."""

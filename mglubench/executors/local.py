@@ -192,6 +192,10 @@ class LocalSession:
         self._ran.clear()
         self._release()
 
+    def beside(self) -> None:
+        """There is only this process."""
+        return
+
     def close(self) -> None:
         """Release everything."""
         self._live.clear()

@@ -2,9 +2,12 @@
 
 Cases that are compared must have been measured at the same time. So no case leaves before the others: a round gives
 each of them one block, short enough that a second's drift hits all, and sampling ends for the set as a whole. The
-rounds are dealt out to several processes one after the other, because a process is one draw of addresses, of compiled
-code and of thread pools, and its samples cannot tell what another draw would have given. Each process prepares the
-cases anew, checks them before and after its rounds, and is then replaced.
+rounds are dealt out to several processes, because a process is one draw of addresses, of compiled code and of thread
+pools, and its samples cannot tell what another draw would have given. Each process prepares the cases anew and checks
+them before and after its rounds.
+
+Where the memory holds them, the processes live side by side and take rounds in turn. One after the other, each would
+have a stretch of the run to itself, and what the machine does over time could not be told from what they differ by.
 
 Written against the session protocol alone: the same code drives a process of its own, this process, or a fake.
 """
@@ -14,7 +17,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import MeasureSettings
@@ -50,7 +55,8 @@ class _Member:
     samples: list[int] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
-    checks: list[Errors] = field(default_factory=list)
+    before: list[Errors] = field(default_factory=list)
+    after: list[Errors] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     overhead: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PURPOSES, 0.0))
     discarded: int = 0
@@ -71,38 +77,85 @@ def measure_set(
     settings: MeasureSettings,
     observe: Observer = lambda phase, case: None,
     roles: Mapping[Case, Role] | None = None,
+    side_by_side: int = 1,
 ) -> Iterator[Measurement]:
     """Yield one measurement per case: failures as they happen, the others when the set is over.
 
     Args:
         roles: what the cases are in the comparison whose ratios end the sampling; a case without a role (a ceiling)
             takes no part in it. Without any, sampling ends by how well the latencies are known.
+        side_by_side: how many processes may hold the set at the same time, where the session can have several.
     """
     members = [_Member(case, Role.OTHER if roles is None else roles.get(case)) for case in cases]
-    together = 0
     # The order is no secret, and the same when the set is measured again.
     order = random.Random(f"{cases[0].key}/{len(cases)}" if cases else "")
-    stop, taken = "", 0
-    for process in range(1_000_000):
-        if process:
-            session.renew()
-        yield from _each(session, members, lambda m: _prepare(session, m, observe))
-        if not members:
-            return
-        together = together or len(members)
-        for _ in range(_share(settings, process)):
-            order.shuffle(members)
-            for place, member in enumerate(list(members)):
-                observe("sample", member.case)
-                turn = Round(taken, process, place=place)
-                yield from _each(session, members, _block_of(session, turn, settings), [member])
-            taken += 1
-        yield from _each(session, members, lambda m: _finish(session, m, observe))
-        stop = _why_over(members, taken, settings)
-        if stop or not members:
-            break
-    where = {case: place for place, case in enumerate(cases)}
-    yield from (_measured(member, stop, together) for member in sorted(members, key=lambda m: where[m.case]))
+    wanted = min(settings.processes, settings.rounds)
+    with ExitStack() as ends:
+        places = _places(session, min(side_by_side, wanted), ends)
+        yield from _Set(members, settings, observe, order, wanted).measure(places)
+
+
+@dataclass
+class _Set:
+    """Cases that are being measured in the same rounds, and how far that is.
+
+    Attributes:
+        members: that have not failed. wanted: processes that share the rounds. taken: rounds so far.
+    """
+
+    members: list[_Member]
+    settings: MeasureSettings
+    observe: Observer
+    order: random.Random
+    wanted: int
+    taken: int = 0
+    stop: str = ""
+
+    def measure(self, places: Sequence[Session]) -> Iterator[Measurement]:
+        """Failures as they happen, then all that is left, in the order of the cases."""
+        where = {member.case: place for place, member in enumerate(self.members)}
+        first = together = 0
+        while not self.stop and self.members:
+            for place in places if first else ():
+                place.renew()
+            for place in places:
+                yield from _each(places, self.members, partial(_prepare, place, self.observe))
+            together = together or len(self.members)
+            yield from self._sampled(places, first)
+            for place in places:
+                yield from _each(places, self.members, partial(_finish, place, self.observe))
+            first += len(places)
+        left = sorted(self.members, key=lambda member: where[member.case])
+        yield from (_measured(member, self.stop, together) for member in left)
+
+    def _sampled(self, places: Sequence[Session], first: int) -> Iterator[Measurement]:
+        """The rounds of processes ``first`` and the following: their share, and more if there will be no others."""
+        while not self.stop and self.members:
+            for process in _turns(self.settings, first, len(places)):
+                self.order.shuffle(self.members)
+                for number, member in enumerate(list(self.members)):
+                    self.observe("sample", member.case)
+                    turn = Round(self.taken, process, place=number)
+                    step = partial(_sample, places[process - first], turn, self.settings)
+                    yield from _each(places, self.members, step, [member])
+                self.taken += 1
+            self.stop = _why_over(self.members, self.taken, self.settings)
+            if len(places) < self.wanted:
+                return
+
+
+def _places(session: Session, count: int, ends: ExitStack) -> list[Session]:
+    """The session and others beside it, as many as it can have; those are closed with ``ends``."""
+    places = [session]
+    while len(places) < count and (other := session.beside()) is not None:
+        places.append(ends.enter_context(closing(other)))
+    return places
+
+
+def _turns(settings: MeasureSettings, first: int, abreast: int) -> list[int]:
+    """Which process takes the next round, and the one after it, until each has had its share: they take turns."""
+    shares = {process: _share(settings, process) for process in range(first, first + abreast)}
+    return [process for turn in range(max(shares.values())) for process, share in shares.items() if turn < share]
 
 
 def _share(settings: MeasureSettings, process: int) -> int:
@@ -112,22 +165,23 @@ def _share(settings: MeasureSettings, process: int) -> int:
 
 
 def _each(
-    session: Session,
+    places: Sequence[Session],
     members: list[_Member],
     step: Callable[[_Member], None],
     which: Sequence[_Member] | None = None,
 ) -> Iterator[Measurement]:
-    """Do a step for members; one that fails leaves the set as a measurement that says why."""
+    """Do a step for members; one that fails leaves the set, everywhere, as a measurement that says why."""
     for member in list(members if which is None else which):
         try:
             step(member)
         except CaseError as error:
-            session.abandon(member.case)
+            for place in places:
+                place.abandon(member.case)
             members.remove(member)
             yield _failed(member, Status(error.status), words_of(error))
 
 
-def _prepare(session: Session, member: _Member, observe: Observer) -> None:
+def _prepare(session: Session, observe: Observer, member: _Member) -> None:
     observe("prepare", member.case)
     start = time.perf_counter()
     try:
@@ -141,10 +195,10 @@ def _prepare(session: Session, member: _Member, observe: Observer) -> None:
     member.spend("check", checking)
     member.spend("isolation", max(0.0, wall - inside))
     member.prepared = prepared
-    member.checks.append(prepared.check)
+    member.before.append(prepared.check)
 
 
-def _sample(session: Session, member: _Member, turn: Round, settings: MeasureSettings) -> None:
+def _sample(session: Session, turn: Round, settings: MeasureSettings, member: _Member) -> None:
     """One block that is kept; a block that is discarded is taken again, a few times."""
     seconds = settings.max_seconds / settings.rounds
     most = max(1, settings.max_samples // settings.rounds)
@@ -164,22 +218,18 @@ def _sample(session: Session, member: _Member, turn: Round, settings: MeasureSet
     member.samples += [round(value) for value in block.samples]
 
 
-def _block_of(session: Session, turn: Round, settings: MeasureSettings) -> Callable[[_Member], None]:
-    return lambda member: _sample(session, member, turn, settings)
-
-
 def _copies(block: Block) -> list[int]:
     """The copies that samples ran on; nothing where all ran on the first."""
     return block.copies if any(block.copies) else []
 
 
-def _finish(session: Session, member: _Member, observe: Observer) -> None:
+def _finish(session: Session, observe: Observer, member: _Member) -> None:
     observe("check", member.case)
     start = time.perf_counter()
     finished = session.finish(member.case)
     member.spend("check", finished.seconds)
     member.spend("isolation", max(0.0, time.perf_counter() - start - finished.seconds))
-    member.checks.append(finished.check)
+    member.after.append(finished.check)
     member.notes += [note for note in map(plain, finished.notes) if note not in member.notes]
 
 
@@ -220,7 +270,7 @@ def _measured(member: _Member, stop: str, together: int) -> Measurement:
         timer=prepared.timer,
         discarded=member.discarded,
         ledger=prepared.ledger,
-        checks=_extremes(member.checks),
+        checks=[_worst(member.before), _worst(member.after)],
         telemetry=summarise(member.readings),
         overhead=member.overhead,
         interleaved=together,
@@ -228,14 +278,14 @@ def _measured(member: _Member, stop: str, together: int) -> Measurement:
     )
 
 
-def _extremes(checks: Sequence[Errors]) -> list[Errors]:
-    """The worse check before, and the worse after the rounds, of all processes."""
+def _worst(checks: Sequence[Errors]) -> Errors:
+    """The worst of the checks that every process made."""
 
     def size(check: Errors) -> float:
         value = check.get("relative")
         return float("inf") if value is None else float(value)
 
-    return [max(checks[0::2], key=size), max(checks[1::2], key=size)]
+    return max(checks, key=size)
 
 
 def _failed(member: _Member, status: Status, reason: str) -> Measurement:

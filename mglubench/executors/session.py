@@ -97,6 +97,10 @@ class Session(Protocol):
         """Give up whatever is prepared, and go on in a process of its own where there can be one; never fails."""
         ...
 
+    def beside(self) -> Session | None:
+        """Another place like this one, for the same cases at the same time; ``None`` where there can be none."""
+        ...
+
     def close(self) -> None:
         """End the session; never fails."""
         ...

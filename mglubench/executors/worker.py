@@ -24,6 +24,7 @@ from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors.local import LocalSession
 from mglubench.executors.session import Session
+from mglubench.hardware.pages import ask_for_huge_pages
 from mglubench.status import Status
 from mglubench.system.plain_text import first_line, words_of
 
@@ -156,6 +157,7 @@ def leave_with_parent() -> None:
 def main() -> None:
     """Entry point of the child process."""
     leave_with_parent()
+    ask_for_huge_pages()
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve(int(sys.argv[1]), int(sys.argv[2]), LocalSession())

@@ -84,6 +84,7 @@ class Device:
         uuid: CUDA's, ``MIG-...`` for a slice of a card. capability: compute capability, ``major.minor``.
         memory_bytes, l2_bytes: of a GPU. cuda: the version that torch was built for. card, at_start: by NVML.
         torch_threads, numba_threads: that CPU work uses. cpu_capability: the widest instructions that torch uses.
+        pages: ``huge`` or ``small``, that large tensors lie on.
     """
 
     kind: Kind
@@ -99,6 +100,7 @@ class Device:
     torch_threads: int | None = None
     numba_threads: int | None = None
     cpu_capability: str | None = None
+    pages: str | None = None
 
     @property
     def architecture(self) -> str | None:
@@ -155,6 +157,7 @@ class Device:
             torch_threads=_whole(record, "torch_threads"),
             numba_threads=_whole(record, "numba_threads"),
             cpu_capability=_text(record, "cpu_capability"),
+            pages=_text(record, "pages"),
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mglubench.hardware.cpu import cpu_here, cpu_model
 from mglubench.hardware.devices import Device
+from mglubench.hardware.pages import pages_in_words
 from mglubench.hardware.telemetry import GpuTelemetry
 from mglubench.system.limits import memory_left, memory_limit
 from mglubench.system.process import run_process
@@ -31,7 +32,7 @@ PACKAGES = (
     "cuda-bindings",
     "nvidia-cuda-nvcc",
 )
-_ENVIRONMENT_PREFIXES = ("OMP_", "MKL_", "NUMBA_", "CUDA_VISIBLE", "TORCH", "MGLUBENCH_", "KMP_")
+_ENVIRONMENT_PREFIXES = ("OMP_", "MKL_", "NUMBA_", "CUDA_VISIBLE", "TORCH", "MGLUBENCH_", "KMP_", "THP_")
 
 
 def host_record() -> dict[str, object]:
@@ -60,6 +61,7 @@ def device_here(device: str) -> Device:
             torch_threads=torch.get_num_threads(),
             numba_threads=numba_threads(),
             cpu_capability=_cpu_capability(),
+            pages=pages_in_words(),
         )
     telemetry, found = GpuTelemetry.of_cuda(device), cuda_device(torch.device(device).index or 0)
     return replace(found, uuid=telemetry.uuid, card=telemetry.card(), at_start=telemetry.read() or None)

@@ -114,7 +114,8 @@ def _device(device: Device, environment: Mapping[str, Mapping[str, object]]) -> 
         cache = f", {cpu.cache_bytes / 2**20:.0f} MiB last-level cache" if cpu.cache_bytes else ""
         capability = f", {device.cpu_capability}" if device.cpu_capability else ""
         uneven = thread_words(device.torch_threads, device.numba_threads, cpu.cores)
-        return f"{device.name}, {cpu.cores_in_words}{capability}{cache}{'; ' * bool(uneven)}{uneven}"
+        pages = f", {device.pages} pages" if device.pages else ""
+        return f"{device.name}, {cpu.cores_in_words}{capability}{cache}{pages}{'; ' * bool(uneven)}{uneven}"
     driver = f", driver {device.card.driver}" if device.card and device.card.driver else ""
     return f"{device.name}, CUDA {device.cuda}{driver}"
 

@@ -90,7 +90,7 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
     if resolved.ceiling:
         cases = ceiling_cases(resolved, machine) + cases
     total = {name: memory.total for name, memory in machine.memory.items()}
-    sets = sets_of(cases, total, last_level_cache())
+    sets = sets_of(cases, total, last_level_cache(), resolved.measure.processes)
     return Plan(resolved, sets, machine, {k: v for k, v in absent.items() if k not in resolved.variants})
 
 

@@ -55,7 +55,7 @@ def run_plan(
         # Some of the set is stored: what is left has rounds of its own, which are not those of the others.
         parted = any(done.get((group.number, case.key)) for case in group.cases)
         number = group.number + (LEFTOVERS if parted else 0)
-        for measurement in measure_set(session, left, plan.spec.measure, observe, group.roles()):
+        for measurement in measure_set(session, left, plan.spec.measure, observe, group.roles(), group.side_by_side):
             store.append(Row.of(replace(measurement, set=number), get_variant(measurement.case.variant).layer))
             finished(measurement)
             count += 1

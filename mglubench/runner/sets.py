@@ -29,22 +29,26 @@ class ComparisonSet:
     """Cases that are measured in the same rounds.
 
     Attributes:
-        number: in its run, from 0.
+        number: in its run, from 0. side_by_side: how many processes may hold the set at the same time.
     """
 
     number: int
     cases: tuple[Case, ...]
+    side_by_side: int = 1
 
     def roles(self) -> dict[Case, Role]:
         """What the cases are when they are compared; ceilings take no part."""
         return {c: role_of(c.variant, layer) for c in self.cases if (layer := _layer(c)) not in CEILINGS}
 
 
-def sets_of(cases: Sequence[Case], total: Mapping[str, int], cache: int | None) -> list[ComparisonSet]:
+def sets_of(
+    cases: Sequence[Case], total: Mapping[str, int], cache: int | None, processes: int = 1
+) -> list[ComparisonSet]:
     """Cases in measuring order as sets; a read that serves several sets is in each of them.
 
     Args:
         total: bytes of memory by device. cache: bytes of the CPU's last-level cache, ``None`` if unknown.
+        processes: that share the rounds of a set.
     """
     ceilings = [case for case in cases if _layer(case) in CEILINGS]
     by_setting: dict[Setting, list[Case]] = {}
@@ -61,7 +65,20 @@ def sets_of(cases: Sequence[Case], total: Mapping[str, int], cache: int | None) 
     for case in ceilings:
         if case not in guests:
             alone.setdefault(case.setting, []).append(case)
-    return [ComparisonSet(number, tuple(group)) for number, group in enumerate([*alone.values(), *groups])]
+    return [
+        ComparisonSet(number, tuple(group), _side_by_side(group, processes, total, cache))
+        for number, group in enumerate([*alone.values(), *groups])
+    ]
+
+
+def _side_by_side(group: Sequence[Case], processes: int, total: Mapping[str, int], cache: int | None) -> int:
+    """All processes at once, if the memory holds the set that often; else one after the other.
+
+    On a GPU as well one after the other: a card may be set to take one process only.
+    """
+    devices = {case.device for case in group}
+    room = _Room(SET_SHARE * min(total.get(device, 0) for device in devices) / processes, cache)
+    return processes if devices == {"cpu"} and room.holds(group) else 1
 
 
 def _serves(case: Case, setting: Setting) -> bool:

@@ -112,6 +112,88 @@ def test_what_a_process_took_is_checked_before_the_next_one_starts():
     assert sorted(before[-2:]) == ["finish a", "finish b"]
 
 
+class Several(Scripted):
+    """A session that can have others beside it; all write into one log, each with its number."""
+
+    def __init__(self, script=None, places=None):
+        super().__init__(script)
+        self.places = [] if places is None else places
+        self.places.append(self)
+        self.number, self.closed = len(self.places) - 1, False
+        self.log = self.places[0].log
+
+    def _step(self, request, case):
+        answer = super()._step(request, case)
+        self.log[-1] += f" {self.number}"
+        return answer
+
+    def beside(self):
+        return Several(self.script, self.places)
+
+    def close(self):
+        self.closed = True
+
+
+def test_processes_that_live_side_by_side_take_rounds_in_turn():
+    session = Several()
+    settings = MeasureSettings(max_seconds=0.001, rounds=7, processes=3)
+    (found,) = measure_set(session, [A], settings, side_by_side=3)
+    assert [turn.process for turn in found.rounds] == [0, 1, 2, 0, 1, 2, 0]
+    assert [entry[-1] for entry in session.log if entry.startswith("sample")] == list("0120120")
+    assert session.log[:3] == [f"prepare a {number}" for number in range(3)]
+    assert session.log[-3:] == [f"finish a {number}" for number in range(3)]
+    assert [place.closed for place in session.places] == [False, True, True]
+
+
+def test_more_rounds_come_from_the_same_processes_where_all_live_side_by_side():
+    session = Several({("sample", "a"): LOUD * 25})
+    settings = MeasureSettings(max_seconds=0.2, rounds=6, processes=3)
+    (found,) = measure_set(session, [A], settings, side_by_side=3)
+    assert len(found.rounds) > 6
+    assert {turn.process for turn in found.rounds} == {0, 1, 2}
+    assert session.log.count("prepare a 0") == 1
+
+
+def test_fewer_side_by_side_than_processes_follow_each_other():
+    session = Several()
+    settings = MeasureSettings(max_seconds=0.001, rounds=6, processes=3)
+    (found,) = measure_set(session, [A], settings, side_by_side=1)
+    assert [turn.process for turn in found.rounds] == [0, 0, 1, 1, 2, 2]
+    assert len(session.places) == 1
+
+
+def test_a_case_that_fails_in_one_process_is_given_up_in_all():
+    session = Several({("sample", "b"): [None, CaseError("crash", "planted")]})
+    settings = MeasureSettings(max_seconds=0.001, rounds=3, processes=3)
+    found = {m.case.variant: m.status for m in measure_set(session, [A, B], settings, side_by_side=3)}
+    assert found == {"lu": "ok", "swiglu": "crash"}
+    assert [f"abandon b {number}" for number in range(3)] == [e for e in session.log if e.startswith("abandon")]
+    assert not [entry for entry in session.log if entry.startswith("finish b")]
+
+
+def test_a_set_that_is_given_up_closes_the_other_processes():
+    session = Several()
+    measuring = measure_set(session, [A], MeasureSettings(rounds=3, processes=3), side_by_side=3)
+    with pytest.raises(KeyboardInterrupt):
+        list(_interrupted(session, measuring))
+    assert [place.closed for place in session.places] == [False, True, True]
+
+
+def _interrupted(session, measuring):
+    session.script[("sample", "a")] = KeyboardInterrupt()
+    session._step = _raise_at_sample(session._step)
+    yield from measuring
+
+
+def _raise_at_sample(step):
+    def wrapped(request, case):
+        if request == "sample":
+            raise KeyboardInterrupt
+        return step(request, case)
+
+    return wrapped
+
+
 def test_a_case_that_is_wrong_in_the_second_process_has_no_time():
     script = {("finish", "b"): [None, CaseError("wrong", "planted")]}
     found = measure(Scripted(script), [A, B], rounds=2, processes=2)

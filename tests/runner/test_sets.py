@@ -30,6 +30,16 @@ def test_a_setting_is_one_set_with_the_read_of_its_memory():
     assert cases_of(sets_of(cases, {"cpu": 1 << 36}, CACHE)) == [[PRODUCT], [READ, *GLUS, *mglus(1)]]
 
 
+def test_processes_live_side_by_side_where_the_memory_holds_the_set_that_often():
+    def side_by_side(total, processes=3):
+        return {group.side_by_side for group in sets_of([READ, *GLUS, *mglus(1)], {"cpu": total}, CACHE, processes)}
+
+    assert side_by_side(1 << 36) == {3}
+    assert side_by_side(1 << 36, processes=1) == {1}
+    held = next(size for size in range(24, 60) if side_by_side(1 << size) == {3})
+    assert side_by_side(1 << (held - 2)) == {1}
+
+
 def test_settings_are_sets_of_their_own_and_each_has_the_read():
     other = [dataclasses.replace(case, batch=2) for case in GLUS]
     sets = sets_of([READ, *GLUS, *other], {"cpu": 1 << 36}, CACHE)
