@@ -12,12 +12,14 @@ from functools import cache
 from pathlib import Path
 
 from mglubench.errors import BuildError, UnavailableError, UsageError
+from mglubench.system.plain_text import plain
 from mglubench.system.process import run_process
 from mglubench.system.programs import find_program, folders_in
 
 HOMES = ("CUDA_HOME", "CUDA_PATH")
 VERSION_SECONDS = 60.0
 ARCHITECTURES = ("sm_80", "sm_90a", "sm_100a", "sm_120a")
+_VERSION = re.compile(r"\bV(\d+(?:\.\d+)+)")
 _ARCHITECTURE = re.compile(r"sm_(\d{2,3})[af]?")
 
 
@@ -74,6 +76,17 @@ def compiler_version(nvcc: Path) -> str:
         why = f"no answer in {VERSION_SECONDS:g} s" if done.code is None else f"exit code {done.code}, {done.said()}"
         raise BuildError(f"{nvcc} does not run: {why if done.started else done.err}")
     return done.out.strip()
+
+
+def compiler_release() -> str:
+    """Version of nvcc (``13.0.88``); the last line of what it says of itself, where that has none.
+
+    Raises:
+        UnavailableError: there is no nvcc. BuildError: it does not run.
+    """
+    said = compiler_version(require_tool("nvcc"))
+    version = _VERSION.search(said)
+    return version[1] if version else plain((said.splitlines() or [""])[-1], 100)
 
 
 def architecture_name(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from mglubench.cases.vocabulary import near
 from mglubench.errors import MglubenchError, UsageError
-from mglubench.hardware.cuda_toolchain import capability
+from mglubench.hardware.cuda_toolchain import capability, compiler_release
 from mglubench.kernels.occupancy import SHARED_RESERVED, occupancy
 from mglubench.kernels.sass import Kernel, Loop, Work, read_kernels
 
@@ -112,6 +112,7 @@ def examine(kernel: Inspectable, item: Subject) -> list[InspectRow]:
     """The rows of one subject, its entry kernel first; what cannot be compiled is a row with a reason."""
     head: InspectRow = {"variant": item.variant, "arch": item.arch, "nm": item.nm, "dtype": item.dtype}
     try:
+        head["compiler"] = compiler_release()
         found = read_kernels(kernel.artifact(item.arch, item.nm, item.dtype))
         rows = [{**head, **_row(compiled, kernel, item)} for compiled in found]
     except MglubenchError as error:

@@ -20,17 +20,21 @@ from typing import Any
 import pytest
 
 from mglubench.errors import UsageError
-from mglubench.hardware.cuda_toolchain import find_tool, why_cannot_build
+from mglubench.hardware.cuda_toolchain import compiler_release, find_tool, why_cannot_build
+from mglubench.kernels.against_pins import Fate, hold_against
 from mglubench.kernels.cuda_build import build_all
 from mglubench.kernels.cuda_catalogue import BULK, MMA, SWIGLU
 from mglubench.kernels.cuda_kernel import CudaKernel
 from mglubench.kernels.inspect import Subject, examine, subjects
 from mglubench.kernels.occupancy import occupancy
+from mglubench.kernels.pins import read_pins
 from mglubench.kernels.sass import Work, loops_of, parse, short_name
 from mglubench.kernels.tuning import Choice
+from mglubench.report.pin_tables import held_row
 from mglubench.system.resources import data_folder
 from mglubench.variants.cuda_kernels import KERNELS
 from mglubench.variants.registry import inspectable
+from tests.conftest import ROOT
 
 HERE = Path(__file__).resolve().parent
 SASS = (HERE / "recorded" / "row_dots.sass").read_text()
@@ -180,3 +184,22 @@ def test_every_element_of_the_bulk_ring_is_read_16_bytes_at_a_time(
 ) -> None:
     row = compiled["flash-mglu-bulk"][0]
     assert row["shared_loads_16"] * 256 >= row["loop_elements"]
+
+
+PINNED = ROOT / "reports" / "inspect-sm_90a" / "inspect.json"
+
+
+@needs_tools
+@pytest.mark.skipif(not PINNED.is_file(), reason="a source distribution has no reports")
+def test_the_kernels_are_as_they_are_pinned(compiled: dict[str, list[dict[str, Any]]]) -> None:
+    """As `mglubench inspect --against` would say; what `compiled` has built is not built again."""
+    pins, compiler, known = read_pins(PINNED), compiler_release(), inspectable()
+    items = subjects(known, [], pins.archs, pins.nms, pins.dtypes)
+    rows = [row for item in items for row in examine(known[item.variant], item)]
+    assert [row["kernel"] for row in rows if row.get("local_bytes") or row.get("spill_instructions")] == []
+    if compiler not in {version for found in pins.rows.values() for version in found}:
+        pytest.skip(f"nothing is pinned for compiler {compiler}")
+    found = hold_against(pins, rows, {key.subject for key in pins.rows} | set(items), compiler)
+    assert len(found.held) >= 30
+    different = [held_row(item)["words"] for item in found.held if item.fate != Fate.SAME]
+    assert different == [], "look at `mglubench inspect --against`, then pin anew with --save FILE --force"
