@@ -8,17 +8,32 @@ Source: arXiv 2506.23225, section 3, algorithm 2, appendix B. Importing this mod
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, TypedDict, Unpack
 
 import torch
 from torch import nn
 
 from mglubench.cases.vocabulary import NM_MAX, activation_name, one_of
 from mglubench.errors import UsageError
+from mglubench.nn.topk import check, routing, why_untrained
 from mglubench.nn.training_forms import FORMS, MASKED, tied
 
 # The paper's logits at the start, so that a step of training can flip them.
 LOGIT_STD = 0.01
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of :class:`MGLU`."""
+
+    activation: str | None
+    masks: str | torch.Tensor
+    masked: str
+    top_k: int | None
+    router: str
+    untrained_router: bool
+    form: str
+    device: torch.device | str | None
+    dtype: torch.dtype | None
 
 
 class MGLU(nn.Module):
@@ -30,11 +45,14 @@ class MGLU(nn.Module):
         masks: ``learned`` (logits, a parameter; drawn with standard deviation 0.01), ``fixed`` (random, untrained), or
             a tensor [nm, d, h]: boolean masks stay as they are, floating-point logits are where learning starts.
         masked: what masks apply to: ``both``, ``gate`` or ``value`` alone, ``none`` (then nm is 1).
+        top_k: masks that each token keeps, chosen by a router; ``None`` for all, without a router.
+        router: order of softmax and choice, ``topk-then-softmax`` or ``softmax-then-topk`` (:mod:`mglubench.nn.topk`).
+        untrained_router: whether a router that gets no gradient (one mask, softmax last) may be made.
         form: ``lean`` or ``plain``, the same function and gradients (:mod:`mglubench.nn.training_forms`).
 
     Attributes:
         weight: [d, h], drawn as ``nn.Linear`` does. masks: [nm, d, h], logits (a parameter; True where positive) or
-        booleans (a buffer); ``None`` for ``masked="none"``.
+        booleans (a buffer); ``None`` for ``masked="none"``. router: ``nn.Linear(h, nm, bias=False)``, or ``None``.
 
     Raises:
         UsageError: a value that no layer of this kind has.
@@ -52,6 +70,9 @@ class MGLU(nn.Module):
         activation: str | None = None,
         masks: str | torch.Tensor = "learned",
         masked: str = "both",
+        top_k: int | None = None,
+        router: str = "topk-then-softmax",
+        untrained_router: bool = False,
         form: str = "lean",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -71,6 +92,11 @@ class MGLU(nn.Module):
             self.masks = nn.Parameter(drawn)
         else:
             self.register_buffer("masks", torch.empty_like(drawn, dtype=torch.bool))
+        self.top_k, self.order = top_k, router
+        self.router: nn.Linear | None = None
+        if top_k is not None:
+            _check_routing(top_k, nm, router, masked, untrained_router)
+            self.router = nn.Linear(h, nm, bias=False, device=device, dtype=dtype)
         self.reset_parameters(masks=not isinstance(masks, torch.Tensor))
 
     def _take(self, masks: torch.Tensor, dtype: torch.dtype | None) -> None:
@@ -80,8 +106,10 @@ class MGLU(nn.Module):
             self.masks = nn.Parameter(masks.to(dtype or self.weight.dtype))
 
     def reset_parameters(self, *, masks: bool = True) -> None:
-        """Draw the weight as ``nn.Linear`` does, and logits or fixed masks unless ``masks`` is false."""
+        """Draw weight and router as ``nn.Linear`` does, and logits or fixed masks unless ``masks`` is false."""
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.router is not None:
+            self.router.reset_parameters()
         if self.masks is None or not masks:
             return
         with torch.no_grad():
@@ -111,8 +139,15 @@ class MGLU(nn.Module):
         if self.masks is None:
             y = tied(flat, weight, self.activation)
         else:
-            y = FORMS[self.form](flat, weight, self.masks, self.activation, self.masked)
+            weights = self.gate_weights(flat)
+            y = FORMS[self.form](flat, weight, self.masks, self.activation, self.masked, weights)
         return y.reshape(*x.shape[:-1], self.d)
+
+    def gate_weights(self, x: torch.Tensor) -> torch.Tensor | None:
+        """A router's weights G [..., nm] for x [..., h], of x's dtype; ``None`` without a router."""
+        if self.router is None or self.top_k is None:
+            return None
+        return routing(self.router(x), self.top_k, self.order).to(x.dtype)
 
     def _operands(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """X and W, of one dtype."""
@@ -134,7 +169,12 @@ class MGLU(nn.Module):
         words = f"h={self.h}, d={self.d}, nm={self.nm}, activation={self.activation}, masks={masks}"
         return words + "".join(
             f", {name}={value}"
-            for name, value, usual in (("masked", self.masked, "both"), ("form", self.form, "lean"))
+            for name, value, usual in (
+                ("masked", self.masked, "both"),
+                ("top_k", self.top_k, None),
+                ("order", self.order, "topk-then-softmax"),
+                ("form", self.form, "lean"),
+            )
             if value != usual
         )
 
@@ -159,30 +199,16 @@ class MGLUMLP(nn.Module):
     """A feed-forward block: the masked gated projection from h to d, and a linear one back to h, without biases.
 
     Args:
-        h, d, nm, layer: of :class:`MGLU`, as are all further arguments.
+        h, d, nm, layer: those of :class:`MGLU`.
 
     Attributes:
         mglu: the :class:`MGLU`. down_proj: ``nn.Linear(d, h, bias=False)``.
     """
 
-    def __init__(
-        self,
-        h: int,
-        d: int,
-        nm: int = 4,
-        *,
-        activation: str = "silu",
-        masks: str | torch.Tensor = "learned",
-        masked: str = "both",
-        form: str = "lean",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
+    def __init__(self, h: int, d: int, nm: int = 4, **layer: Unpack[Options]) -> None:
         super().__init__()
-        self.mglu = MGLU(
-            h, d, nm, activation=activation, masks=masks, masked=masked, form=form, device=device, dtype=dtype
-        )
-        self.down_proj = nn.Linear(d, h, bias=False, device=device, dtype=dtype)
+        self.mglu = MGLU(h, d, nm, **layer)
+        self.down_proj = nn.Linear(d, h, bias=False, device=layer.get("device"), dtype=layer.get("dtype"))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., h] to [..., h]."""
@@ -207,6 +233,15 @@ def _nm(nm: int, masked: str) -> int:
 def _check_dtype(dtype: torch.dtype | None) -> None:
     if dtype is not None and not dtype.is_floating_point:
         raise UsageError(f"a layer's dtype is a floating-point one such as float32 or bfloat16, got {dtype}")
+
+
+def _check_routing(top_k: int, nm: int, order: str, masked: str, untrained: bool) -> None:
+    check(top_k, nm, order)
+    if masked != "both":
+        raise UsageError(f"a router chooses among masks of both gate and value; masked={masked!r} has no such choice")
+    reason = why_untrained(top_k, nm, order)
+    if reason and not untrained:
+        raise UsageError(reason)
 
 
 def _given(masks: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
