@@ -3,6 +3,7 @@
 The public surface of the package:
 
 * :func:`sweep` measures, as the ``mglubench sweep`` command does, and returns the run that it stored;
+* :func:`compare` holds stored runs against each other, as ``mglubench compare`` does: a :class:`Comparison`;
 * :func:`load` reads a stored run into a pandas DataFrame, :func:`derive` adds speed-ups and shares to it;
 * :func:`flash_mglu`, :func:`pack_weight` and :class:`PackedWeight` are the layer as a torch operator;
 * :class:`Variant`, :class:`Problem`, :class:`Case`, :class:`Ledger` and :func:`declare` are what a third-party variant
@@ -26,19 +27,23 @@ if TYPE_CHECKING:
     from mglubench.layer.masks import pack, unpack
     from mglubench.layer.problem import Problem
     from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
+    from mglubench.results.compare import compare
     from mglubench.results.frame import load
     from mglubench.results.metrics import derive
+    from mglubench.results.run_comparison import Comparison
     from mglubench.runner.sweep import sweep
     from mglubench.variants.base import Variant
 
 __all__ = [
     "Case",
+    "Comparison",
     "Ledger",
     "MglubenchError",
     "PackedWeight",
     "Problem",
     "UnavailableError",
     "Variant",
+    "compare",
     "declare",
     "derive",
     "flash_mglu",
@@ -51,12 +56,14 @@ __all__ = [
 
 _HOMES = {
     "Case": "mglubench.cases.case",
+    "Comparison": "mglubench.results.run_comparison",
     "Ledger": "mglubench.layer.declared",
     "MglubenchError": "mglubench.errors",
     "PackedWeight": "mglubench.nn.functional",
     "Problem": "mglubench.layer.problem",
     "UnavailableError": "mglubench.errors",
     "Variant": "mglubench.variants.base",
+    "compare": "mglubench.results.compare",
     "declare": "mglubench.layer.declared",
     "derive": "mglubench.results.metrics",
     "flash_mglu": "mglubench.nn.functional",

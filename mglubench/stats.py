@@ -110,6 +110,66 @@ def visible_change(deviation: float, runs: int, figures: int) -> float:
     return (_NORMAL.inv_cdf(1 - alarms) + _NORMAL.inv_cdf(POWER)) * deviation * math.sqrt(2 / runs)
 
 
+def normal_point(share: float) -> float:
+    """The number that this share of standard normal numbers is below."""
+    return _NORMAL.inv_cdf(share)
+
+
+def student_tail(t: float, df: float) -> float:
+    """How often Student's t with ``df`` degrees of freedom is farther from 0 than ``t``, to either side."""
+    if not math.isfinite(t):
+        return 0.0
+    return _beta_share(df / 2, 0.5, df / (df + t * t))
+
+
+@lru_cache(maxsize=4096)
+def student_point(tail: float, df: float) -> float:
+    """The t that :func:`student_tail` gives this share of, 0 < ``tail`` < 1; by bisection."""
+    low, high = 0.0, 1.0
+    while student_tail(high, df) > tail:
+        low, high = high, 2 * high
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_tail(middle, df) > tail else (low, middle)
+    return (low + high) / 2
+
+
+def holm(tails: Sequence[float], alarms: float) -> list[bool]:
+    """Which of several tests to believe, so that none of those without an effect is believed in 1 - ``alarms`` of all
+    jobs, however they depend on each other (Holm 1979: the k-th smallest tail is held against alarms / (m - k)).
+    """
+    believed = [False] * len(tails)
+    for rank, place in enumerate(sorted(range(len(tails)), key=tails.__getitem__)):
+        if tails[place] > alarms / (len(tails) - rank):
+            break
+        believed[place] = True
+    return believed
+
+
+def _beta_share(a: float, b: float, x: float) -> float:
+    """The regularised incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22, Lentz's method)."""
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _beta_share(b, a, 1 - x)
+    front = a * math.log(x) + b * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    tiny, fraction, c, d = 1e-300, 1.0, 1.0, 0.0
+    for step in range(400):
+        m = step // 2
+        if step == 0:
+            term = 1.0
+        elif step % 2 == 0:
+            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        else:
+            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        d = 1 / (1 + term * d or tiny)
+        c = 1 + term / c or tiny
+        fraction *= c * d
+        if step and abs(c * d - 1) < 1e-14:
+            break
+    return math.exp(front) * (fraction - 1) / a
+
+
 def _chi_square(df: int) -> tuple[float, float]:
     if df <= len(_CHI_SQUARE):
         return _CHI_SQUARE[df - 1]

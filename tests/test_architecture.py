@@ -21,12 +21,14 @@ from tests.conftest import ROOT
 TEXTS = ("str", "str | None")
 SURFACE = [
     "Case",
+    "Comparison",
     "Ledger",
     "MglubenchError",
     "PackedWeight",
     "Problem",
     "UnavailableError",
     "Variant",
+    "compare",
     "declare",
     "derive",
     "flash_mglu",

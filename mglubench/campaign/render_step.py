@@ -19,11 +19,11 @@ from mglubench.report.render import to_markdown
 from mglubench.report.summary import heading, verify_tables
 from mglubench.report.table import Table
 from mglubench.report.tables import run_tables
+from mglubench.results.checked import Checked
 from mglubench.results.frame import load
 from mglubench.results.metrics import derive
 from mglubench.results.repeats import read_repeats
 from mglubench.results.store import HEADER
-from mglubench.results.verdicts import Verdict
 from mglubench.status import Status
 from mglubench.system.files import publish
 from mglubench.system.plain_text import plain, text_of
@@ -138,7 +138,7 @@ def _aa(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
 def _verify(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
     rows = bench.rows(f"{step.name}.jsonl", VerifiedRow).values()
     verdicts = [
-        Verdict(Case.from_dict(row["case"]), Status(row["status"]), row["reason"], row["relative"]) for row in rows
+        Checked(Case.from_dict(row["case"]), Status(row["status"]), row["reason"], row["relative"]) for row in rows
     ]
     if verdicts:
         yield from verify_tables(verdicts)

@@ -9,8 +9,9 @@ from mglubench.errors import MglubenchError
 from mglubench.hardware.devices import Device
 from mglubench.hardware.doctor import ABSENT, BAD, GOOD, Finding
 from mglubench.report.table import Column, Row, Table, amount, number, text, times
+from mglubench.results.judgement import LATENCY
 from mglubench.results.repeat_notebook import remembered
-from mglubench.results.repeats import LATENCY, RUNS_A_SIDE, Figure, Repeats, Summary, summary
+from mglubench.results.repeats import RUNS_A_SIDE, Figure, Repeats, Summary, summary
 
 
 def _deviation(row: Row) -> str:

@@ -12,8 +12,8 @@ from mglubench.hardware.devices import Device, devices_in
 from mglubench.hardware.doctor import Finding
 from mglubench.report.repeat_tables import repeat_lines
 from mglubench.report.table import Column, Table, number, text
+from mglubench.results.checked import Checked, judged
 from mglubench.results.runs import summary_of
-from mglubench.results.verdicts import Verdict, judged
 from mglubench.variants.listing import Offer
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def variants_table(offered: Sequence[Offer], kind: str) -> Table:
     return Table("Variants", columns, rows)
 
 
-def verify_tables(verdicts: Sequence[Verdict]) -> list[Table]:
+def verify_tables(verdicts: Sequence[Checked]) -> list[Table]:
     """Per variant and dtype: cases passed and the largest error; then every failure."""
     rows = [
         {**asdict(judgement), "status": "ok" if judgement.result == "right" else judgement.result}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from mglubench.errors import MglubenchError
 from mglubench.hardware.devices import devices_in
@@ -43,6 +44,8 @@ class Remembered:
         run: folder of the repeats. time: when the last of them began, UTC. runs: how many. modes: that were measured.
         threads: of torch, ``None`` for a GPU. ratios: ``None`` where nothing was compared. covered: printed intervals
             of ratios (of latencies where there are none) that held the grand median, of ``intervals``.
+        others: of latencies against the others of their run. level: deviation of what all cases of a run share. Both
+            ``None`` where too few variants were measured, or by a version that did not look at it.
     """
 
     run: str
@@ -54,6 +57,8 @@ class Remembered:
     ratios: Spread | None
     covered: int
     intervals: int
+    others: Spread | None = None
+    level: float | None = None
 
     def words(self) -> str:
         """In one line: how far runs differ, and how that is known."""
@@ -116,7 +121,16 @@ def _entry(repeats: Repeats, time: str, run: str, threads: int | None) -> dict[s
         "ratios": _spread(of_ratios, repeats.ratios) if of_ratios else None,
         "covered": judged.covered,
         "intervals": judged.intervals,
+        **_against_others(repeats),
     }
+
+
+def _against_others(repeats: Repeats) -> dict[str, object]:
+    found = next(iter(repeats.apart.values()), None)
+    if found is None or not found.cases:
+        return {}
+    values = list(found.cases.values())
+    return {"others": {"median": median(values), "largest": max(values), "by": dict(found.cases)}, "level": found.level}
 
 
 def _spread(found: Summary, figures: Sequence[Figure]) -> dict[str, object]:
@@ -139,6 +153,8 @@ def _remembered(entry: Mapping[str, object]) -> Remembered:
         None if ratios is None else _read_spread(ratios),
         _whole(entry["covered"]),
         _whole(entry["intervals"]),
+        None if (others := entry.get("others")) is None else _read_spread(others),
+        None if (level := entry.get("level")) is None else _deviation(level),
     )
 
 

@@ -16,7 +16,7 @@ ratio. What a run failed to measure is missing from its figures alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -25,43 +25,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mglubench.cases.case import Setting
-from mglubench.cases.vocabulary import CEILINGS
 from mglubench.results.frame import load
+from mglubench.results.judgement import LATENCY
+from mglubench.results.levels import Apart, apart
 from mglubench.results.metrics import derive
+from mglubench.results.readings import Reading, number_of, readings_of, shown_rows
 from mglubench.stats import deviation_interval, share_interval, visible_change
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LATENCY = "latency_us"
-# Ratios by their columns, each with the column of its baseline's name.
-RATIOS = {"vs_glu": "fastest_glu", "vs_naive": "fastest_naive", "vs_printed": ""}
-PRINTED_BASE = "mglu-naive-float"
 RUNS_A_SIDE = (1, 3, 5)
 # A 95 % interval of a normal number, in standard deviations.
 _Z = 1.96
 # Beyond it a factor is no number that there is.
 _LARGEST_LOG = 700.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A figure in one run: its value, its printed 95 % interval (NaN where there is none), who it was divided by."""
-
-    value: float
-    low: float
-    high: float
-    base: str
-
-    @property
-    def known(self) -> bool:
-        """Whether an interval was printed that says anything."""
-        return 0 < self.low <= self.high < math.inf
-
-    @property
-    def half_width(self) -> float:
-        """Of the printed interval, log."""
-        return math.log(self.high / self.low) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +103,19 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """All figures of a job that was run several times."""
+    """All figures of a job that was run several times; ``apart``: by device, of cases against the others of a run."""
 
     runs: int
     latencies: Sequence[Figure] = field(default_factory=tuple)
     ratios: Sequence[Figure] = field(default_factory=tuple)
+    apart: Mapping[str, Apart] = field(default_factory=dict)
 
     def on(self, device: str) -> Repeats:
         """Those of one device, by its name in the sweep."""
-        kept = [[f for f in figures if f.setting.device == device] for figures in (self.latencies, self.ratios)]
-        return Repeats(self.runs, *kept)
+        latencies, ratios = (
+            [f for f in figures if f.setting.device == device] for figures in (self.latencies, self.ratios)
+        )
+        return Repeats(self.runs, latencies, ratios, {n: found for n, found in self.apart.items() if n == device})
 
 
 def read_repeats(folders: Iterable[Path]) -> Repeats:
@@ -150,21 +131,22 @@ def repeats_of(frames: Iterable[pd.DataFrame]) -> Repeats:
     """The statistics of derived frames, one a run; figures that fewer than two runs have are left out."""
     cases: dict[str, Mapping[str, object]] = {}
     found: dict[tuple[str, str], list[Reading]] = {}
-    runs = 0
+    runs: list[dict[str, float]] = []
     for frame in frames:
-        runs += 1
-        for row in _shown(frame):
+        runs.append({})
+        for row in shown_rows(frame):
             cases.setdefault(str(row["key"]), row)
-            for what, reading in _readings(row):
+            runs[-1][str(row["key"])] = math.log(number_of(row, LATENCY))
+            for what, reading in readings_of(row):
                 found.setdefault((what, str(row["key"])), []).append(reading)
     several = {name: readings for name, readings in found.items() if len(readings) > 1}
     ratios = [name for name in several if name[0] != LATENCY]
     latencies = [name for name in several if name[0] == LATENCY]
-    made = [
+    of_latencies, of_ratios = (
         [_figure(what, cases[key], several[what, key], len(names)) for what, key in names]
         for names in (latencies, ratios)
-    ]
-    return Repeats(runs, *made)
+    )
+    return Repeats(len(runs), of_latencies, of_ratios, _apart(runs, cases))
 
 
 def summary(figures: Sequence[Figure]) -> Summary | None:
@@ -179,24 +161,16 @@ def summary(figures: Sequence[Figure]) -> Summary | None:
     return Summary(len(figures), middle, worst.deviation, worst, intervals, covered, *ends, narrow, worst.visible)
 
 
-def _shown(frame: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """Layers that were measured; a baseline of several sets as the first of them measured it, as in tables."""
-    seen: set[str] = set()
-    for row in frame.drop(columns=["samples_ns", "rounds_of"], errors="ignore").to_dict("records"):
-        if row["status"] == "ok" and row["layer"] not in CEILINGS and row["key"] not in seen:
-            seen.add(row["key"])
-            yield {str(name): value for name, value in row.items()}
-
-
-def _readings(row: Mapping[str, object]) -> Iterator[tuple[str, Reading]]:
-    ends = _number(row, "latency_low_us"), _number(row, "latency_high_us")
-    if (latency := _number(row, LATENCY)) > 0:
-        yield LATENCY, Reading(latency, *ends, "")
-    for what, named in RATIOS.items():
-        base = row.get(named) if named else PRINTED_BASE
-        value = _number(row, what)
-        if value > 0 and base != row["variant"]:
-            yield what, Reading(value, _number(row, f"{what}_low"), _number(row, f"{what}_high"), str(base))
+def _apart(runs: Sequence[Mapping[str, float]], cases: Mapping[str, Mapping[str, object]]) -> dict[str, Apart]:
+    """By device; of several modes, each against its own, the largest level."""
+    found: dict[str, Apart] = {}
+    for device, mode in sorted({(str(row["device"]), str(row["mode"])) for row in cases.values()}):
+        own = {key: str(row["variant"]) for key, row in cases.items() if (row["device"], row["mode"]) == (device, mode)}
+        one = apart([{key: run[key] for key in own if key in run} for run in runs], own)
+        if one is not None:
+            before = found.get(device, Apart({}, 0.0))
+            found[device] = Apart({**before.cases, **one.cases}, max(before.level, one.level))
+    return found
 
 
 def _figure(what: str, row: Mapping[str, object], readings: Sequence[Reading], figures: int) -> Figure:
@@ -208,7 +182,7 @@ def _figure(what: str, row: Mapping[str, object], readings: Sequence[Reading], f
         what,
         str(row["key"]),
         str(row["variant"]),
-        int(_number(row, "nm")),
+        int(number_of(row, "nm")),
         str(row["mask"]),
         Setting.of(row),
         tuple(dict.fromkeys(reading.base for reading in readings if reading.base)),
@@ -228,8 +202,3 @@ def _figure(what: str, row: Mapping[str, object], readings: Sequence[Reading], f
 def _holds(reading: Reading, value: float) -> bool:
     """Whether the printed interval holds a value; a logarithm and back must not decide it."""
     return reading.low * (1 - 1e-12) <= value <= reading.high * (1 + 1e-12)
-
-
-def _number(row: Mapping[str, object], name: str) -> float:
-    value = row.get(name)
-    return float(value) if isinstance(value, int | float | np.number) else math.nan

@@ -14,7 +14,7 @@ from mglubench.cases.vocabulary import ACTIVATIONS, device_kind, device_name
 from mglubench.errors import CaseError
 from mglubench.executors.session import Session
 from mglubench.measure.measurement import Errors
-from mglubench.results.verdicts import Verdict
+from mglubench.results.checked import Checked
 from mglubench.status import Status
 from mglubench.system.plain_text import words_of
 from mglubench.variants.registry import check_names, get_variant, has_masks, variants
@@ -85,7 +85,7 @@ def default_nms(name: str, device: str = "cpu") -> tuple[int, ...]:
     return get_variant(name).accepted_nm(device_kind(device))
 
 
-def verify(session: Session, cases: Sequence[Case]) -> Iterator[Verdict]:
+def verify(session: Session, cases: Sequence[Case]) -> Iterator[Checked]:
     """Check each case on two independent inputs; a failure is a verdict, never an exception."""
     for case in cases:
         try:
@@ -93,9 +93,9 @@ def verify(session: Session, cases: Sequence[Case]) -> Iterator[Verdict]:
             before = session.prepare(case, offset=int(shape == UNALIGNED), non_finite=shape == NON_FINITE)
             after = session.finish(case)
         except CaseError as error:
-            yield Verdict(case, error.status, words_of(error), None)
+            yield Checked(case, error.status, words_of(error), None)
         else:
-            yield Verdict(case, Status.OK, "", max(_relative(before.check), _relative(after.check)))
+            yield Checked(case, Status.OK, "", max(_relative(before.check), _relative(after.check)))
 
 
 def _relative(errors: Errors) -> float:

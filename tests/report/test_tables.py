@@ -14,9 +14,9 @@ from mglubench.report import paper
 from mglubench.report.render import to_markdown
 from mglubench.report.summary import heading, runs_table, verify_tables
 from mglubench.report.tables import run_tables
+from mglubench.results.checked import Checked
 from mglubench.results.metrics import derive
 from mglubench.results.store import RunStore
-from mglubench.results.verdicts import Verdict
 from mglubench.runner.plan import make_plan
 from mglubench.runner.run import open_store, run_plan
 from tests.conftest import make_case, make_header, make_row
@@ -124,9 +124,9 @@ def test_a_damaged_run_is_listed_with_what_is_wrong(frame, tmp_path):
 def test_verdicts_are_counted_per_variant_and_dtype():
     case = make_case(variant="lu", nm=0)
     verdicts = [
-        Verdict(case, "ok", "", 1e-7),
-        Verdict(make_case(variant="lu", nm=0, h=7), "wrong", "relative error", None),
-        Verdict(make_case(variant="swiglu", nm=0), "unavailable", "not here", None),
+        Checked(case, "ok", "", 1e-7),
+        Checked(make_case(variant="lu", nm=0, h=7), "wrong", "relative error", None),
+        Checked(make_case(variant="swiglu", nm=0), "unavailable", "not here", None),
     ]
     summary, failed = verify_tables(verdicts)
     assert [summary.cells(row) for row in summary.rows] == [

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from mglubench.results.repeats import LATENCY, repeats_of, summary
+from mglubench.results.judgement import LATENCY
+from mglubench.results.repeats import repeats_of, summary
 from mglubench.stats import visible_change
 from tests.results.repeated import around, derived, noisy_runs
 

@@ -1,4 +1,4 @@
-"""What a check against float64 found: one verdict a case, and one a variant and dtype."""
+"""What a check against float64 found: one result a case, and one a variant and dtype."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mglubench.status import Status
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Checked:
     """What became of one case: ``ok``, ``wrong``, ``unsupported``, ``unavailable`` or another failure."""
 
     case: Case
@@ -48,15 +48,15 @@ class Judged:
     result: str
 
 
-def judged(verdicts: Sequence[Verdict]) -> list[Judged]:
+def judged(verdicts: Sequence[Checked]) -> list[Judged]:
     """One judgement per variant and dtype, in the order of the verdicts."""
-    groups: dict[tuple[str, str], list[Verdict]] = {}
+    groups: dict[tuple[str, str], list[Checked]] = {}
     for verdict in verdicts:
         groups.setdefault((verdict.case.variant, verdict.case.dtype), []).append(verdict)
     return [_judge(name, dtype, group) for (name, dtype), group in groups.items()]
 
 
-def _judge(name: str, dtype: str, group: Sequence[Verdict]) -> Judged:
+def _judge(name: str, dtype: str, group: Sequence[Checked]) -> Judged:
     passed = [verdict for verdict in group if verdict.status == Status.OK]
     tried = [verdict for verdict in group if verdict.status not in (Status.UNSUPPORTED, Status.UNAVAILABLE)]
     errors = [verdict.relative for verdict in passed if verdict.relative is not None]

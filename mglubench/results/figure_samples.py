@@ -1,0 +1,201 @@
+"""The figures of two sides as the rule for runs takes them: a number a run, and what is known of its spread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mglubench.cases.case import Case
+from mglubench.results.between_runs import Known, Sample
+from mglubench.results.judgement import LATENCY
+from mglubench.results.levels import levels
+from mglubench.results.readings import RATIOS, Reading
+from mglubench.results.repeat_notebook import Remembered, Spread
+from mglubench.results.run_figures import CaseFigures, RunFigures
+
+FloatArray = npt.NDArray[np.float64]
+Numbered = Sequence[tuple[int, Reading]]
+# What repeats found of a device, by the name that it reports.
+Recall = Callable[[str], Remembered | None]
+
+# Of a figure that repeats did not have, what its like showed says less.
+OF_ITS_LIKE = 4.0
+_Z = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A case that both sides have: what each run says of it, under its key on either side."""
+
+    case: Case
+    base: Sequence[CaseFigures | None]
+    new: Sequence[CaseFigures | None]
+
+
+@dataclass(frozen=True, slots=True)
+class FigureSample:
+    """A figure of a case in all runs.
+
+    Attributes:
+        base, new: values, a run each that has it. over: variants that a ratio is over, on either side.
+        judged: logarithms, of a latency against the others of its run where there are enough of them. plain: as they
+            are. cycles: of a latency times its clock, where every run tells it.
+        against_others: whether ``judged`` is. spread: whether repeats knew this figure.
+    """
+
+    what: str
+    case: Case
+    key: str
+    base: Sequence[float]
+    new: Sequence[float]
+    over: Sequence[str]
+    judged: Sample
+    plain: Sample
+    cycles: Sample | None
+    against_others: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What all cases of a device in one mode have in common, in the runs of either side."""
+
+    device: str
+    mode: str
+    sample: Sample
+
+
+def figure_samples(
+    pairs: Mapping[str, Pair], base: Sequence[RunFigures], new: Sequence[RunFigures], recall: Recall
+) -> tuple[list[FigureSample], list[Level]]:
+    """Latencies and ratios of all cases that both sides measured, and the levels that they were held against."""
+    memory = _Memory(recall, [*base, *new])
+    shared = {group: _levels(group, pairs) for group in {(p.case.device, p.case.mode) for p in pairs.values()}}
+    found = [
+        figure
+        for key, pair in pairs.items()
+        for figure in _figures(key, pair, shared[pair.case.device, pair.case.mode], memory)
+    ]
+    kept = [
+        Level(device, mode, Sample(before, now, known=memory.of_level(device)))
+        for (device, mode), sides in sorted(shared.items())
+        if sides is not None
+        for before, now in [sides]
+    ]
+    return found, kept
+
+
+def _levels(group: tuple[str, str], pairs: Mapping[str, Pair]) -> tuple[FloatArray, FloatArray] | None:
+    own = {key: pair for key, pair in pairs.items() if (pair.case.device, pair.case.mode) == group}
+    first = next(iter(own.values()))
+    counts = len(first.base), len(first.new)
+    runs = [
+        {
+            key: math.log(reading.value)
+            for key, pair in own.items()
+            if (reading := _reading((*pair.base, *pair.new)[number], LATENCY))
+        }
+        for number in range(sum(counts))
+    ]
+    found = levels(runs, {key: pair.case.variant for key, pair in own.items()})
+    return None if found is None else (found[: counts[0]], found[counts[0] :])
+
+
+def _figures(
+    key: str, pair: Pair, level: tuple[FloatArray, FloatArray] | None, memory: _Memory
+) -> Iterator[FigureSample]:
+    for what in (LATENCY, *RATIOS):
+        before, now = _having(pair.base, what), _having(pair.new, what)
+        if not before or not now:
+            continue
+        readings = [reading for _, reading in (*before, *now)]
+        within = [(reading.half_width / _Z) ** 2 for reading in readings if reading.known]
+        plain = Sample(_logs(before), _logs(now), within, memory.of(what, key, pair.case))
+        judged = plain
+        if what == LATENCY and level is not None:
+            base, new = (_logs(s) - of[[n for n, _ in s]] for s, of in zip((before, now), level, strict=True))
+            judged = Sample(base, new, within, memory.against_others(key, pair.case))
+        yield FigureSample(
+            what,
+            pair.case,
+            key,
+            [reading.value for _, reading in before],
+            [reading.value for _, reading in now],
+            list(dict.fromkeys(reading.base for reading in readings if reading.base)),
+            judged,
+            plain,
+            _in_cycles(pair, before, now, plain) if what == LATENCY else None,
+            judged is not plain,
+        )
+
+
+def _having(side: Sequence[CaseFigures | None], what: str) -> Numbered:
+    """The runs of a side that have a figure, by their numbers."""
+    return [(number, found) for number, run in enumerate(side) if (found := _reading(run, what))]
+
+
+def _logs(side: Numbered) -> FloatArray:
+    return np.array([math.log(reading.value) for _, reading in side])
+
+
+def _reading(run: CaseFigures | None, what: str) -> Reading | None:
+    return None if run is None else run.readings.get(what)
+
+
+def _in_cycles(pair: Pair, before: Numbered, now: Numbered, plain: Sample) -> Sample | None:
+    """Latencies times clocks; ``None`` unless every run tells its clock."""
+    base, new = _clocks(pair.base, before), _clocks(pair.new, now)
+    if base is None or new is None:
+        return None
+    return Sample(plain.base + base, plain.new + new, plain.within, plain.known)
+
+
+def _clocks(runs: Sequence[CaseFigures | None], side: Numbered) -> FloatArray | None:
+    clocks = [run.sm_mhz for number, _ in side if (run := runs[number]) is not None and run.sm_mhz is not None]
+    return np.log(np.array(clocks)) if len(clocks) == len(side) else None
+
+
+class _Memory:
+    """What repeats of before found, where their device, threads and mode were those of these runs."""
+
+    def __init__(self, recall: Recall, runs: Sequence[RunFigures]) -> None:
+        self._found: dict[str, Remembered | None] = {}
+        for run in runs:
+            for name, device in run.devices.items():
+                if name not in self._found:
+                    known = recall(device.name) if device.name and not run.fake else None
+                    fits = known is not None and known.threads in (None, device.torch_threads)
+                    self._found[name] = known if fits else None
+
+    def of(self, what: str, key: str, case: Case) -> Known | None:
+        """Of a latency as it is, or of a ratio."""
+        known = self._found.get(case.device)
+        if known is None or case.mode not in known.modes:
+            return None
+        if what == LATENCY:
+            return _known(known.latencies, key, known.runs)
+        return _known(known.ratios, f"{key} {what}", known.runs) if known.ratios else None
+
+    def against_others(self, key: str, case: Case) -> Known | None:
+        """Of a latency against the others of its run."""
+        known = self._found.get(case.device)
+        if known is None or case.mode not in known.modes or known.others is None:
+            return None
+        return _known(known.others, key, known.runs)
+
+    def of_level(self, device: str) -> Known | None:
+        """Of what all cases of a run have in common."""
+        known = self._found.get(device)
+        if known is None or known.level is None:
+            return None
+        return Known(known.level, known.runs - 1.0)
+
+
+def _known(spread: Spread, name: str, runs: int) -> Known:
+    if name in spread.by:
+        return Known(spread.by[name], runs - 1.0)
+    values = list(spread.by.values()) or [spread.largest]
+    return Known(math.sqrt(sum(value**2 for value in values) / len(values)), min(OF_ITS_LIKE, runs - 1.0))

@@ -1,0 +1,121 @@
+"""What one run says of each of its cases, ready to be held against another run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mglubench.cases.case import Case
+from mglubench.cases.vocabulary import CEILINGS
+from mglubench.hardware.devices import Device, devices_in
+from mglubench.results.frame import load
+from mglubench.results.header import Header
+from mglubench.results.metrics import derive
+from mglubench.results.readings import Reading, number_of, readings_of
+from mglubench.results.run_comparison import Compared
+from mglubench.results.store import read_header
+from mglubench.status import Status
+
+# Facts of a case: the same at every run of the same code. Errors and counters only nearly.
+FACTS = (
+    *("bytes_total", "bytes_weights", "bytes_masks", "bytes_scratch", "flops"),
+    *("error_before", "error_after"),
+    *("dram_bytes_read", "dram_bytes_written", "l2_bytes_read", "l2_bytes_written"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFigures:
+    """A case in one run.
+
+    Attributes:
+        readings: latency and ratios by name; none unless ``status`` is ok. facts: by column, those that are known.
+        sm_mhz: clock of a GPU while it was sampled. timer: how samples were taken, in words.
+    """
+
+    case: Case
+    status: Status
+    reason: str
+    timer: str = ""
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    facts: Mapping[str, float] = field(default_factory=dict)
+    sm_mhz: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """A run: its header, and its cases by key; ceilings are none."""
+
+    header: Header
+    folder: str
+    cases: Mapping[str, CaseFigures]
+
+    @property
+    def fake(self) -> bool:
+        """Whether nothing was measured."""
+        return bool(self.header.get("fake"))
+
+    @property
+    def devices(self) -> dict[str, Device]:
+        """By their names in the sweep."""
+        return devices_in(self.header["environment"])
+
+    def told(self) -> Compared:
+        """Who it is."""
+        environment = self.header["environment"]
+        git = environment.get("git") or {"commit": "", "dirty": False}
+        return Compared(
+            self.folder,
+            environment["time"],
+            git["commit"] + "+" * bool(git["dirty"]),
+            environment["packages"].get("mglubench", ""),
+            {name: device.name for name, device in self.devices.items()},
+        )
+
+
+def read_figures(folders: Iterable[Path]) -> list[RunFigures]:
+    """The figures of stored runs, oldest first.
+
+    Raises:
+        UsageError: no run there. StoreError: damaged, or from a newer version.
+    """
+    return sorted(map(_read, folders), key=lambda run: run.header["environment"]["time"])
+
+
+def _read(folder: Path) -> RunFigures:
+    # A header of a newer version is refused before millions of rows are read.
+    header = read_header(folder)
+    frame = derive(load(folder, samples=True))
+    rows = frame.drop(columns=["samples_ns", "rounds_of"]).to_dict("records")
+    return RunFigures(header, str(folder), figures_of([{str(k): v for k, v in row.items()} for row in rows]))
+
+
+def figures_of(rows: Sequence[Mapping[str, object]]) -> dict[str, CaseFigures]:
+    """The cases of a derived frame's rows; of a baseline in several sets the first that was measured, as in tables."""
+    found: dict[str, CaseFigures] = {}
+    for row in rows:
+        key, status = str(row["key"]), Status(str(row["status"]))
+        known = found.get(key)
+        if row["layer"] in CEILINGS or (known and (known.status == Status.OK or status != Status.OK)):
+            continue
+        found[key] = _case(row, status)
+    return found
+
+
+def _case(row: Mapping[str, object], status: Status) -> CaseFigures:
+    case, reason = Case.from_dict(row), str(row.get("reason") or "")
+    facts = {name: value for name in FACTS if math.isfinite(value := number_of(row, name))}
+    if status != Status.OK:
+        return CaseFigures(case, status, reason, facts=facts)
+    clock = number_of(row, "gpu_sm_mhz")
+    return CaseFigures(
+        case,
+        status,
+        reason,
+        str(row.get("timer") or ""),
+        dict(readings_of(row)),
+        facts,
+        clock if clock > 0 else None,
+    )
