@@ -18,7 +18,16 @@ from functools import cached_property
 
 import numpy as np
 
-from mglubench.spread import FloatArray, IntArray, Part, between_copies, half_width, median_variance
+from mglubench.spread import (
+    LEAST_ROUNDS,
+    FloatArray,
+    IntArray,
+    Part,
+    between_copies,
+    half_width,
+    median_variance,
+    parts_of_variance,
+)
 
 
 @dataclass(frozen=True)
@@ -170,6 +179,24 @@ def ratio(base: Series, own: Series) -> Estimate:
         raise ValueError("no round in common")
     sides = [base.only(shared), own.only(shared)]
     return _estimate(sides[0].round_medians - sides[1].round_medians, sides)
+
+
+def variance_shares(base: Series, own: Series) -> dict[str, float]:
+    """Which shares of a ratio's variance are between ``rounds``, ``copies`` and ``processes``; empty if unknown."""
+    shared = np.intersect1d(base.round_numbers, own.round_numbers)
+    if len(shared) < LEAST_ROUNDS:
+        return {}
+    sides = [base.only(shared), own.only(shared)]
+    rounds = sides[0].round_medians - sides[1].round_medians
+    parts = parts_of_variance(rounds, [side.between_copies for side in sides], sides[0].round_processes)
+    of_rounds, (*copies, processes) = parts
+    found = {
+        "rounds": float(of_rounds),
+        "copies": float(sum(part.variance for part in copies)),
+        "processes": float(processes.variance),
+    }
+    whole = sum(found.values())
+    return {name: part / whole for name, part in found.items()} if whole else {}
 
 
 def group_medians(values: FloatArray, groups: IntArray, count: int) -> FloatArray:

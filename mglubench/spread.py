@@ -142,6 +142,18 @@ def student_t(df: FloatArray) -> FloatArray:
     return np.exp(np.interp(-1 / np.maximum(df, 1.0), _T_X, _T_Y))
 
 
+def constants() -> dict[str, float | list[float] | list[list[float]]]:
+    """The numbers of the rule by name, for a page that computes by it; ``t`` pairs degrees of freedom and points."""
+    return {
+        "least_rounds": LEAST_ROUNDS,
+        "many_rounds": MANY_ROUNDS,
+        "median_variance": list(_MEDIAN_VARIANCE),
+        "many": float(_MANY),
+        "median_t": list(_MEDIAN_T),
+        "t": [[df, t] for df, t in _T],
+    }
+
+
 def between_copies(rounds: FloatArray, cells: FloatArray) -> Part:
     """What copies add to the variance of a location.
 
@@ -197,6 +209,22 @@ def between_processes(rounds: FloatArray, processes: IntArray, copies: Sequence[
     return Part(factor * variance, factor * seen, count)
 
 
+def parts_of_variance(
+    rounds: FloatArray, copies: Sequence[Part], processes: IntArray | None = None
+) -> tuple[FloatArray, list[Part]]:
+    """What V is made of: the part of rounds, and those of the copies of every side and, last, of processes.
+
+    Args:
+        rounds, copies, processes: as for :func:`half_width`; without processes they have no part.
+    """
+    n = rounds.shape[-1]
+    of_rounds = median_variance(n) * rounds.var(axis=-1, ddof=1) / n
+    parts = list(copies)
+    if processes is not None:
+        parts.append(between_processes(rounds, processes, copies))
+    return of_rounds, parts
+
+
 def half_width(
     rounds: FloatArray, copies: Sequence[Part], processes: IntArray | None = None
 ) -> tuple[FloatArray, FloatArray]:
@@ -210,10 +238,7 @@ def half_width(
     if n < LEAST_ROUNDS:
         infinite = np.full(rounds.shape[:-1], np.inf)
         return infinite, infinite
-    of_rounds = median_variance(n) * rounds.var(axis=-1, ddof=1) / n
-    parts = list(copies)
-    if processes is not None:
-        parts.append(between_processes(rounds, processes, copies))
+    of_rounds, parts = parts_of_variance(rounds, copies, processes)
     variance = of_rounds + sum(part.variance for part in parts)
     doubt = min(1.0, n / MANY_ROUNDS)
     spread = of_rounds**2 / (n - 1)

@@ -173,6 +173,9 @@ def test_a_wheel_carries_the_kernels_and_the_sweeps(tmp_path):
         wanted = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
         assert {f"mglubench/_data/{folder}/{name}" for name in wanted} <= inside
     assert "mglubench/cli/app.py" in inside
+    parts = [path for path in (ROOT / "mglubench" / "report" / "html" / "assets").rglob("*") if path.is_file()]
+    assert len(parts) > 10
+    assert {str(path.relative_to(ROOT)) for path in parts} <= inside
     assert not any(name.startswith(("tests/", "sweeps/")) for name in inside)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")

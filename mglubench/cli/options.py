@@ -10,6 +10,11 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print one CSV row per case.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print markdown tables.")]
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", help="Write one self-contained HTML page to this file; it is there whole or not at all."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the page of --html if it is there.")]
 OutJson = Annotated[
     Path | None, typer.Option(help="Also write the JSON document to this file; it is there whole or not at all.")
 ]

@@ -83,6 +83,32 @@ def publish_json(value: Any, path: Path | None) -> None:
         raise UsageError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
+def refuse_existing(path: Path | None, *, force: bool) -> None:
+    """Before any work: what is there stays, unless it may be overwritten.
+
+    Raises:
+        UsageError: the file is there, and ``force`` is not given.
+    """
+    if path is not None and path.is_file() and not force:
+        raise UsageError(f"{path} is there already; give another name, or --force to overwrite it")
+
+
+def publish_page(page: str, path: Path, *, force: bool) -> None:
+    """An HTML page in a file, published by a rename, and a line that says so.
+
+    Raises:
+        UsageError: the file is there and ``force`` is not given, or it cannot be written.
+    """
+    from mglubench.system.files import publish
+
+    refuse_existing(path, force=force)
+    try:
+        publish(path, page)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
+    console(stderr=True).print(f"wrote {path} ({len(page.encode()) / 1e6:.1f} MB)", markup=False)
+
+
 def print_csv(frame: pd.DataFrame) -> None:
     """A frame as CSV with a header line."""
     from mglubench.results.frame import with_plain_text

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import chosen_format, console, print_csv, print_json, print_tables
+from mglubench.cli.output import (
+    chosen_format,
+    console,
+    print_csv,
+    print_json,
+    print_tables,
+    publish_page,
+    refuse_existing,
+)
 
 # Beyond this many settings nobody reads tables; --all prints them, and --csv, --json and --export hold every row.
 SETTINGS_SHOWN = 25
@@ -20,13 +28,30 @@ def report(
     everything: Annotated[
         bool, typer.Option("--all", help=f"Show all settings, not the first {SETTINGS_SHOWN}.")
     ] = False,
+    html: options.Html = None,
+    force: options.Force = False,
     as_json: options.Json = False,
     as_csv: options.Csv = False,
     as_markdown: options.Markdown = False,
 ) -> None:
-    """Print the tables of a stored run again."""
+    """Print the tables of a stored run again, or write them with charts as one HTML page."""
     form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
+    if html is not None:
+        write_page(run, html, force=force)
+        # The page holds the tables; whoever asks for another format or file as well gets it.
+        if form == "rich" and export is None:
+            return
     show_run(run, form, export=export, everything=everything)
+
+
+def write_page(folder: Path, page: Path, *, force: bool) -> None:
+    """The page of a run."""
+    from mglubench.report.html.page import run_page
+    from mglubench.results.frame import load
+    from mglubench.results.metrics import derive
+
+    refuse_existing(page, force=force)
+    publish_page(run_page(derive(load(folder, samples=True))), page, force=force)
 
 
 def show_run(

@@ -55,14 +55,14 @@ def _panel(
         ends.append((row["latency_us"], row["variant"], colours[row["variant"]]))
     nms = sorted({int(nm) for nm in masked["nm"]})
     if ceiling and nms:
-        floor = [_floor_us(setting, nm, ceiling) for nm in nms]
+        floor = [floor_us(setting, nm, ceiling) for nm in nms]
         panel.plot(nms, floor, color="0.5", linestyle=":", linewidth=1.4)
         ends.append((floor[-1], f"floor: declared bytes at {ceiling:,.0f} GB/s", "0.4"))
     _finish(panel, setting, nms)
     label_ends(panel, ends)
 
 
-def _floor_us(setting: Setting, nm: int, ceiling: float) -> float:
+def floor_us(setting: Setting, nm: int, ceiling: float) -> float:
     """Microseconds that the bytes of a bit-packed MGLU take at the measured ceiling."""
     case = Case("", setting.h, setting.d, nm, setting.batch, setting.dtype)
     return declare("mglu", case).total / ceiling / 1e3

@@ -80,6 +80,16 @@ def run_tables(frame: pd.DataFrame) -> list[Table]:
     return tables + ([failed] if failed else [])
 
 
+def paper_tables(frame: pd.DataFrame, most: int) -> list[Table]:
+    """The tables that stand beside the paper's, at most so many."""
+    found: list[Table] = []
+    for setting, rows in _settings(frame):
+        good = [row for row in rows if row["status"] == "ok" and row["layer"] not in CEILINGS]
+        beside = _paper_table(setting, good) if good and len(found) < most else None
+        found += [beside] if beside else []
+    return found
+
+
 def _settings(frame: pd.DataFrame) -> Iterator[tuple[Setting, list[Row]]]:
     groups: dict[Setting, list[Row]] = {}
     shown: set[str] = set()
@@ -103,7 +113,7 @@ def _latency_table(setting: Setting, rows: list[Row]) -> Table:
     shown = [
         {
             **_only(row, (*_CASE, *ratios)),
-            "marks": " ".join(marks[words] for words in _notices(row)),
+            "marks": " ".join(marks[words] for words in row_notices(row)),
             "noise": (amount(row, "latency_high_us") - amount(row, "latency_low_us")) / 2 / amount(row, "latency_us"),
             "best": amount(row, "latency_us") == fastest.get((_nm(row), str(row["mask"]))),
         }
@@ -139,7 +149,7 @@ def _baselines(rows: list[Row]) -> list[str]:
     return notes
 
 
-def _notices(row: Row) -> list[str]:
+def row_notices(row: Row) -> list[str]:
     """What a reader must know of a row: of its figures, and of what its case did to the process that it ran in."""
     words, done = row.get("notices"), row.get("notes")
     notices = str(words).split("; ") if not missing(words) else []
@@ -148,7 +158,7 @@ def _notices(row: Row) -> list[str]:
 
 def _marks(rows: list[Row]) -> dict[str, str]:
     """Letters for what is the matter with some figures, in the order of the table."""
-    words = dict.fromkeys(words for row in sorted(rows, key=_order(rows)) for words in _notices(row))
+    words = dict.fromkeys(words for row in sorted(rows, key=_order(rows)) for words in row_notices(row))
     return {word: _letter(number) for number, word in enumerate(words)}
 
 
