@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate
 
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.comparison import Member as Compared
 from mglubench.comparison import Role, compare_set, shown_ratios
 from mglubench.errors import CaseError
+from mglubench.executors.core_watch import CoreWatch, one_place, place_of_cores
 from mglubench.executors.session import Block, Prepared, Session
 from mglubench.executors.summaries import summarise
 from mglubench.hardware.devices import Reading
@@ -54,6 +56,7 @@ class _Member:
     prepared: Prepared | None = None
     samples: list[int] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
+    distances: list[float | None] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     before: list[Errors] = field(default_factory=list)
     after: list[Errors] = field(default_factory=list)
@@ -62,10 +65,24 @@ class _Member:
     discarded: int = 0
     why_discarded: str = "taken below 75 % of the SM clock"
 
-    def compared_as(self, role: Role) -> Compared:
-        """The case as its set is compared."""
+    def compared_as(self, role: Role, kept: Sequence[bool]) -> Compared:
+        """The case as its set is compared, by the rounds that are kept."""
         case = self.case
-        return Compared(case.key, role, (case.nm, case.mask) if case.nm else None, series_of(self.samples, self.rounds))
+        return Compared(case.key, role, (case.nm, case.mask) if case.nm else None, series_of(*self.in_rounds(kept)))
+
+    def in_rounds(self, kept: Sequence[bool]) -> tuple[list[int], list[Round]]:
+        """Samples and rounds without the samples of rounds that are not kept."""
+        ends = list(accumulate(turn.count for turn in self.rounds))
+        parts = (self.samples[end - turn.count : end] for end, turn in zip(ends, self.rounds, strict=True))
+        samples = [sample for part, stays in zip(parts, kept, strict=True) if stays for sample in part]
+        rounds = [turn if stays else turn.kept(0, []) for turn, stays in zip(self.rounds, kept, strict=True)]
+        return samples, rounds
+
+    def take_back(self) -> None:
+        """Forget the last round."""
+        self.distances.pop()
+        if count := self.rounds.pop().count:
+            del self.samples[-count:]
 
     def spend(self, purpose: str, seconds: float) -> None:
         self.overhead[purpose] += seconds
@@ -78,6 +95,7 @@ def measure_set(
     observe: Observer = lambda phase, case: None,
     roles: Mapping[Case, Role] | None = None,
     side_by_side: int = 1,
+    watch: CoreWatch | None = None,
 ) -> Iterator[Measurement]:
     """Yield one measurement per case: failures as they happen, the others when the set is over.
 
@@ -85,6 +103,7 @@ def measure_set(
         roles: what the cases are in the comparison whose ratios end the sampling; a case without a role (a ceiling)
             takes no part in it. Without any, sampling ends by how well the latencies are known.
         side_by_side: how many processes may hold the set at the same time, where the session can have several.
+        watch: looks at where the cores are, if they may move.
     """
     members = [_Member(case, Role.OTHER if roles is None else roles.get(case)) for case in cases]
     # The order is no secret, and the same when the set is measured again.
@@ -92,7 +111,7 @@ def measure_set(
     wanted = min(settings.processes, settings.rounds)
     with ExitStack() as ends:
         places = _places(session, min(side_by_side, wanted), ends)
-        yield from _Set(members, settings, observe, order, wanted).measure(places)
+        yield from _Set(members, settings, observe, order, wanted, watch or CoreWatch()).measure(places)
 
 
 @dataclass
@@ -108,6 +127,7 @@ class _Set:
     observe: Observer
     order: random.Random
     wanted: int
+    watch: CoreWatch
     taken: int = 0
     stop: str = ""
 
@@ -125,8 +145,8 @@ class _Set:
             for place in places:
                 yield from _each(places, self.members, partial(_finish, place, self.observe))
             first += len(places)
-        left = sorted(self.members, key=lambda member: where[member.case])
-        yield from (_measured(member, self.stop, together) for member in left)
+        left = sorted(zip(self.members, self._kept(), strict=True), key=lambda pair: where[pair[0].case])
+        yield from (_measured(member, kept, self.stop, together) for member, kept in left)
 
     def _sampled(self, places: Sequence[Session], first: int) -> Iterator[Measurement]:
         """The rounds of processes ``first`` and the following: their share, and more if there will be no others."""
@@ -136,12 +156,41 @@ class _Set:
                 for number, member in enumerate(list(self.members)):
                     self.observe("sample", member.case)
                     turn = Round(self.taken, process, place=number)
-                    step = partial(_sample, places[process - first], turn, self.settings)
+                    step = partial(self._block, places[process - first], turn)
                     yield from _each(places, self.members, step, [member])
                 self.taken += 1
-            self.stop = _why_over(self.members, self.taken, self.settings)
+            self.stop = self._why_over()
             if len(places) < self.wanted:
                 return
+
+    def _block(self, session: Session, turn: Round, member: _Member) -> None:
+        """One block of a case, taken again if the cores moved apart meanwhile, as long as that is waited for."""
+        while True:
+            before = self.watch.wait()
+            _sample(session, turn, self.settings, member)
+            after = self.watch.look()
+            member.distances.append(None if before is None or after is None else max(before, after))
+            if not self.watch.apart(member.distances[-1]) or self.watch.patience <= 0:
+                return
+            member.take_back()
+
+    def _kept(self) -> list[list[bool]]:
+        """Which rounds of each member are kept."""
+        return one_place(self.watch, [member.distances for member in self.members])
+
+    def _why_over(self) -> str:
+        """Why the set has been sampled enough; empty if it has not."""
+        settings, kept = self.settings, self._kept()
+        limits = SetLimits(
+            settings.target_noise,
+            max_seconds=settings.max_seconds * len(self.members),
+            min_rounds=settings.rounds,
+            max_rounds=max(settings.rounds, settings.max_samples),
+        )
+        seconds = sum(member.overhead["sampling"] for member in self.members)
+        # Rounds that will be set aside are made up for, while there is patience.
+        rounds = min(map(sum, kept), default=0) if self.watch.patience > 0 else self.taken
+        return set_stop(_half_widths(self.members, kept, settings), rounds, seconds, limits) or ""
 
 
 def _places(session: Session, count: int, ends: ExitStack) -> list[Session]:
@@ -233,45 +282,35 @@ def _finish(session: Session, observe: Observer, member: _Member) -> None:
     member.notes += [note for note in map(plain, finished.notes) if note not in member.notes]
 
 
-def _why_over(members: Sequence[_Member], rounds: int, settings: MeasureSettings) -> str:
-    """Why the set has been sampled enough; empty if it has not."""
-    limits = SetLimits(
-        settings.target_noise,
-        max_seconds=settings.max_seconds * len(members),
-        min_rounds=settings.rounds,
-        max_rounds=max(settings.rounds, settings.max_samples),
-    )
-    seconds = sum(member.overhead["sampling"] for member in members)
-    return set_stop(_half_widths(members, settings), rounds, seconds, limits) or ""
-
-
-def _half_widths(members: Sequence[_Member], settings: MeasureSettings) -> list[float]:
+def _half_widths(members: Sequence[_Member], kept: Sequence[Sequence[bool]], settings: MeasureSettings) -> list[float]:
     """How well the ratios that tables show are known; the latencies, where there are none."""
-    there = [member.compared_as(member.role) for member in members if member.role and member.samples]
+    there = [(m, rounds) for m, rounds in zip(members, kept, strict=True) if m.role and m.samples]
     if any(len(member.samples) < settings.min_samples for member in members):
         return []
-    compared = compare_set(there)
+    compared = compare_set([m.compared_as(m.role, rounds) for m, rounds in there if m.role])
     ratios = shown_ratios(compared)
     return [estimate.relative for estimate in ratios or [found.latency for found in compared.values()]]
 
 
-def _measured(member: _Member, stop: str, together: int) -> Measurement:
+def _measured(member: _Member, kept: Sequence[bool], stop: str, together: int) -> Measurement:
     prepared = member.prepared
     assert prepared is not None
     total = len(member.samples) + member.discarded
     if member.discarded > MOSTLY * total:
         return _failed(member, Status.UNSTABLE, f"{member.discarded} of {total} samples were {member.why_discarded}")
+    samples, rounds = member.in_rounds(kept)
+    found, words = place_of_cores(member.distances, kept)
     return Measurement(
         member.case,
         Status.OK,
-        samples=list(member.samples),
-        rounds=member.rounds,
+        samples=list(samples),
+        rounds=rounds,
         stop=stop,
-        timer=prepared.timer,
+        timer="; ".join(filter(None, (prepared.timer, words))),
         discarded=member.discarded,
         ledger=prepared.ledger,
         checks=[_worst(member.before), _worst(member.after)],
-        telemetry=summarise(member.readings),
+        telemetry=summarise(member.readings) | found,
         overhead=member.overhead,
         interleaved=together,
         notes=member.notes,

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from mglubench.cases.case import Case
 from mglubench.errors import UsageError
+from mglubench.executors.core_watch import CoreWatch
 from mglubench.executors.rounds import Observer, measure_set
 from mglubench.executors.session import Session
+from mglubench.hardware.core_distance import core_distance
 from mglubench.hardware.devices import devices_in
 from mglubench.measure.measurement import Measurement
 from mglubench.results.header import Header
@@ -20,6 +22,9 @@ from mglubench.variants.registry import get_variant
 
 # Added to the number of a set whose rows were cut short, for what is measured of it later.
 LEFTOVERS = 1 << 20
+# Seconds that a set waits at most, all in all, for cores that a hypervisor has moved apart: they come back within some
+# ten seconds or not at all. A share of the time that the set may be sampled, where that is more.
+LEAST_PATIENCE, PATIENCE_SHARE = 10.0, 0.5
 
 
 def run_plan(
@@ -45,7 +50,7 @@ def run_plan(
     done: dict[tuple[int, str], bool] = {
         (row.set % LEFTOVERS, row.key): row.status == Status.OK for row in read_rows(store.folder)
     }
-    count = 0
+    count, watch = 0, CoreWatch() if plan.machine.fake else CoreWatch(core_distance)
     for group in plan.sets:
         left = [case for case in group.cases if (group.number, case.key) not in done]
         if not left:
@@ -55,11 +60,21 @@ def run_plan(
         # Some of the set is stored: what is left has rounds of its own, which are not those of the others.
         parted = any(done.get((group.number, case.key)) for case in group.cases)
         number = group.number + (LEFTOVERS if parted else 0)
-        for measurement in measure_set(session, left, plan.spec.measure, observe, group.roles(), group.side_by_side):
+        rounds = measure_set(
+            session, left, plan.spec.measure, observe, group.roles(), group.side_by_side, _watched(watch, left, plan)
+        )
+        for measurement in rounds:
             store.append(Row.of(replace(measurement, set=number), get_variant(measurement.case.variant).layer))
             finished(measurement)
             count += 1
     return count
+
+
+def _watched(watch: CoreWatch, cases: Sequence[Case], plan: Plan) -> CoreWatch | None:
+    """The watch over the cores for a set that runs on them, with the time that may be waited."""
+    if any(case.device_kind != "cpu" for case in cases):
+        return None
+    return watch.patient(max(LEAST_PATIENCE, PATIENCE_SHARE * plan.spec.measure.max_seconds * len(cases)))
 
 
 def open_store(folder: Path, plan: Plan, *, resume: bool) -> RunStore:
