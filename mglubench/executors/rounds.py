@@ -6,8 +6,9 @@ rounds are dealt out to several processes, because a process is one draw of addr
 pools, and its samples cannot tell what another draw would have given. Each process prepares the cases anew and checks
 them before and after its rounds.
 
-Where the memory holds them, the processes live side by side and take rounds in turn. One after the other, each would
-have a stretch of the run to itself, and what the machine does over time could not be told from what they differ by.
+Where the memory holds them, the processes live side by side and take rounds in turn, the first as soon as it is ready.
+One after the other, each would have a stretch of the run to itself, and what the machine does over time could not be
+told from what they differ by.
 
 Written against the session protocol alone: the same code drives a process of its own, this process, or a fake.
 """
@@ -138,9 +139,11 @@ class _Set:
         while not self.stop and self.members:
             for place in places if first else ():
                 place.renew()
-            for place in places:
+            for process, place in enumerate(places, first):
                 yield from _each(places, self.members, partial(_prepare, place, self.observe))
-            together = together or len(self.members)
+                together = together or len(self.members)
+                # At once, so that rounds are spread over all the time that preparing takes.
+                yield from self._round(places, place, process)
             yield from self._sampled(places, first)
             for place in places:
                 yield from _each(places, self.members, partial(_finish, place, self.observe))
@@ -149,19 +152,25 @@ class _Set:
         yield from (_measured(member, kept, self.stop, together) for member, kept in left)
 
     def _sampled(self, places: Sequence[Session], first: int) -> Iterator[Measurement]:
-        """The rounds of processes ``first`` and the following: their share, and more if there will be no others."""
+        """What is left of the processes' share of the rounds, and more if there will be no other processes."""
+        turns = _turns(self.settings, first, len(places))
+        left = turns[len(places) :]
         while not self.stop and self.members:
-            for process in _turns(self.settings, first, len(places)):
-                self.order.shuffle(self.members)
-                for number, member in enumerate(list(self.members)):
-                    self.observe("sample", member.case)
-                    turn = Round(self.taken, process, place=number)
-                    step = partial(self._block, places[process - first], turn)
-                    yield from _each(places, self.members, step, [member])
-                self.taken += 1
+            for process in left:
+                yield from self._round(places, places[process - first], process)
             self.stop = self._why_over()
+            left = turns
             if len(places) < self.wanted:
                 return
+
+    def _round(self, places: Sequence[Session], place: Session, process: int) -> Iterator[Measurement]:
+        """Every case once."""
+        self.order.shuffle(self.members)
+        for number, member in enumerate(list(self.members)):
+            self.observe("sample", member.case)
+            step = partial(self._block, place, Round(self.taken, process, place=number))
+            yield from _each(places, self.members, step, [member])
+        self.taken += 1
 
     def _block(self, session: Session, turn: Round, member: _Member) -> None:
         """One block of a case, taken again if the cores moved apart meanwhile, as long as that is waited for."""

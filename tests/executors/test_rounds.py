@@ -140,7 +140,7 @@ def test_processes_that_live_side_by_side_take_rounds_in_turn():
     (found,) = measure_set(session, [A], settings, side_by_side=3)
     assert [turn.process for turn in found.rounds] == [0, 1, 2, 0, 1, 2, 0]
     assert [entry[-1] for entry in session.log if entry.startswith("sample")] == list("0120120")
-    assert session.log[:3] == [f"prepare a {number}" for number in range(3)]
+    assert session.log[:6] == [f"{step} a {number}" for number in range(3) for step in ("prepare", "sample")]
     assert session.log[-3:] == [f"finish a {number}" for number in range(3)]
     assert [place.closed for place in session.places] == [False, True, True]
 
