@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from mglubench.cli.baseline_command import baseline
 from mglubench.cli.build_command import build
 from mglubench.cli.campaign_command import campaign
 from mglubench.cli.doctor_command import doctor
+from mglubench.cli.history_command import history
 from mglubench.cli.import_command import import_report
 from mglubench.cli.inspect_command import inspect
 from mglubench.cli.plot_command import plot
@@ -39,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 # In the order of the help.
-COMMANDS: dict[str, Callable[..., Any]] = {
+COMMANDS: dict[str, Callable[..., Any] | typer.Typer] = {
     "sweep": sweep,
     "repeat": repeat,
     "report": report,
@@ -47,6 +49,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "roofline": roofline,
     "predict": predict,
     "runs": runs,
+    "baseline": baseline,
+    "history": history,
     "profile": profile,
     "import": import_report,
     "variants": variants,
@@ -58,6 +62,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "campaign": campaign,
 }
 for _name, _command in COMMANDS.items():
+    if isinstance(_command, typer.Typer):
+        app.add_typer(_command, name=_name)
+        continue
     # The whole first line: what is derived from it would be cut at the width of the screen.
     app.command(_name, short_help=(_command.__doc__ or "").partition("\n")[0])(_command)
 
