@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
+from mglubench.executors.introduction import Introduction, Launch
 from mglubench.executors.machine import Machine
 from mglubench.executors.session import Block, Finished, Prepared
 from mglubench.executors.worker_process import WorkerProcess
@@ -34,18 +35,40 @@ class ChildSession:
 
     Args:
         log: file that the worker's output is appended to. case_timeout: seconds that one case may spend in the worker.
-        kept: the log, where a session beside this one has opened it and will close it.
+        kept: the log, where a session beside this one has opened it and will close it. launch: of workers of another
+            Python or checkout.
     """
 
-    def __init__(self, log: Path, case_timeout: float, kept: CappedLog | None = None) -> None:
+    def __init__(
+        self, log: Path, case_timeout: float, kept: CappedLog | None = None, launch: Launch | None = None
+    ) -> None:
         self._log = log
         self._owns_log = kept is None
         self._kept = kept or CappedLog(log)
         self._case_timeout = case_timeout
+        self._launch = launch
         self._worker: WorkerProcess | None = None
         self._ready: set[Case] = set()
         self._spent: dict[Case, float] = {}
         self.workers_started = 0
+
+    def introduce(self) -> Introduction | None:
+        """Ask a worker who it is; ``None`` from one that does not understand.
+
+        Raises:
+            MglubenchError: it cannot be started, or answers nothing of sense.
+        """
+        try:
+            reply = self._ask("introduce", DESCRIBE_TIMEOUT)
+            try:
+                return Introduction.from_dict(reply)
+            except ValueError:
+                raise self._misfit("introduce") from None
+        except CaseError as error:
+            if error.status == Status.ERROR:
+                return None
+            name = f"{self._launch.name}: " if self._launch else ""
+            raise MglubenchError(f"{name}{error}") from None
 
     def describe(self, devices: tuple[str, ...]) -> Machine:
         """Ask a worker about this machine; an error here concerns the whole sweep."""
@@ -97,7 +120,7 @@ class ChildSession:
 
     def beside(self) -> ChildSession:
         """Another worker, which writes into the same log."""
-        return ChildSession(self._log, self._case_timeout, self._kept)
+        return ChildSession(self._log, self._case_timeout, self._kept, self._launch)
 
     def close(self) -> None:
         """End the worker, by force if it does not go."""
@@ -129,7 +152,7 @@ class ChildSession:
     def _ask(self, request: str, timeout: float, **arguments: Any) -> Any:
         try:
             if self._worker is None:
-                self._worker = WorkerProcess(self._kept)
+                self._worker = WorkerProcess(self._kept, self._launch)
                 self.workers_started += 1
             reply = self._worker.ask({"do": request, **arguments}, timeout)
         except CaseError:

@@ -32,11 +32,14 @@ class FakeSession:
 
     Args:
         faults: status by variant name; such a variant fails when it is prepared.
-        cuda: whether to pretend that there is a GPU.
+        cuda: whether to pretend that there is a GPU. slow: how many times slower variants are, by name.
     """
 
-    def __init__(self, faults: Mapping[str, str] | None = None, cuda: bool = False) -> None:
+    def __init__(
+        self, faults: Mapping[str, str] | None = None, cuda: bool = False, slow: Mapping[str, float] | None = None
+    ) -> None:
         self._faults = dict(faults or {})
+        self._slow = dict(slow or {})
         self._cuda = cuda
         self._random: dict[Case, np.random.Generator] = {}
         self._process = 0
@@ -84,7 +87,7 @@ class FakeSession:
     def sample(self, case: Case, seconds: float, most: int) -> Block:
         """Ten samples, on copies in turns."""
         total = get_variant(case.variant).declare(case).total
-        middle = OVERHEAD_NS + total / BANDWIDTH * 1e9
+        middle = (OVERHEAD_NS + total / BANDWIDTH * 1e9) * self._slow.get(case.variant, 1.0)
         noise = self._random[case].normal(0.0, NOISE, min(10, most))
         samples = [float(v) for v in middle * np.exp(noise)]
         return Block(samples, 0, [], seconds, copies=[place % COPIES for place in range(len(samples))])

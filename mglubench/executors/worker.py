@@ -22,6 +22,7 @@ import psutil
 
 from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
+from mglubench.executors.introduction import Introduction
 from mglubench.executors.local import LocalSession
 from mglubench.executors.session import Session
 from mglubench.hardware.pages import ask_for_huge_pages
@@ -114,6 +115,8 @@ def answer(message: dict[str, Any], session: Session) -> dict[str, Any]:
 
 def _dispatch(message: dict[str, Any], session: Session) -> Any:
     request = message["do"]
+    if request == "introduce":
+        return Introduction.here().to_dict()
     if request == "describe":
         return session.describe(tuple(message["devices"])).to_dict()
     case = Case.from_dict(message["case"])

@@ -7,12 +7,12 @@ import json
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 from mglubench.errors import CaseError
+from mglubench.executors.introduction import Launch
 from mglubench.status import Status
 from mglubench.system.capped_log import CappedLog
 from mglubench.system.plain_text import plain
@@ -33,19 +33,21 @@ class WorkerProcess:
     """One worker process (``python -m mglubench.executors.worker``).
 
     Args:
-        log: gets what the worker prints.
+        log: gets what the worker prints. launch: of another Python or checkout than this process.
     """
 
-    def __init__(self, log: CappedLog) -> None:
+    def __init__(self, log: CappedLog, launch: Launch | None = None) -> None:
         self._log = log
         self._last = b""
         request_read, request_write = os.pipe()
         reply_read, reply_write = os.pipe()
         pump = Pump(self._heard)
-        command = [sys.executable, "-m", "mglubench.executors.worker", str(request_read), str(reply_write)]
+        how = launch or Launch()
+        command = [how.python, *how.flags, "-m", "mglubench.executors.worker", str(request_read), str(reply_write)]
         try:
             # It asks for its own end with this process before it does anything else.
-            self._process = Child(command, pump.write_fd, pass_fds=(request_read, reply_write), leash=False)
+            descriptors = (request_read, reply_write)
+            self._process = Child(command, pump.write_fd, env=how.env, pass_fds=descriptors, leash=False)
         except OSError as error:
             pump.drop()
             os.close(request_write)

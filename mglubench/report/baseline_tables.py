@@ -153,8 +153,8 @@ def _items(row: Row, key: str) -> Sequence[object]:
 
 HISTORY_NOTES = (
     f"bars: latency, the last {SPARK} baselines, oldest first; us: of the last",
-    "changed: where the level last changed (slower is +); what one baseline alone shows",
-    "is told apart, and one that leaves its neighbours and comes back is no change",
+    "changed: where the level last changed (more is slower); what the last baseline",
+    "alone shows is told apart, and one that comes back at once is no change",
 )
 _HISTORY = (
     Column("variant", "variant", text("variant"), text=True),

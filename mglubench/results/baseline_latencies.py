@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from statistics import median, stdev
 
 from mglubench.cases.case import Case
-from mglubench.cases.vocabulary import CEILINGS
 from mglubench.results.baselines import Baseline
-from mglubench.results.frame import load
-from mglubench.results.store import read_rows
-from mglubench.status import Status
+from mglubench.results.judgement import LATENCY
+from mglubench.results.run_figures import read_figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +36,11 @@ def latencies_of(baseline: Baseline) -> Mapping[str, CaseLatency]:
     """
     found: dict[str, list[float]] = {}
     cases: dict[str, Case] = {}
-    for run in baseline.runs:
-        for row in read_rows(run):
-            if row.status == Status.OK and row.layer not in CEILINGS:
-                cases.setdefault(row.key, row.case)
-        frame = load(run, samples=True)
-        own: dict[str, float] = {}
-        for key, value in zip(frame["key"], frame["latency_us"], strict=True):
-            # A baseline of several sets as the first of them measured it, as in tables.
-            if str(key) in cases and float(value) > 0:
-                own.setdefault(str(key), float(value))
-        for key, value in own.items():
-            found.setdefault(key, []).append(value)
+    for run in read_figures(baseline.runs):
+        for key, figures in run.cases.items():
+            if reading := figures.readings.get(LATENCY):
+                cases.setdefault(key, figures.case)
+                found.setdefault(key, []).append(reading.value)
     return {key: _case(cases[key], values) for key, values in found.items()}
 
 

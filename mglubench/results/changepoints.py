@@ -3,14 +3,14 @@
 The points are logarithms, in order of time. In four steps:
 
 1. An interior point that leaves both its neighbours, to the same side and by more than :data:`SPIKE` deviations, is an
-   outlier: it is set aside, since a level that changes stays changed.
+   outlier: it is set aside, since a level that changes stays changed. So is a first point that leaves the second.
 2. The deviation is taken from the differences of neighbours (their median size, which a few changes do not move), and
    never below what is known otherwise, or below :data:`FLOOR`.
 3. The series is cut into levels of at least :data:`SHORTEST` points so that squared distances from the levels' means,
    in units of the variance, plus a penalty for every cut are least. The penalty, :func:`penalty`, is as high as it
    takes to find a change in at most one of a hundred series without any (``tests/results/test_changepoints.py``).
-4. The last point is nobody's level yet. It is told of where it is outside of what the last level predicts of one more
-   point, by a t interval of 99.8 %.
+4. A last point that leaves the one before is nobody's level yet and is kept out of step 3. Any last point is told of
+   where it is outside of what the level before it predicts of one more, by a t interval of 99.8 %.
 
 Optimal partitioning is that of Jackson et al., An algorithm for optimal partitioning of data on an interval (2005).
 """
@@ -65,9 +65,8 @@ def find_changes(points: Sequence[float], known: float = 0.0) -> Changes:
     values = [points[place] for place in kept]
     deviation = _deviation(values, known)
     body, tail = values[:-1], values[-1]
-    cuts = _cuts(values, deviation)
-    if cuts and len(values) - cuts[-1] < SHORTEST:
-        cuts = cuts[:-1]
+    alone = abs(tail - body[-1]) > SPIKE * deviation
+    cuts = _cuts(body if alone else values, deviation)
     level = body[cuts[-1] if cuts else 0 :]
     return Changes(tuple(kept[cut] for cut in cuts), outliers, _far(tail, level, deviation), deviation)
 
@@ -83,7 +82,7 @@ def _deviation(points: Sequence[float], known: float) -> float:
 
 
 def _spikes(points: Sequence[float], deviation: float) -> list[int]:
-    found: list[int] = []
+    found = [0] if abs(points[0] - points[1]) > SPIKE * deviation else []
     for place in range(1, len(points) - 1):
         left, right = (points[place] - points[other] for other in (place - 1, place + 1))
         alone = min(abs(left), abs(right)) > SPIKE * deviation and (left > 0) == (right > 0)

@@ -83,7 +83,9 @@ def histories(baselines: Iterable[Baseline]) -> list[CaseHistory]:
 def _history(devices: tuple[str, ...], series: Sequence[tuple[Point, CaseLatency]]) -> CaseHistory:
     points = tuple(point for point, _ in series)
     changes = find_changes([math.log(point.latency_us) for point in points], _known(one for _, one in series))
-    kept = [place for place in range(len(points)) if place not in changes.outliers]
+    # What the last point alone shows is no part of the level that it is held against.
+    ends = len(points) - (1 if changes.last else 0)
+    kept = [place for place in range(ends) if place not in changes.outliers]
     bounds = [0, *changes.starts, len(points)]
     levels = [
         median(points[place].latency_us for place in kept if start <= place < end)

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     COMMON_MOVED = "common-moved"
     ONLY_AGAINST_OTHERS = "only-against-others"
     NOT_IN_CYCLES = "not-in-cycles"
+    NOT_CONFIRMED = "not-confirmed"
     # What one side lacks.
     ONLY_NEW = "only-new"
     FAILED_BEFORE = "failed-before"

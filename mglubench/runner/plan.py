@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mglubench.cases.case import Case
@@ -29,18 +29,30 @@ class Plan:
     Attributes:
         spec: resolved, no ``auto`` left. sets: cases that are measured together, in measuring order.
         machine: what the session said of it.
-        unavailable: reasons by variant, for variants that ``auto`` left out.
+        unavailable: reasons by variant, for variants that ``auto`` left out. host: what workers of other code than
+            this process's say of themselves, in place of its own record.
     """
 
     spec: SweepSpec
     sets: list[ComparisonSet]
     machine: Machine
     unavailable: dict[str, str]
+    host: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     @property
     def cases(self) -> list[Case]:
         """All that will be measured; a baseline that several sets need is there once for each."""
         return [case for group in self.sets for case in group.cases]
+
+    def only(self, wanted: Callable[[ComparisonSet], Collection[Case]]) -> Plan:
+        """The same with the cases of every set that are wanted of it; a set without any is left out."""
+        kept = [(group, set(wanted(group))) for group in self.sets]
+        sets = [
+            dataclasses.replace(group, cases=tuple(case for case in group.cases if case in cases))
+            for group, cases in kept
+            if cases
+        ]
+        return dataclasses.replace(self, sets=sets)
 
     def header(self) -> Header:
         """What the run's header holds."""
@@ -52,6 +64,7 @@ class Plan:
             "fake": self.machine.fake,
             "environment": {
                 **host_record(),
+                **self.host,
                 "devices": {name: device.to_dict() for name, device in self.machine.devices.items()},
                 "memory": {name: dataclasses.asdict(memory) for name, memory in self.machine.memory.items()},
                 "unavailable": self.unavailable,

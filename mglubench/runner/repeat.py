@@ -46,6 +46,7 @@ def repeat(
     *,
     progress: Progress | None = None,
     tell: Callable[[str], None] = lambda line: None,
+    narrowed: Callable[[Plan], Plan] = lambda plan: plan,
 ) -> Repetition:
     """Run a sweep ``times`` times into ``out``/01, ``out``/02, ...; what is finished there is not run again.
 
@@ -74,7 +75,7 @@ def repeat(
         if swept is None:
             line = f"repeat {number} of {times}"
             told = _Told(progress or Progress(), line, tell)
-            swept = run_sweep(spec, opened, own, resume=(own / HEADER).exists(), progress=told)
+            swept = run_sweep(spec, opened, own, resume=(own / HEADER).exists(), progress=told, narrowed=narrowed)
             tell(f"{line}: {swept.words() or 'no case'}" + f"; {swept.note}" * bool(swept.note))
         runs.append(swept)
         if not any(row.status == "ok" for row in read_rows(own)):
@@ -115,7 +116,7 @@ def stored_repeats(given: Sequence[Path]) -> Repetition:
     for path in folders[1:]:
         if found := differences(first, read_header(path)):
             raise UsageError(f"{path} is another sweep than {folders[0]}; it differs in {found}")
-    return Repetition(folders[0].parent, [_stored(path) for path in folders])
+    return Repetition(folders[0].parent, [stored_run(path) for path in folders])
 
 
 def _finished(folder: Path, first: Path) -> Swept | None:
@@ -124,9 +125,10 @@ def _finished(folder: Path, first: Path) -> Swept | None:
         return None
     if found := differences(read_header(first), read_header(folder)):
         raise UsageError(f"{folder} holds another sweep; it differs in {found}; choose another --out")
-    swept = _stored(folder)
+    swept = stored_run(folder)
     return None if swept.left else swept
 
 
-def _stored(folder: Path) -> Swept:
+def stored_run(folder: Path) -> Swept:
+    """What a stored run has come to."""
     return Swept(folder, read_header(folder)["cases"], Counter(row.status for row in read_rows(folder)))

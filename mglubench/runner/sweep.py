@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from mglubench.executors.open import Opened, open_session
 from mglubench.measure.measurement import Measurement
 from mglubench.results.ceilings import remember
 from mglubench.results.store import read_rows
-from mglubench.runner.plan import make_plan
+from mglubench.runner.plan import Plan, make_plan
 from mglubench.runner.progress import Progress
 from mglubench.runner.run import open_store, run_plan
 from mglubench.status import Status
@@ -74,11 +74,13 @@ def run_sweep(
     resume: bool = False,
     progress: Progress | None = None,
     until: Callable[[Sequence[Case]], bool] = lambda group: False,
+    narrowed: Callable[[Plan], Plan] = lambda plan: plan,
 ) -> Swept:
     """Measure what the run in ``out`` (or in a fresh folder) does not have yet, and say what became of it.
 
     Args:
         until: asked before each group of cases; once it says yes, the rest is left for a resume.
+        narrowed: makes of the plan what is measured of it; it may also refuse, before anything is written.
 
     Raises:
         UsageError: an unknown variant, a shape beyond this machine, a folder that cannot be used.
@@ -88,7 +90,9 @@ def run_sweep(
         raise UsageError("--resume needs --out, the folder of the run to continue; `mglubench runs` lists them")
     tell = progress or Progress()
     with opened(spec.measure.case_timeout) as session:
-        plan = make_plan(spec, session.session)
+        plan = narrowed(make_plan(spec, session.session))
+        if session.told:
+            plan = replace(plan, host=session.told.host())
         folder = out or fresh_folder(plan.spec.name)
         with open_store(folder, plan, resume=resume) as store:
             counts = Counter(row.status for row in read_rows(folder))

@@ -69,10 +69,10 @@ def test_history_shows_every_case(cli: Cli, run: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("baseline", "save", "main", "nothing"), "'nothing' is neither a run nor a baseline"),
+        (("baseline", "save", "other", "nothing"), "'nothing' is neither a run nor a baseline"),
         (("baseline", "save", "a/b", "run"), "no name for a baseline"),
-        (("baseline", "save", "main", "run", "run"), "given twice"),
-        (("baseline", "save", "main"), "Missing argument"),
+        (("baseline", "save", "other", "run", "run"), "given twice"),
+        (("baseline", "save", "other"), "Missing argument"),
         (("baseline", "show", "mian"), "there is no baseline 'mian' in baselines; did you mean main?"),
         (("baseline", "show", "main", "--nope"), "No such option"),
         (("baseline", "nope"), "No such command"),
