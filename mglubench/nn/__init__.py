@@ -2,6 +2,7 @@
 
 * :class:`SwiMGLU`, :class:`GeMGLU`, :class:`ReMGLU` (:class:`MGLU` with an activation by name) and :class:`MGLUMLP` are
   modules to train; :func:`parameter_groups` sorts their parameters for an optimiser.
+* :func:`export_packed` turns what was trained into :class:`PackedMGLU` layers, which serve.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mglubench.nn.export import export_packed
     from mglubench.nn.optimiser_groups import parameter_groups
+    from mglubench.nn.packed import PackedMGLU
     from mglubench.nn.swimglu import MGLU, MGLUMLP, GeMGLU, ReMGLU, SwiMGLU
 
-__all__ = ["MGLU", "MGLUMLP", "GeMGLU", "ReMGLU", "SwiMGLU", "parameter_groups"]
+__all__ = ["MGLU", "MGLUMLP", "GeMGLU", "PackedMGLU", "ReMGLU", "SwiMGLU", "export_packed", "parameter_groups"]
 
 _HOMES = {
     "MGLU": "swimglu",
     "MGLUMLP": "swimglu",
     "GeMGLU": "swimglu",
+    "PackedMGLU": "packed",
     "ReMGLU": "swimglu",
     "SwiMGLU": "swimglu",
+    "export_packed": "export",
     "parameter_groups": "optimiser_groups",
 }
 

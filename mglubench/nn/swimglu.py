@@ -13,8 +13,9 @@ from typing import ClassVar, TypedDict, Unpack
 import torch
 from torch import nn
 
-from mglubench.cases.vocabulary import NM_MAX, activation_name, one_of
+from mglubench.cases.vocabulary import activation_name, one_of
 from mglubench.errors import UsageError
+from mglubench.nn.layer_checks import check_nm, check_shape, positive
 from mglubench.nn.topk import check, routing, why_untrained
 from mglubench.nn.training_forms import FORMS, MASKED, tied
 
@@ -78,7 +79,7 @@ class MGLU(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.h, self.d, self.nm = _positive("h", h), _positive("d", d), _nm(nm, masked)
+        self.h, self.d, self.nm = positive("h", h), positive("d", d), _check_nm(nm, masked)
         self.activation = activation_name(activation or self.ACTIVATION)
         self.masked, self.form = one_of(masked, MASKED, "masked"), one_of(form, FORMS, "form")
         _check_dtype(dtype)
@@ -151,11 +152,8 @@ class MGLU(nn.Module):
 
     def _operands(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """X and W, of one dtype."""
-        if x.ndim == 0 or x.shape[-1] != self.h:
-            raise UsageError(f"x must be [..., {self.h}], got {list(x.shape)}")
         weight, kind = self.weight, x.device.type
-        if x.device != weight.device:
-            raise UsageError(f"x is on {x.device}, the layer on {weight.device}; move one of them")
+        check_shape(x, weight, self.h)
         if torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
             dtype = torch.get_autocast_dtype(kind)
             return x.to(dtype), weight.to(dtype)
@@ -216,18 +214,10 @@ class MGLUMLP(nn.Module):
         return y
 
 
-def _positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"{name} must be a whole number from 1 on, got {value!r}")
-    return value
-
-
-def _nm(nm: int, masked: str) -> int:
-    if _positive("nm", nm) > NM_MAX:
-        raise UsageError(f"nm must be 1 to {NM_MAX}, got {nm}")
-    if masked == "none" and nm != 1:
+def _check_nm(nm: int, masked: str) -> int:
+    if masked == "none" and check_nm(nm) != 1:
         raise UsageError(f"a layer with masked='none' has no masks, so nm must be 1, got {nm}")
-    return nm
+    return check_nm(nm)
 
 
 def _check_dtype(dtype: torch.dtype | None) -> None:

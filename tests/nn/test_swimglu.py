@@ -15,7 +15,7 @@ from mglubench.errors import UsageError
 from mglubench.nn import MGLU, MGLUMLP, GeMGLU, ReMGLU, SwiMGLU, parameter_groups
 from tests.conftest import ROOT
 
-SURFACE = ["MGLU", "MGLUMLP", "GeMGLU", "ReMGLU", "SwiMGLU", "parameter_groups"]
+SURFACE = ["MGLU", "MGLUMLP", "GeMGLU", "PackedMGLU", "ReMGLU", "SwiMGLU", "export_packed", "parameter_groups"]
 
 
 def test_the_surface_of_the_room_is_exactly_this_and_importing_it_imports_no_torch():

@@ -1,0 +1,150 @@
+"""``PackedMGLU``: the layer that serves, from one weight matrix and nm bits an element.
+
+Few tokens go through the packed kernel, :func:`mglubench.flash_mglu`, which reads weight and masks once. Many go
+through matrix products with masked copies of W, made one at a time: from some number of tokens on that is faster.
+Inference only. Importing this module imports torch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mglubench.cases.vocabulary import ITEMSIZE, activation_name
+from mglubench.errors import UsageError
+from mglubench.kernels.on_device import dtype_of
+from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
+from mglubench.nn.gated_sum import ACTIVATION
+from mglubench.nn.layer_checks import check_nm, check_operand, positive
+from mglubench.nn.mask_planes import from_planes, masked_weight
+from mglubench.nn.topk import check, routing
+
+# Tokens up to which the kernel is as fast as products with masked copies; measured by tests/benchmarks/serving.py on a
+# CPU, taken over for GPUs, where it was not measured.
+KERNEL_TOKENS = 128
+
+
+class PackedMGLU(nn.Module):
+    """A masked gated projection for inference; :func:`mglubench.nn.export_packed` makes it from a trained layer.
+
+    The state dict holds ``weight`` [d, h], ``mask_planes`` uint8 [nm, d, ceil(h / 8)] (bit j of byte b is column
+    8 b + j), and of a routed layer ``router_weight`` [nm, h]; all are buffers. What the kernel of a device reads is
+    derived from them at the first call or by :meth:`prepare`, and again after a move, a conversion or a load; where no
+    padding is needed it is the weight itself.
+
+    Args:
+        h, d, nm, activation, top_k, router: as of :class:`mglubench.nn.MGLU`.
+        kernel_tokens: most tokens of a call that go through the packed kernel.
+
+    Raises:
+        UsageError: a value that no layer of this kind has.
+    """
+
+    weight: torch.Tensor
+    mask_planes: torch.Tensor
+    router_weight: torch.Tensor | None
+
+    def __init__(
+        self,
+        h: int,
+        d: int,
+        nm: int = 4,
+        *,
+        activation: str = "silu",
+        top_k: int | None = None,
+        router: str = "topk-then-softmax",
+        kernel_tokens: int = KERNEL_TOKENS,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.h, self.d, self.nm = positive("h", h), positive("d", d), check_nm(nm)
+        self.activation, self.kernel_tokens = activation_name(activation), kernel_tokens
+        self.top_k, self.order = top_k, router
+        if top_k is not None:
+            check(top_k, nm, router)
+        self.register_buffer("weight", torch.zeros((d, h), device=device, dtype=dtype))
+        planes = torch.zeros((nm, d, -(-h // 8)), device=device, dtype=torch.uint8)
+        self.register_buffer("mask_planes", planes)
+        gates = None if top_k is None else torch.zeros((nm, h), device=device, dtype=dtype)
+        self.register_buffer("router_weight", gates)
+        self._kernel: PackedWeight | None = None
+
+    def prepare(self) -> PackedMGLU:
+        """Derive what the kernel of this device reads; before ``torch.compile``, which cannot, and to warm up.
+
+        Raises:
+            UsageError: a device, dtype or nm that no kernel takes.
+        """
+        self._check_dtype()
+        if self.weight.is_meta:
+            raise UsageError("no kernel for device 'meta'; load the weights first")
+        self._kernel = pack_weight(self.weight, from_planes(self.mask_planes, self.h))
+        return self
+
+    def hard_masks(self) -> torch.Tensor:
+        """The masks as booleans, [nm, d, h]."""
+        return from_planes(self.mask_planes, self.h)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Y [..., d] of x [..., h], of the weight's dtype.
+
+        Raises:
+            UsageError: a shape, dtype or device of x that does not fit, or an x that requires a gradient.
+        """
+        check_operand(x, self.weight, self.h)
+        self._check_dtype()
+        if x.requires_grad and torch.is_grad_enabled():
+            raise UsageError(
+                "a packed layer has no backward and x requires a gradient; call it under torch.no_grad(), "
+                "or train the MGLU that it was exported from"
+            )
+        flat = x.reshape(-1, self.h)
+        if self.router_weight is None and flat.shape[0] <= self.kernel_tokens:
+            if self._kernel is None:
+                self.prepare()
+            assert self._kernel is not None
+            y = flash_mglu(flat, self._kernel, self.activation)
+        else:
+            y = self._dense(flat)
+        return y.reshape(*x.shape[:-1], self.d)
+
+    @torch.no_grad()
+    def _dense(self, x: torch.Tensor) -> torch.Tensor:
+        """nm + 1 products; of a routed layer those with masks that some token keeps."""
+        g = ACTIVATION[self.activation].g
+        weights = self.gate_weights(x)
+        t = x @ self.weight.T
+        y = torch.zeros_like(t)
+        for i, plane in enumerate(self.mask_planes):
+            s = x @ masked_weight(self.weight, plane).T
+            value = t - s
+            y.addcmul_(g(s), value if weights is None else value.mul_(weights[:, i, None]))
+        return y
+
+    def gate_weights(self, x: torch.Tensor) -> torch.Tensor | None:
+        """A router's weights G [..., nm] for x [..., h], of x's dtype; ``None`` without a router."""
+        if self.router_weight is None or self.top_k is None:
+            return None
+        return routing(nn.functional.linear(x, self.router_weight), self.top_k, self.order).to(x.dtype)
+
+    def _check_dtype(self) -> None:
+        if dtype_of(self.weight) not in ITEMSIZE:
+            raise UsageError(f"a packed layer is of {', '.join(ITEMSIZE)}, not {dtype_of(self.weight)}; convert it")
+
+    # What the kernel reads is stale after a move, a conversion or a load, and nothing to copy or to store.
+    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+        self._kernel = None
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+    def _load_from_state_dict(self, *given):  # type: ignore[no-untyped-def]
+        self._kernel = None
+        super()._load_from_state_dict(*given)
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_kernel": None}
+
+    def extra_repr(self) -> str:
+        """Sizes, and the router's."""
+        words = f"h={self.h}, d={self.d}, nm={self.nm}, activation={self.activation}, dtype={dtype_of(self.weight)}"
+        return words if self.top_k is None else f"{words}, top_k={self.top_k}, order={self.order}"
