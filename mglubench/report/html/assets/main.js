@@ -72,7 +72,7 @@ function startRun() {
     if (all || what.has("rows")) drawFootnotes(byId("footnotes"), filtered());
     if (all || what.has("rows") || what.has("pair") || what.has("view")) drawCharts();
     if (all || what.has("pair")) { drawPair(byId("pair-words"), byId("bar")); drawSamples(byId("chart-samples")); }
-    if (all) drawForest(byId("chart-forest"), PAGE.forest);
+    if (all && byId("chart-forest")) drawForest(byId("chart-forest"), PAGE.forest);
   };
   onChange(redraw);
   redraw(new Set(["all"]));
@@ -102,6 +102,7 @@ function followWidth() {
 
 readHash();
 startTheme();
+if (PAGE.comparison) startComparison();
 if (RUN && RUN.settings.length) startRun();
 followWidth();
 addEventListener("hashchange", () => { readHash(); applyTheme(); changed("all"); });
