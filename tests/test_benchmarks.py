@@ -31,6 +31,14 @@ def test_a_sweep_that_fails_is_a_line_and_the_other_checks_go_on(tmp_path, monke
     assert re.match(r"check: .*mglubench sweep \.\.\. ended with exit code 2: error: .*--nope", words)
 
 
+def test_the_operator_s_promise_is_of_the_median_and_tells_the_spread():
+    assert reach.operator_promise(1, [1.2, 1.01, 1.02]) == (
+        True,
+        "flash_mglu over its kernel, median of 3 processes, nm=1: 1.02, promised below 1.03 (1.010 to 1.200)",
+    )
+    assert not reach.operator_promise(8, [1.04, 1.01, 1.05])[0]
+
+
 def test_make_bench_runs_every_benchmark():
     named = re.search(r"^BENCHMARKS := (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert named is not None

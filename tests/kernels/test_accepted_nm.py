@@ -9,7 +9,7 @@ from mglubench.cli import kernel_options
 from mglubench.errors import UsageError
 from mglubench.kernels.accepted_nm import LIBRARY_NMS, in_words
 from mglubench.kernels.inspect import subjects
-from mglubench.nn.functional import BACKENDS
+from mglubench.kernels.operator_backends import BACKENDS
 from mglubench.runner.verify import default_nms
 from mglubench.system.resources import data_folder
 from mglubench.variants.cuda_kernels import KERNELS

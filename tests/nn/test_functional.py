@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +15,7 @@ from mglubench.cases.case import Case
 from mglubench.errors import UsageError
 from mglubench.layer.problem import InputSet
 from mglubench.layer.tolerance import TOLERANCES
+from mglubench.nn import functional
 from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -129,6 +132,52 @@ def test_what_traces_sees_an_operator_and_not_its_arithmetic() -> None:
         y = flash_mglu(mode.from_tensor(inputs.x(0)), packed)
     assert type(y) is not torch.Tensor
     assert y.shape == (4, case.d)
+
+
+def test_plain_calls_on_a_cpu_need_no_dispatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, case = example(batch=4)
+    packed, x = packed_example(inputs, case), inputs.x(0)
+    expected = functional._eager(x, packed.weight, packed.masks, case.nm, "silu")
+    for name in ("_eager", "_operator"):
+        monkeypatch.setattr(functional, name, lambda *_: pytest.fail("the operator was dispatched"))
+    assert torch.equal(flash_mglu(x, packed), expected)
+    assert torch.equal(flash_mglu(torch.nn.Parameter(x, requires_grad=False), packed), expected)
+    with torch.no_grad():
+        assert torch.equal(flash_mglu(x.clone().requires_grad_(), packed), expected)
+
+
+def test_who_asks_for_operators_is_shown_one() -> None:
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    inputs, case = example(batch=4)
+    packed, x = packed_example(inputs, case), inputs.x(0)
+    seen = []
+
+    class Seeing(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    with Seeing():
+        flash_mglu(x, packed)
+    assert "mglubench.flash_mglu_eager.default" in seen
+    with torch.autograd.profiler.profile() as profile:
+        flash_mglu(x, packed)
+    assert "mglubench::flash_mglu_eager" in {event.name for event in profile.function_events}
+    traced = torch.jit.trace(lambda x: flash_mglu(x, packed), (x,), check_trace=False)
+    assert "mglubench::flash_mglu_eager" in str(traced.graph)
+
+
+def test_a_copy_of_packed_weights_calls_its_own() -> None:
+    inputs, case = example(h=64, batch=4)
+    packed, x = packed_example(inputs, case), inputs.x(0)
+    before = flash_mglu(x, packed)
+    copied = copy.deepcopy(packed)
+    copied.weight.zero_()
+    assert not flash_mglu(x, copied).any()
+    assert torch.equal(flash_mglu(x, packed), before)
+    again = pickle.loads(pickle.dumps(packed))
+    assert torch.equal(flash_mglu(x, again), before)
 
 
 def test_several_threads_may_call_at_once() -> None:

@@ -22,6 +22,7 @@ from mglubench.cases.case import Case
 from mglubench.kernels import cuda_build, cuda_call, cuda_kernel, on_device
 from mglubench.kernels.cuda_build import Target
 from mglubench.kernels.cuda_catalogue import BULK
+from mglubench.kernels.operator_backends import BACKENDS
 from mglubench.kernels.tuning import Choice, Gpu, remember
 from mglubench.layer.masks import pack
 from mglubench.layer.problem import InputSet, Problem
@@ -121,16 +122,16 @@ def test_a_split_launch_declares_its_partial_sums() -> None:
 def test_the_operator_takes_any_number_of_tokens(dtype: str) -> None:
     kind = next(kind for kind in KERNELS if kind.name == "flash-mglu-mma")
     problem = problem_of(kind, dtype, 700, 21, 3, 19)
-    weight = on_device.pad_columns(problem.weight, ops.BACKENDS["cuda"].row_multiple)
-    masks = torch.from_numpy(pack(problem.masks(), ops.BACKENDS["cuda"].layout).data)
+    weight = on_device.pad_columns(problem.weight, BACKENDS["cuda"].row_multiple)
+    masks = torch.from_numpy(pack(problem.masks(), BACKENDS["cuda"].layout).data)
     y = ops._on_cuda(problem.x, weight, masks, 3, "gelu")
     assert error_of(y, problem, "mglu", 0) <= TOLERANCES[dtype].relative
     assert ops._on_cuda(problem.x[:0], weight, masks, 3, "gelu").shape == (0, 21)
 
 
 def operator_error(problem: Problem) -> float:
-    weight = on_device.pad_columns(problem.weight, ops.BACKENDS["cuda"].row_multiple)
-    masks = torch.from_numpy(pack(problem.masks(), ops.BACKENDS["cuda"].layout).data)
+    weight = on_device.pad_columns(problem.weight, BACKENDS["cuda"].row_multiple)
+    masks = torch.from_numpy(pack(problem.masks(), BACKENDS["cuda"].layout).data)
     y = ops._on_cuda(problem.x, weight, masks, problem.case.nm, problem.case.activation)
     return error_of(y, problem, "mglu", 0)
 
