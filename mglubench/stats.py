@@ -115,6 +115,11 @@ def normal_point(share: float) -> float:
     return _NORMAL.inv_cdf(share)
 
 
+def normal_tail(z: float) -> float:
+    """How often a standard normal number is farther from 0 than ``z``, to either side."""
+    return math.erfc(abs(z) / math.sqrt(2))
+
+
 def student_tail(t: float, df: float) -> float:
     """How often Student's t with ``df`` degrees of freedom is farther from 0 than ``t``, to either side."""
     if not math.isfinite(t):

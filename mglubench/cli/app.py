@@ -12,6 +12,7 @@ import typer
 from mglubench.cli.baseline_command import baseline
 from mglubench.cli.build_command import build
 from mglubench.cli.campaign_command import campaign
+from mglubench.cli.compare_command import compare
 from mglubench.cli.doctor_command import doctor
 from mglubench.cli.history_command import history
 from mglubench.cli.import_command import import_report
@@ -44,6 +45,7 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., Any] | typer.Typer] = {
     "sweep": sweep,
     "repeat": repeat,
+    "compare": compare,
     "report": report,
     "plot": plot,
     "roofline": roofline,

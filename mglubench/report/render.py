@@ -31,14 +31,14 @@ def to_rich(table: Table) -> rich.table.Table:
 def to_markdown(table: Table) -> str:
     """A GitHub-flavoured table under its title, rows marked best in bold."""
     rule = ["---" if column.text else "---:" for column in table.columns]
-    lines = [f"### {_escape(table.title)}", "", _line([_escape(c.title) for c in table.columns]), _line(rule)]
+    lines = [f"### {escaped(table.title)}", "", _line([escaped(c.title) for c in table.columns]), _line(rule)]
     for row in table.rows:
-        cells = [_escape(cell) for cell in table.cells(row)]
+        cells = [escaped(cell) for cell in table.cells(row)]
         if table.best and row.get(table.best):
             cells = [f"**{cell}**" if cell else "" for cell in cells]
         lines.append(_line(cells))
     if table.notes:
-        lines += ["", *(f"{_escape(note)}  " for note in table.notes)]
+        lines += ["", *(f"{escaped(note)}  " for note in table.notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -55,5 +55,6 @@ def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
+    """A line that is text in markdown, whatever it holds."""
     return plain(text, LONGEST_CELL).replace("|", "\\|").replace("<", "&lt;")

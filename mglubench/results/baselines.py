@@ -22,13 +22,16 @@ import msgspec
 from mglubench.cases.vocabulary import near
 from mglubench.errors import MglubenchError, StoreError, UsageError
 from mglubench.results.runs import numbered_runs
-from mglubench.results.store import HEADER
+from mglubench.results.store import HEADER, list_runs
 from mglubench.system.lines import reason_of
 from mglubench.system.plain_text import plain
+from mglubench.system.resources import RUNS_FOLDER
 from mglubench.system.strict_json import strict_loads
 
 MANIFEST = "baseline.json"
 FORMAT = 1
+# The word for the newest run.
+LAST = "last"
 FOLDER_VARIABLE = "MGLUBENCH_BASELINES"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]{0,99}")
 
@@ -103,8 +106,9 @@ def runs_of(given: str, where: Path | None = None) -> list[Path]:
     """The run folders that a word of a user stands for.
 
     Args:
-        given: the name of a baseline, or the path of a run, of a baseline, or of a folder of repeats; several of them
-            joined by commas. A name comes before a path: ``./main`` is the folder even where a baseline is called so.
+        given: the name of a baseline, or the path of a run, of a baseline, or of a folder of repeats, or ``last``, the
+            newest below ``runs``; several of them joined by commas. A name comes before a path: ``./main`` is the
+            folder even where a baseline is called so.
         where: folder of the baselines.
 
     Raises:
@@ -196,11 +200,23 @@ def _runs_of_word(word: str, where: Path | None) -> list[Path]:
         return read_baseline(path).runs
     if runs := numbered_runs(path):
         return runs
+    if word == LAST:
+        return _last()
     if path.is_dir():
         raise UsageError(f"{path} is no run, baseline or folder of repeats; `mglubench runs` lists runs")
     if path.exists():
         raise UsageError(f"{path} is not a run folder")
     raise UsageError(f"{plain(word, 200)!r} is neither a run nor a baseline in {folder}; {_known(word, folder)}")
+
+
+def _last() -> list[Path]:
+    """The newest run, or all of the newest repeats."""
+    stored = {path: [path] for path in list_runs(RUNS_FOLDER)}
+    if RUNS_FOLDER.is_dir():
+        stored |= {path: runs for path in RUNS_FOLDER.iterdir() if (runs := numbered_runs(path))}
+    if not stored:
+        raise UsageError(f"there is no last run, {RUNS_FOLDER} holds none; `mglubench sweep` makes one")
+    return max(stored.values(), key=lambda runs: (runs[-1] / HEADER).stat().st_mtime)
 
 
 def _known(name: str, folder: Path) -> str:

@@ -158,6 +158,11 @@ _LACKING = {
 }
 
 
+def fails(judgement: Judgement, fail_on: frozenset[FailOn] = FAIL_ON) -> bool:
+    """Whether a judgement alone fails a job."""
+    return exit_code((judgement,), fail_on) != EXIT_GOOD
+
+
 def exit_code(judgements: tuple[Judgement, ...], fail_on: frozenset[FailOn] = FAIL_ON) -> int:
     """The exit code of a comparison: one of :data:`EXIT_CODES`."""
     if any(judgement.defect for judgement in judgements):

@@ -33,6 +33,7 @@ class CaseFigures:
     Attributes:
         readings: latency and ratios by name; none unless ``status`` is ok. facts: by column, those that are known.
         sm_mhz: clock of a GPU while it was sampled. timer: how samples were taken, in words.
+        samples: in nanoseconds, where they were asked for.
     """
 
     case: Case
@@ -42,6 +43,7 @@ class CaseFigures:
     readings: Mapping[str, Reading] = field(default_factory=dict)
     facts: Mapping[str, float] = field(default_factory=dict)
     sm_mhz: float | None = None
+    samples: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +77,20 @@ class RunFigures:
         )
 
 
-def read_figures(folders: Iterable[Path]) -> list[RunFigures]:
-    """The figures of stored runs, oldest first.
+def read_figures(folders: Iterable[Path], *, samples: bool = False) -> list[RunFigures]:
+    """The figures of stored runs, oldest first; with raw samples if they are asked for.
 
     Raises:
         UsageError: no run there. StoreError: damaged, or from a newer version.
     """
-    return sorted(map(_read, folders), key=lambda run: run.header["environment"]["time"])
+    return sorted((_read(folder, samples) for folder in folders), key=lambda run: run.header["environment"]["time"])
 
 
-def _read(folder: Path) -> RunFigures:
+def _read(folder: Path, samples: bool) -> RunFigures:
     # A header of a newer version is refused before millions of rows are read.
     header = read_header(folder)
     frame = derive(load(folder, samples=True))
-    rows = frame.drop(columns=["samples_ns", "rounds_of"]).to_dict("records")
+    rows = frame.drop(columns=["rounds_of", *([] if samples else ["samples_ns"])]).to_dict("records")
     return RunFigures(header, str(folder), figures_of([{str(k): v for k, v in row.items()} for row in rows]))
 
 
@@ -118,4 +120,5 @@ def _case(row: Mapping[str, object], status: Status) -> CaseFigures:
         dict(readings_of(row)),
         facts,
         clock if clock > 0 else None,
+        samples if isinstance(samples := row.get("samples_ns"), list) else (),
     )
