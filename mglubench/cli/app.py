@@ -14,6 +14,7 @@ from mglubench.cli.build_command import build
 from mglubench.cli.campaign_command import campaign
 from mglubench.cli.compare_command import compare
 from mglubench.cli.doctor_command import doctor
+from mglubench.cli.gate_command import gate
 from mglubench.cli.history_command import history
 from mglubench.cli.import_command import import_report
 from mglubench.cli.inspect_command import inspect
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., Any] | typer.Typer] = {
     "runs": runs,
     "baseline": baseline,
     "history": history,
+    "gate": gate,
     "profile": profile,
     "import": import_report,
     "variants": variants,

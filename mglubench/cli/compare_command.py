@@ -53,7 +53,7 @@ def compare(
     cannot be compared. --fail-on chooses what counts; counts of findings never become an exit code.
     """
     given = sides or []
-    form = _form(as_json=as_json, as_markdown=as_markdown, as_github=as_github)
+    form = comparison_form(as_json=as_json, as_markdown=as_markdown, as_github=as_github)
     if schema:
         from mglubench.report.compare_json import comparison_schema
 
@@ -170,7 +170,8 @@ def _calibrate(given: list[str], alarms: float, margin: float, form: str, out_js
     return 0
 
 
-def _form(*, as_json: bool, as_markdown: bool, as_github: bool) -> str:
+def comparison_form(*, as_json: bool, as_markdown: bool, as_github: bool) -> str:
+    """``json``, ``markdown``, ``github`` or ``rich``; two at once are an error."""
     wanted = [name for name, on in (("json", as_json), ("markdown", as_markdown), ("github", as_github)) if on]
     if len(wanted) > 1:
         raise UsageError(f"choose one of {' and '.join('--' + name for name in wanted)}")

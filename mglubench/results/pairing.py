@@ -18,6 +18,8 @@ ALIKE = "measure both sides alike, or look all the same with --force"
 # Axes in which a case of the other side may differ and still be the one that is missing here.
 _TWINS = {"dtype": Reason.OTHER_DTYPE, "device": Reason.OTHER_DEVICE}
 _NUMBER = re.compile(r"\d[\d.]*")
+# Where a run found the cores is told with how samples were taken, and is no part of it.
+_PLACE = re.compile(r"(^|; )cores [^;]* apart[^;]*")
 
 
 def pair_cases(
@@ -112,12 +114,16 @@ def _forbidden(found: CaseFigures, differences: Sequence[Difference]) -> Differe
 def _other_timer(before: Sequence[CaseFigures | None], now: Sequence[CaseFigures | None]) -> Difference | None:
     """Samples that were taken in another way, whatever numbers stand in the words for it."""
     was, now_is = (
-        list(dict.fromkeys(_NUMBER.sub("N", run.timer) for run in side if run is not None and run.status == Status.OK))
+        list(dict.fromkeys(_way(run.timer) for run in side if run is not None and run.status == Status.OK))
         for side in (before, now)
     )
     if was == now_is and len(was) == 1:
         return None
     return Difference("how samples were taken", " and ".join(was), " and ".join(now_is), Reason.OTHER_MEASURING)
+
+
+def _way(timer: str) -> str:
+    return _NUMBER.sub("N", _PLACE.sub("", timer))
 
 
 def _bare(key: str, case: Case, verdict: Verdict, reason: Reason, words: str, advice: str = "") -> Judgement:

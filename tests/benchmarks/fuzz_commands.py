@@ -94,6 +94,10 @@ max_seconds = 0.01
 case_timeout = 30
 ceiling = false
 """
+PINS = """{"format": 1, "rows": [
+{"variant": "flash-mglu-mma", "arch": "sm_90a", "nm": 8, "dtype": "float16", "compiler": "13.0.88", "kernel": "k"}
+]}
+"""
 # Good lines, with how often each kind is the start of a trial. Pictures take longest, and come least.
 LINES: list[tuple[int, list[str]]] = [
     (30, ["sweep", *FAKE, *TINY, "--out", "fresh"]),
@@ -109,6 +113,11 @@ LINES: list[tuple[int, list[str]]] = [
     (1, ["roofline", "run", "--out", "a.svg", "--kind", "bandwidth"]),
     (6, ["predict", "--gpu", "RTX 5090", "--shape", "2048x8192", "--nm", "1,8", "--dtype", "float16"]),
     (4, ["runs", "."]),
+    (5, ["baseline", "save", "main", "run", "--folder", "kept", "--commit", "c0ffee", "--note", "words"]),
+    (2, ["baseline", "list", "--folder", "kept"]),
+    (2, ["baseline", "show", "main", "--folder", "kept", "--json"]),
+    (3, ["history", "kept"]),
+    (6, ["gate", *FAKE, *TINY, "--baseline", "run", "--times", "2", "--out", "fresh", "--json"]),
     (4, ["profile", "run", "--tool", "ncu", *FAKE]),
     (3, ["profile", *FAKE, *TINY, "--tool", "nsys", "--out", "fresh"]),
     (5, ["import", "report.csv", "--run", "run", "--launches", "2", "--json"]),
@@ -117,6 +126,8 @@ LINES: list[tuple[int, list[str]]] = [
     (1, ["doctor", "--json"]),
     (4, ["build", "--arch", "sm_90a", "--variants", "swiglu-fused", "--nm", "1", "--out-json", "a.json"]),
     (4, ["inspect", "flash-mglu-mma", "--arch", "sm_90a", "--nm", "8", "--dtype", "float16", "--json"]),
+    (2, ["inspect", "flash-mglu-mma", "--nm", "8", "--save", "pins.json"]),
+    (2, ["inspect", "--against", "pins.json", "--markdown"]),
     (5, ["tune", "--variants", "flash-mglu-mma", "--shape", "64x96", "--nm", "1", "--seconds", "0.01"]),
 ]
 # Numbers of samples that are large and allowed would only make a fake sweep as long as was asked for.
@@ -174,6 +185,8 @@ def prepared() -> Iterator[Trial]:
 def furnish(work: Path) -> None:
     """A finished run, a good file of each kind, and what is no file that can be used."""
     assert call(["sweep", *FAKE, *TINY, "--out", "run"]).code == 0
+    assert call(["baseline", "save", "old", "run", "--folder", "kept"]).code == 0
+    (work / "pins.json").write_text(PINS)
     (work / "file").write_text("kept\n")
     (work / "folder").mkdir()
     (work / "folder" / "kept").write_text("kept\n")
@@ -259,7 +272,9 @@ def options() -> dict[str, list[tuple[str, bool]]]:
 
     if not _OFFERED:
         for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
-            named = [p for p in command.params if p.param_type_name == "option"]
+            # A command of commands has its options in those.
+            parts = getattr(command, "commands", {"": command}).values()
+            named = [p for part in parts for p in part.params if p.param_type_name == "option"]
             _OFFERED[name] = [(word, not p.is_flag) for p in named for word in (*p.opts, *p.secondary_opts)]
     return _OFFERED
 

@@ -27,7 +27,7 @@ from types import FrameType
 LINE_SECONDS, SILENT_SECONDS = 60.0, 120.0
 BATCH, BROKEN = 200, 70
 TOLD_SECONDS = 30.0
-EXIT_CODES = {0, 1, 2, 3, 130, 143}
+EXIT_CODES = {0, 1, 2, 3, 4, 130, 143}
 TRACEBACK, HANG, WRITTEN, LINES, CODE = (
     "tracebacks",
     "hangs",

@@ -156,3 +156,19 @@ def test_stored_runs_are_compared_from_python(tmp_path):
     assert found.fake
     assert found.exit_code() == 0
     assert {j.verdict for j in found.judgements if j.what == "bytes_total"} == {Verdict.SAME}
+
+
+def test_where_a_run_found_the_cores_is_no_other_way_to_measure():
+    """What a run was lucky with is told beside how it took samples; two runs of the same code differ in it."""
+
+    def told(runs, *places):
+        for run, place in zip(runs, places, strict=True):
+            cases = {key: replace(case, timer=f"{case.timer}{place}") for key, case in run.cases.items()}
+            yield replace(run, cases=cases)
+
+    rng = np.random.default_rng(5)
+    near, apart = "; cores 48 ns apart", "; cores 120 ns apart, 2 rounds at 260 ns set aside"
+    found = judged([*told(world(2, rng), near, "")], [*told(world(2, rng, first=2), "", apart)])
+    assert Verdict.INCOMPARABLE not in found.counts()
+    other = judged([*told(world(2, rng), near, "")], [*told(world(2, rng, first=2), "", "; walked")])
+    assert set(other.counts()) == {Verdict.INCOMPARABLE}
