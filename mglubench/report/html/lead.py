@@ -78,7 +78,10 @@ def _several(found: Sequence[Answer]) -> Lead:
         f"{'; it is ' if rest else ''}{rest}.",
         figure=f"{times(least.value)}× to {times(best.value)}×",
         verdict=FASTER if counts[FASTER] == len(found) else SLOWER if counts[SLOWER] == len(found) else OPEN,
-        facts=[f"Best: {_sentence(best)} {best.setting.title()}", f"Least: {_sentence(least)} {least.setting.title()}"],
+        facts=[
+            f"Best, {best.setting.title()}: {_sentence(best)}",
+            f"Least, {least.setting.title()}: {_sentence(least)}",
+        ],
         limits=[f"Best: {words}" for words in limits(best)],
         forest=title
         if len(shown) == len(found)

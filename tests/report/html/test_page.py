@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from mglubench.report.html.answer import answers
 from mglubench.report.html.inline import embedded_json, policy, scripts
 from mglubench.report.html.page import run_page
+from mglubench.report.table import times
 from mglubench.results.frame import load
 from mglubench.results.metrics import derive
 from mglubench.results.store import RunStore
@@ -71,9 +73,14 @@ def test_the_page_of_the_main_job_answers_is_small_and_loads_nothing(main_page):
     assert len(main_page.encode()) < 3_000_000
     elements = parsed(main_page)
     words = re.sub(r"\s+", " ", main_page)
-    assert "mglu-numba-cpu with 1 mask is 1.96 times as fast as the fastest GLU, swiglu-numba-cpu." in words
-    assert "95 % interval 1.64 to 2.34" in words
-    assert "67% of its variance is between processes" in words
+    (answer,) = answers(derive(load(MAIN_JOB, samples=True)).to_dict("records"))
+    masks = "1 mask" if answer.own["nm"] == 1 else f"{answer.own['nm']} masks"
+    fastest = f"{answer.own['variant']} with {masks} is {times(answer.value)} times as fast as the fastest GLU"
+    assert f"{fastest}, {answer.base['variant']}." in words
+    assert f"95 % interval {times(answer.low)} to {times(answer.high)}" in words
+    assert re.search(
+        rf"The interval rests on {answer.own['rounds']} rounds in {answer.own['processes']} process", words
+    )
     for _, attributes in elements.found:
         assert "src" not in attributes
         assert attributes.get("href", "#").startswith(("#", "data:,"))

@@ -8,7 +8,10 @@ import pytest
 
 from mglubench.estimates import ratio
 from mglubench.measure.measurement import series_of
+from mglubench.report.html.answer import answers
 from mglubench.report.html.page import run_page
+from mglubench.report.table import times
+from mglubench.report.tables import row_notices
 from mglubench.results.frame import load
 from mglubench.results.metrics import derive
 from mglubench.results.store import RunStore
@@ -39,9 +42,17 @@ def page(frame, tmp_path_factory):
     return path
 
 
+def layers_of(frame):
+    return frame[(frame["status"] == "ok") & ~frame["layer"].isin(("read", "product"))]
+
+
+def row_of(frame, variant, nm=0):
+    (row,) = frame[(frame["variant"] == variant) & (frame["nm"] == nm)].to_dict("records")
+    return row
+
+
 def key_of(frame, variant, nm=0):
-    (key,) = frame["key"][(frame["variant"] == variant) & (frame["nm"] == nm)]
-    return key
+    return row_of(frame, variant, nm)["key"]
 
 
 def clean(opened):
@@ -84,7 +95,7 @@ def colours_in(png):
 
 
 def test_every_layer_has_a_line_and_the_charts_a_point(browser, page, frame):
-    layers = frame[~frame["layer"].isin(("read", "product"))]
+    layers = layers_of(frame)
     with browser.open(page) as opened:
         for table in ("latency", "bytes"):
             assert sorted(opened.column(table, "variant")) == sorted(layers["variant"])
@@ -113,19 +124,20 @@ def test_a_heading_sorts_turns_and_gives_back_the_order(browser, page):
         clean(opened)
 
 
-def test_filters_narrow_tables_charts_and_notes_together(browser, page):
+def test_filters_narrow_tables_charts_and_notes_together(browser, page, frame):
+    layers = layers_of(frame)
     with browser.open(page) as opened:
         opened.page.locator("details.filter[data-axis=nm] summary").click()
         opened.page.locator("details.filter[data-axis=nm] input[value='8']").check()
         assert set(opened.column("latency", "nm")) == {"8"} == set(opened.column("bytes", "nm"))
-        assert opened.text("#filters .count") == "7 of 33 rows"
+        assert opened.text("#filters .count") == f"{(layers['nm'] == 8).sum()} of {len(layers)} rows"
         opened.page.locator("details.filter[data-axis=variant] summary").click()
         assert opened.page.locator("details.filter[open]").count() == 1
         opened.page.locator(f"details.filter[data-axis=variant] input[value={OURS}]").check()
         assert opened.column("latency", "variant") == [OURS]
-        assert opened.page.locator("#footnotes li").count() == 0
+        assert opened.page.locator("#footnotes li").count() == len(row_notices(row_of(frame, OURS, 8)))
         opened.page.get_by_role("button", name="Clear filters").click()
-        assert len(opened.column("latency", "nm")) == 33
+        assert len(opened.column("latency", "nm")) == len(layers)
         opened.page.get_by_role("searchbox").fill("premasked NM4")
         assert opened.column("latency", "variant") == ["mglu-premasked"]
         opened.page.get_by_role("searchbox").fill("no such thing")
@@ -135,16 +147,17 @@ def test_filters_narrow_tables_charts_and_notes_together(browser, page):
 
 def test_it_opens_with_the_answer_and_two_clicks_give_another_ratio(browser, page, frame):
     with browser.open(page) as opened:
-        assert "1.96×" in opened.text("#pair-words")
+        (answer,) = answers(frame.to_dict("records"))
+        assert f"{times(answer.value)}×" in opened.text("#pair-words")
         opened.page.keyboard.press("Escape")
         assert "Pick two rows" in opened.text("#pair-words")
         click_row(opened, key_of(frame, OURS, 8))
-        click_row(opened, key_of(frame, "mglu-naive-complement", 8))
-        row = frame[(frame["variant"] == OURS) & (frame["nm"] == 8)].iloc[0]
+        click_row(opened, key_of(frame, row_of(frame, OURS, 8)["fastest_naive"], 8))
+        row = row_of(frame, OURS, 8)
         words = opened.text("#pair-words")
-        assert f"{row['vs_naive']:.1f}×" in words
-        assert f"95 % interval {row['vs_naive_low']:.1f} to {row['vs_naive_high']:.0f}" in words
-        assert "over 6 rounds in 3 processes" in words
+        assert f"{times(row['vs_naive'])}×" in words
+        assert f"95 % interval {times(row['vs_naive_low'])} to {times(row['vs_naive_high'])}" in words
+        assert f"over {row['rounds']} rounds in {row['processes']} processes" in words
         clean(opened)
 
 
@@ -205,21 +218,23 @@ def test_the_address_brings_everything_back(browser, page, frame):
         assert again.page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(20, 23, 27)"
         assert "moved by one run" in again.text("#chart-roofline")
         again.page.evaluate("location.hash = ''")
-        again.page.wait_for_function("document.querySelectorAll('#table-latency tbody tr').length === 33")
+        again.page.wait_for_function(
+            f"document.querySelectorAll('#table-latency tbody tr').length === {len(layers_of(frame))}"
+        )
         clean(again)
 
 
 @pytest.mark.parametrize(
     "hash_", ["#a=nothing&only.nope=1&sort.latency=nope&page.latency=x&setting=y", "#%&=&&a.b.c=%ff"]
 )
-def test_an_address_that_says_nonsense_is_passed_over(browser, page, hash_):
+def test_an_address_that_says_nonsense_is_passed_over(browser, page, frame, hash_):
     with browser.open(page, hash_=hash_) as opened:
-        assert len(opened.column("latency", "variant")) == 33
+        assert len(opened.column("latency", "variant")) == len(layers_of(frame))
         clean(opened)
 
 
 def test_every_ratio_and_interval_is_the_tools_own(browser, page, frame):
-    layers = frame[(frame["status"] == "ok") & ~frame["layer"].isin(("read", "product"))]
+    layers = layers_of(frame)
     series = {
         key: series_of(s, r) for key, s, r in zip(layers["key"], layers["samples_ns"], layers["rounds_of"], strict=True)
     }
@@ -269,12 +284,13 @@ def test_several_settings_have_a_chooser_a_column_and_pages(browser, tmp_path):
         assert "rows 101 to 200 of 240" in opened.text("#rows-latency .pager")
         choice = opened.page.locator("#setting-choice")
         assert choice.locator("option").count() == 120
+        choice.select_option("0")
         opened.page.get_by_role("button", name="Next setting").click()
-        assert "bfloat16" in opened.text("#setting-title")
+        assert "bfloat16" in choice.locator("option:checked").inner_text()
         opened.page.locator("details.filter[data-axis=shape] summary").click()
         opened.page.locator("details.filter[data-axis=shape] input[value='96x10']").check()
         assert set(opened.column("latency", "shape")) == {"96x10"}
-        assert "h=96" in opened.text("#setting-title")
+        assert "h=96" in choice.locator("option:checked").inner_text()
         assert opened.page.locator("#rows-latency .pager").is_hidden()
         clean(opened)
 

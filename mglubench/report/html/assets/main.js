@@ -23,7 +23,7 @@ function drawCharts() {
   const number = shownSetting(rows);
   const setting = RUN.settings[number];
   const own = rows.filter((row) => row.setting === number);
-  byId("setting-title").textContent = setting.title;
+  byId("setting-title").textContent = RUN.settings.length > 1 ? "" : setting.title;
   const chooser = byId("setting-choice");
   if (chooser) chooser.value = String(number);
   byId("charts").hidden = !own.length;
@@ -106,6 +106,7 @@ if (PAGE.comparison) startComparison();
 if (RUN && RUN.settings.length) startRun();
 followWidth();
 addEventListener("hashchange", () => { readHash(); applyTheme(); changed("all"); });
+performance.mark("drawn");
 document.documentElement.dataset.ready = "yes";
 
 // For whoever wants more ratios than a page shows: in the browser's console, by the keys of two cases.

@@ -2,12 +2,15 @@
 
 const state = { theme: "", setting: 0, text: "", filters: new Map(), sort: {}, page: {}, a: null, b: null, view: {}, verdict: "" };
 const listeners = [];
+// The page opens with the setting of its answer.
+const FIRST_SETTING = BY_ID.get(PAGE.answer?.own)?.setting ?? 0;
 
 function readHash() {
   const words = new URLSearchParams(location.hash.slice(1));
   const known = (name) => BY_ID.get(words.get(name)) ?? null;
   state.theme = ["light", "dark"].includes(words.get("theme")) ? words.get("theme") : "";
-  state.setting = Math.max(0, RUN ? RUN.settings.findIndex((setting) => setting.title === words.get("setting")) : 0);
+  const chosen = RUN ? RUN.settings.findIndex((setting) => setting.title === words.get("setting")) : 0;
+  state.setting = chosen < 0 ? FIRST_SETTING : chosen;
   state.text = words.get("text") ?? "";
   state.verdict = words.get("verdict") ?? "";
   // Nothing said of rows: the page opens with its answer; an empty word says that a reader took them away.
@@ -29,7 +32,7 @@ function readHash() {
 function hashOf() {
   const words = new URLSearchParams();
   if (state.theme) words.set("theme", state.theme);
-  if (state.setting) words.set("setting", RUN.settings[state.setting].title);
+  if (RUN && state.setting !== FIRST_SETTING) words.set("setting", RUN.settings[state.setting].title);
   if (state.text) words.set("text", state.text);
   if (state.verdict) words.set("verdict", state.verdict);
   for (const [name, values] of state.filters) words.set(`only.${name}`, [...values].map(encodeURIComponent).join(","));
