@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import console, print_json, print_tables, publish_json
+from mglubench.cli.output import console, print_json, print_tables, publish_json, publish_page
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ def compare(
     out_json: options.OutJson = None,
     out_markdown: Annotated[Path | None, typer.Option(help="Also write the page to this file.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write one self-contained HTML page to this file.")
+    ] = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Runs of identical code, against themselves: how often it alarms.")
     ] = False,
@@ -60,10 +63,10 @@ def compare(
         print_json(comparison_schema())
         return 0
     wanted = parse_fail_on(fail_on)
-    for path in (out_json, out_markdown, junit):
+    for path in (out_json, out_markdown, junit, html):
         refuse_taken(path)
     if calibrate:
-        if out_markdown or junit or as_github:
+        if out_markdown or junit or html or as_github:
             raise UsageError("--calibrate prints tables, --json or --markdown; leave --github, --junit and files out")
         return _calibrate(given, alarms, margin, form, out_json)
     if len(given) != SIDES:
@@ -71,6 +74,8 @@ def compare(
     comparison = _compared(given[0], given[1], force=force, alarms=alarms, margin=margin)
     show_comparison(comparison, wanted, form, everything=everything)
     publish_comparison(comparison, wanted, out_json=out_json, out_markdown=out_markdown, junit=junit)
+    if html is not None:
+        write_comparison_page(comparison, html)
     return comparison.exit_code(wanted)
 
 
@@ -138,6 +143,16 @@ def publish_comparison(
     publish_json(comparison_json(comparison, fail_on), out_json)
     _publish(out_markdown, comparison_markdown(comparison, fail_on))
     _publish(junit, comparison_junit(comparison, fail_on))
+
+
+def write_comparison_page(comparison: Comparison, path: Path) -> None:
+    """One page of a comparison, with the charts and tables of the newest run of its new side."""
+    from mglubench.report.html.comparison_page import comparison_page
+    from mglubench.results.frame import load
+    from mglubench.results.metrics import derive
+
+    newest = derive(load(comparison.new.runs[-1].folder, samples=True))
+    publish_page(comparison_page(comparison, newest), path, force=False)
 
 
 def _compared(base: str, new: str, *, force: bool, alarms: float, margin: float) -> Comparison:

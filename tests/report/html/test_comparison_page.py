@@ -12,6 +12,7 @@ from mglubench.results.compare import Rules, compare_runs
 from mglubench.results.frame import load
 from mglubench.results.judgement import Verdict
 from mglubench.results.metrics import derive
+from tests.conftest import tree
 from tests.report.html.browser import needs_browser, running
 from tests.report.html.test_page import HOSTILE, MAIN_JOB, data_of, parsed
 from tests.report.html.test_page_in_browser import clean
@@ -57,6 +58,25 @@ def test_a_page_without_a_run_is_small_and_has_verdicts_alone(comparison):
     assert len(page) < 700_000
     assert data_of(page)["run"] is None
     assert "rows-latency" not in {attributes.get("id") for _, attributes in parsed(page).found}
+
+
+def test_the_command_writes_the_page_beside_what_it_prints_and_overwrites_none(cli, tmp_path):
+    for name in ("a", "b"):
+        fake = ("sweep", "--executor", "fake", "--h", "64", "--d", "96", "--nm", "1", "--no-ceiling", "--out", name)
+        assert cli(*fake).code == 0
+    alone = cli("compare", "a", "b")
+    done = cli("compare", "a", "b", "--html", "page.html")
+    assert (done.code, done.out) == (alone.code, alone.out)
+    page = (tmp_path / "page.html").read_text()
+    assert "Fake runs: these figures come from the fake executor" in page
+    assert data_of(page)["run"]["count"] == len((tmp_path / "b" / "rows.jsonl").read_text().splitlines())
+    before = tree(tmp_path)
+    for path, said in (("page.html", "is there already"), ("nowhere/page.html", "nowhere")):
+        refused = cli("compare", "a", "b", "--html", path)
+        assert refused.code == 2
+        assert said in refused.err
+        assert refused.err.count("\n") == 1
+    assert tree(tmp_path) == before
 
 
 @needs_browser
