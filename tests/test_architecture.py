@@ -162,7 +162,7 @@ def test_a_wheel_carries_the_kernels_and_the_sweeps(tmp_path):
     source.mkdir()
     for name in ("mglubench", "sweeps", "kernels_cuda"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, source]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -173,6 +173,7 @@ def test_a_wheel_carries_the_kernels_and_the_sweeps(tmp_path):
         wanted = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
         assert {f"mglubench/_data/{folder}/{name}" for name in wanted} <= inside
     assert "mglubench/cli/app.py" in inside
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in inside)
     parts = [path for path in (ROOT / "mglubench" / "report" / "html" / "assets").rglob("*") if path.is_file()]
     assert len(parts) > 10
     assert {str(path.relative_to(ROOT)) for path in parts} <= inside
