@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 from mglubench.kernels.cpu_rows import LANES, row_kernel
+from mglubench.kernels.kept_code import keep_code
 
 Layer = Callable[..., None]
 
@@ -40,8 +41,7 @@ def mglu_layer(nm: int, tile: int, dtype: str, activation: str) -> Layer:
                             result += act(sums[i, t]) * (total - sums[i, t])
                         y[token + t, r] = result if np.isfinite(total) else np.float32(np.nan)
 
-    compiled: Layer = layer
-    return compiled
+    return keep_code(layer, "mglu", nm, tile, dtype, activation)
 
 
 @cache
@@ -70,8 +70,7 @@ def glu_layer(tile: int, dtype: str, activation: str) -> Layer:
                     for t in range(min(tile, batch - token)):
                         y[token + t, r] = act(sums[0, t]) * sums[1, t]
 
-    compiled: Layer = layer
-    return compiled
+    return keep_code(layer, "glu", tile, dtype, activation)
 
 
 @cache
@@ -93,8 +92,7 @@ def row_sums(dtype: str) -> Layer:
                 row(address, 0, ones.ctypes.data, columns, columns // LANES, total.ctypes.data)
                 out[r] = total[0]
 
-    compiled: Layer = layer
-    return compiled
+    return keep_code(layer, "row sums", dtype)
 
 
 @cache

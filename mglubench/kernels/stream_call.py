@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mglubench.kernels.cpu_call import _alone
 from mglubench.kernels.cpu_layers import Layer
 from mglubench.kernels.cpu_rows import LANES, as_bits
+from mglubench.kernels.kept_code import keep_code
 from mglubench.kernels.on_device import dtype_of
 
 if TYPE_CHECKING:
@@ -62,5 +63,4 @@ def stream_sums(streams: int, ahead: int, dtype: str) -> Layer:
                 one(weight.ctypes.data + r * width, 0, blocks, sums.ctypes.data)
                 out[r] = sums[0]
 
-    compiled: Layer = layer
-    return compiled
+    return keep_code(layer, "streams", streams, ahead, dtype)
