@@ -26,6 +26,7 @@ from mglubench.system.plain_text import plain
 
 DESCRIBE_TIMEOUT = 300.0
 FINISH_GRACE = 1.0
+REST_TIMEOUT = 10.0
 
 T = TypeVar("T")
 
@@ -35,16 +36,23 @@ class ChildSession:
 
     Args:
         log: file that the worker's output is appended to. case_timeout: seconds that one case may spend in the worker.
-        kept: the log, where a session beside this one has opened it and will close it. launch: of workers of another
-            Python or checkout.
+        kept: the log, where another session has opened it and will close it. launch: of workers of another Python or
+            checkout. home: the session that this one is beside, whose log it writes into. Closed, it is left to that
+            one, which has it ready for another set and ends it for good.
     """
 
     def __init__(
-        self, log: Path, case_timeout: float, kept: CappedLog | None = None, launch: Launch | None = None
+        self,
+        log: Path,
+        case_timeout: float,
+        kept: CappedLog | None = None,
+        launch: Launch | None = None,
+        home: ChildSession | None = None,
     ) -> None:
-        self._log = log
+        self._log, self._home = log, home
         self._owns_log = kept is None
         self._kept = kept or CappedLog(log)
+        self._resting: list[ChildSession] = []
         self._case_timeout = case_timeout
         self._launch = launch
         self._worker: WorkerProcess | None = None
@@ -119,14 +127,19 @@ class ChildSession:
         self._spent.clear()
 
     def beside(self) -> ChildSession:
-        """Another worker, which writes into the same log."""
-        return ChildSession(self._log, self._case_timeout, self._kept, self._launch)
+        """Another worker, which writes into the same log; one that rests from an earlier set, if there is one."""
+        if self._resting:
+            return self._resting.pop()
+        return ChildSession(self._log, self._case_timeout, self._kept, self._launch, self)
 
     def close(self) -> None:
         """End the worker, by force if it does not go."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+        if self._home is not None:
+            self._rest(self._home)
+            return
+        for session in (*self._resting, self):
+            session.renew()
+        self._resting.clear()
         if self._owns_log:
             self._kept.close()
 
@@ -151,10 +164,7 @@ class ChildSession:
 
     def _ask(self, request: str, timeout: float, **arguments: Any) -> Any:
         try:
-            if self._worker is None:
-                self._worker = WorkerProcess(self._kept, self._launch)
-                self.workers_started += 1
-            reply = self._worker.ask({"do": request, **arguments}, timeout)
+            reply = self._start().ask({"do": request, **arguments}, timeout)
         except CaseError:
             self._lose_worker()
             raise
@@ -163,6 +173,23 @@ class ChildSession:
         if error := reply.get("error"):
             raise CaseError(Status(str(error["status"])), plain(str(error["reason"])))
         return reply["ok"]
+
+    def _rest(self, home: ChildSession) -> None:
+        """Hold no inputs any more, and wait for another set; a worker that was interrupted at work ends."""
+        if self._worker is not None and self._worker.busy:
+            self.renew()
+        elif self._worker is not None:
+            with contextlib.suppress(CaseError):
+                self._ask("rest", REST_TIMEOUT)
+        self._ready.clear()
+        self._spent.clear()
+        home._resting.append(self)
+
+    def _start(self) -> WorkerProcess:
+        if self._worker is None:
+            self._worker = WorkerProcess(self._kept, self._launch)
+            self.workers_started += 1
+        return self._worker
 
     def _misfit(self, request: str) -> CaseError:
         self._lose_worker()

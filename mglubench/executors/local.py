@@ -135,7 +135,9 @@ class LocalSession:
         start = time.perf_counter()
         live = self._live[case]
         if case.device_kind != "cuda":
-            return _cpu_block(live, live.timer.sample(seconds, most), start)
+            with live.block():
+                taken = live.timer.sample(seconds, most)
+            return _cpu_block(live, taken, start)
         telemetry = self._telemetry_of(case.device)
         expected = telemetry.expected_sm_mhz()
         readings = [_awake(telemetry, live.timer, expected)]
@@ -242,7 +244,7 @@ class LocalSession:
 
     def _check(self, case: Case, live: LiveCase, run: Launch, fresh: int) -> Check:
         """Run and compare; a case that changed the inputs is wrong whatever it computed."""
-        outputs = live.run(run, fresh)
+        outputs = (live.timed if fresh else []) or live.run(run, fresh)
         if self._catch_spoiler():
             self._refuse_caught(case)
             # Somebody else did it: this case has computed with spoiled inputs, and gets another chance.

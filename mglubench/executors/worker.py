@@ -119,6 +119,9 @@ def _dispatch(message: dict[str, Any], session: Session) -> Any:
         return Introduction.here().to_dict()
     if request == "describe":
         return session.describe(tuple(message["devices"])).to_dict()
+    if request == "rest":
+        session.close()
+        return {}
     case = Case.from_dict(message["case"])
     if request == "prepare":
         how = {name: message[name] for name in ("offset", "non_finite") if name in message}

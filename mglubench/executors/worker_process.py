@@ -87,6 +87,11 @@ class WorkerProcess:
                 raise CaseError(Status.CRASH, plain(stray))
             return reply
 
+    @property
+    def busy(self) -> bool:
+        """Whether it has been asked for something and has not answered."""
+        return self._busy
+
     def kill(self) -> None:
         """Kill the worker and everything that it started (compilers, daemons)."""
         self._process.end()

@@ -60,4 +60,6 @@ def _products(spec: SweepSpec, device: str) -> Iterator[Case]:
     kind = device_kind(device)
     h, d, batch = PRODUCT_SIZE[kind]
     for dtype in dict.fromkeys((*spec.dtype, *(("float32",) if kind == "cuda" else ()))):
-        yield Case(PRODUCT, h, d, batch=batch, dtype=dtype, device=device, seed=spec.seed)
+        # Arithmetic needs no cold weights: on a CPU one copy is enough; each further one would be checked as well.
+        mode = "hot" if kind == "cpu" else "cold"
+        yield Case(PRODUCT, h, d, batch=batch, dtype=dtype, device=device, seed=spec.seed, mode=mode)

@@ -226,8 +226,9 @@ class MGLUPremasked(Variant):
         act, weight, x, y = activation_of(problem.case), problem.weight, problem.x, problem.y
         pairs = []
         for i in range(problem.case.nm):
-            mask = problem.mask_tensor(i)
-            pairs.append((weight * mask, weight * ~mask))
+            gate = weight * problem.mask_tensor(i)
+            # Exactly the rest of W, in half the time of another product of floats and booleans.
+            pairs.append((gate, weight - gate))
 
         def launch() -> None:
             total = act(linear(x, pairs[0][0])) * linear(x, pairs[0][1])

@@ -211,3 +211,28 @@ def test_closing_ends_the_worker(session):
 def test_a_device_that_is_not_here_concerns_the_whole_sweep(session):
     with pytest.raises(UnavailableError, match=r"cuda:31|no CUDA device can be used here"):
         session.describe(("cuda:31",))
+
+
+def test_the_worker_of_a_session_beside_serves_the_next_set(session):
+    other = session.beside()
+    assert {found.status for found in measure(other, "good-a").values()} == {"ok"}
+    worker = other._worker
+    other.close()
+    again = session.beside()
+    assert (again, again._worker) == (other, worker)
+    assert {found.status for found in measure(again, "good-b").values()} == {"ok"}
+    assert other.workers_started == 1
+    again.close()
+    session.close()
+    assert worker._process.ended()
+
+
+def test_a_worker_beside_that_is_interrupted_at_work_ends_with_its_set(session):
+    other = session.beside()
+    measure(other, "good-a")
+    worker = other._worker
+    worker._requests.write("{}")
+    worker._busy = True
+    other.close()
+    assert worker._process.ended()
+    assert session.beside() is other

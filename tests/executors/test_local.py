@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import time
 import weakref
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors import local
+from mglubench.executors.live import SLOW_SECONDS
 from mglubench.executors.local import LocalSession, memory_of, require_device
 from mglubench.executors.machine import Machine
 from mglubench.executors.rounds import measure_set
@@ -98,6 +100,53 @@ def test_a_variant_that_remembers_its_first_answer_is_caught_after_the_timed_loo
     session.sample(CASE, 0.0, 3)
     with pytest.raises(CaseError, match=r"after the timed loop") as caught:
         session.finish(CASE)
+    assert caught.value.status == "wrong"
+
+
+def slow(problem, late=lambda problem: None):
+    """A launch that is not run once more for its last check, and what it does besides from its second run on."""
+    launch, runs = right(problem), []
+
+    def run():
+        time.sleep(SLOW_SECONDS)
+        launch()
+        if runs:
+            late(problem)
+        runs.append(1)
+
+    run.runs = runs
+    return run
+
+
+def test_of_a_slow_launch_what_was_timed_is_checked(session, monkeypatch):
+    made = []
+    plant(monkeypatch, lambda problem: made.append(slow(problem)) or made[-1])
+    case = make_case(variant="lu", nm=0, mode="hot")
+    session.prepare(case)
+    session.sample(case, 0.0, 1)
+    runs = len(made[0].runs)
+    assert session.finish(case).check["unwritten"] == 0
+    assert len(made[0].runs) == runs
+    session.prepare(case)
+    assert session.finish(case).check["unwritten"] == 0
+    assert len(made[1].runs) >= 2, "without a block there is nothing that was timed"
+
+
+@pytest.mark.parametrize(
+    ("late", "reason"),
+    [
+        (lambda problem: problem.y[0, :1].add_(0.5), r"above .* \(after the timed loop\)"),
+        (lambda problem: problem.x.add_(1.0), r"changed x"),
+        (lambda problem: problem.weight[0].add_(1.0), r"changed weight, 24 elements"),
+    ],
+)
+def test_what_a_slow_launch_left_when_it_was_timed_has_to_be_right(session, monkeypatch, late, reason):
+    plant(monkeypatch, lambda problem: slow(problem, late))
+    case = make_case(variant="lu", nm=0, mode="hot")
+    session.prepare(case)
+    session.sample(case, 0.0, 1)
+    with pytest.raises(CaseError, match=reason) as caught:
+        session.finish(case)
     assert caught.value.status == "wrong"
 
 
