@@ -40,7 +40,7 @@ mutants: .venv/dev.stamp
 	@touch $@
 
 .venv/dev.stamp: $(SOURCES) | .venv/bin/python
-	$(PIP) --editable '.[dev,reports,triton,cu13,profile]'
+	$(PIP) --editable '.[dev,reports,triton,cu13,profile,hf]'
 	@touch $@ .venv/core.stamp
 
 clean:
