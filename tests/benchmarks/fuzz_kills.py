@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mglubench.runner.run import LEFTOVERS
 from tests.benchmarks.trials import (
     CODE,
     DOUBLED,
@@ -41,7 +42,7 @@ from tests.benchmarks.trials import (
 # Kills in all; a trial has KILLS of them.
 TRIALS = 1_000
 KILLS = 4
-# One trial in so many starts its programs anew, and one in so many measures for real.
+# One trial in so many starts its programs anew, and one in so many measures for real, every second in two processes.
 ANEW_ONE_IN, REAL_ONE_IN = 25, 10
 SHORT = [
     "--max-seconds",
@@ -52,9 +53,13 @@ SHORT = [
     "5",
     "--variants",
     "lu,swiglu,mglu-numba-cpu",
+    "--rounds",
+    "2",
     "--no-ceiling",
 ]
-SWEEP = ["sweep", "--h", "16", "--d", "24", "--nm", "1,2", "--mode", "cold,hot", "--out", "run"]
+SWEEP = ["sweep", "--nm", "1,2", "--mode", "cold,hot", "--out", "run"]
+# Many small sets: rows are written when a set ends.
+SETS = ["--shape", "16x24,8x8,24x16", "--variants", "lu,swiglu,mglu-naive,mglu-numba-cpu"]
 SIGNALS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
 # A process that was told to end is gone within this, also on a machine that is busy.
 GONE_SECONDS, RUN_SECONDS = 30.0, 240.0
@@ -101,7 +106,9 @@ def prepared() -> Iterator[Trial]:
     with room() as base:
 
         def trial(number: int, generator: random.Random) -> tuple[Found, list[str]]:
-            way = REAL if number % REAL_ONE_IN == 9 else ANEW if number % ANEW_ONE_IN == 7 else FAKE
+            way = ANEW if number % ANEW_ONE_IN == 7 else FAKE
+            if number % REAL_ONE_IN == REAL_ONE_IN - 1:
+                way = REAL if number // REAL_ONE_IN % 2 else REAL_SHARED
             found, codes = one_sweep(base, way, generator)
             return [(kind, f"{way.name}: {words}") for kind, words in found], codes
 
@@ -253,10 +260,11 @@ def kept(before: list[bytes], work: Path) -> Found:
     now = whole_lines(work / "run" / "rows.jsonl")
     found: Found = [] if now[: len(before)] == before else [(LOST, f"{len(before)} rows before, {len(now)} now")]
     try:
-        counts = Counter(json.loads(line)["key"] for line in now)
+        # Reads of the memory are in every set that they serve; what was left of a set keeps its number in the low bits.
+        counts = Counter((row["key"], row["set"] % LEFTOVERS) for row in map(json.loads, now))
     except ValueError as error:
         return [*found, (LOST, f"a row is no row any more: {error}")]
-    return found + [(DOUBLED, key) for key, count in counts.items() if count > 1]
+    return found + [(DOUBLED, f"{key} of set {number}") for (key, number), count in counts.items() if count > 1]
 
 
 def complete(work: Path) -> Found:
@@ -278,9 +286,10 @@ def clear(work: Path) -> None:
     shutil.rmtree(work / "run", ignore_errors=True)
 
 
-FAKE = Way("fake", [*SWEEP, "--executor", "fake"], forked, [0.5])
-ANEW = Way("fake, started anew", [*SWEEP, "--executor", "fake"], executed, [3.0])
-REAL = Way("real", [*SWEEP, *SHORT], forked, [8.0])
+FAKE = Way("fake", [*SWEEP, *SETS, "--executor", "fake"], forked, [0.5])
+ANEW = Way("fake, started anew", [*SWEEP, *SETS, "--executor", "fake"], executed, [3.0])
+REAL = Way("real", [*SWEEP, *SHORT, "--h", "16", "--d", "24", "--processes", "1"], forked, [6.0])
+REAL_SHARED = Way("real, two processes", [*SWEEP, *SHORT, "--h", "16", "--d", "24", "--processes", "2"], forked, [16.0])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import json
 import os
@@ -172,16 +173,19 @@ def temporary(folder: Path) -> list[str]:
 
 
 def with_everything_imported() -> None:
-    """Import once, here, what every fork would import anew."""
+    """Import once, here, what every fork would import anew, and make the parser of command lines once."""
     import matplotlib.figure
     import pandas
     import torch
+    import typer.main
 
     import mglubench.cli.app
     import mglubench.variants.registry as registry
 
+    if not hasattr(typer.main.get_command, "cache_info"):
+        typer.main.get_command = functools.cache(typer.main.get_command)
     registry.variants()
-    del matplotlib, pandas, torch, mglubench
+    del matplotlib, pandas, torch, typer, mglubench
 
 
 def without_work() -> None:
