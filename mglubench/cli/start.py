@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
@@ -24,7 +25,8 @@ def main() -> NoReturn:
     Exit codes: the command's; 2 after a foreseen error, which is one line on standard error; 130 after Ctrl-C, at
     whatever moment; 143 after SIGTERM, with everything cleaned up.
     """
-    before = None
+    before, hook = None, sys.unraisablehook
+    sys.unraisablehook = lambda lost: _again(lost, hook)
     try:
         from mglubench.cli.streams import settle
 
@@ -49,7 +51,26 @@ def main() -> NoReturn:
         complain(f"{word}; finished rows are kept")
     elif before is not None:
         signal.signal(signal.SIGTERM, before)
+    sys.unraisablehook = hook
     sys.exit(code)
+
+
+def _again(lost: sys.UnraisableHookArgs, otherwise: Callable[[sys.UnraisableHookArgs], object]) -> None:
+    """What came where nothing can be raised (a finalizer, a library's own code) comes again, until it is heard."""
+    number = {KeyboardInterrupt: signal.SIGINT, Terminated: signal.SIGTERM}.get(lost.exc_type)
+    if number is None:
+        otherwise(lost)
+        return
+    import _thread
+    import time
+
+    def send() -> None:
+        time.sleep(0.01)
+        _thread.interrupt_main(number)
+
+    if number == signal.SIGTERM:
+        signal.signal(number, _terminate)
+    _thread.start_new_thread(send, ())
 
 
 def complain(message: str, word: str = "error") -> None:

@@ -168,7 +168,7 @@ class LiveCase:
     def _bound(self, fresh: int) -> Bound:
         case, layer = self.problem.case, self.variant.layer
         terms = self.judge.terms(layer, case.nm, fresh, most=max(1, JUDGED_ELEMENTS // case.d))
-        return bound(terms, self.variant.method, case.dtype, case.activation, case.device_kind)
+        return bound(terms, self.variant.method_of(case), case.dtype, case.activation, case.device_kind)
 
     def refuse_tampered(self) -> None:
         """Raise if a launch did more than write y."""

@@ -46,6 +46,11 @@ class RowShape(NamedTuple):
         return max(1, min(4, 8 // self.sums))
 
 
+def running_sums(nm: int, batch: int) -> int:
+    """Partial sums that a projection of a layer is kept in: lanes of a vector, times what is unrolled."""
+    return LANES * RowShape(nm, token_tile(nm, batch), "float32").unroll
+
+
 def as_bits(weight: torch.Tensor) -> Bits:
     """A numpy view of a contiguous tensor; 16-bit floats come as uint16, since numpy has no bfloat16."""
     import torch

@@ -66,6 +66,10 @@ class Variant(ABC):
             elif former not in written:
                 setattr(cls, former, written[name])
 
+    def method_of(self, case: Case) -> str:
+        """The method of one case; ``NAME/N`` where it keeps N running sums per projection."""
+        return self.method
+
     def why_unavailable(self, device: str) -> str | None:
         """Why this variant cannot run here on a device of this kind; ``None`` if it can."""
         if device not in self.devices:

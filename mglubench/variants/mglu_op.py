@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Case
 from mglubench.hardware.cuda_toolchain import why_cannot_build
+from mglubench.kernels.cpu_rows import running_sums
 from mglubench.kernels.cuda_catalogue import SHIPPED
 from mglubench.kernels.on_device import masks_on_device, why_no_gpu
 from mglubench.kernels.operator_backends import BACKENDS
@@ -30,6 +31,12 @@ class MGLUOperator(Variant):
     summary = "flash_mglu, the operator that a model calls: the kernel and all that surrounds it"
     layer = "mglu"
     method = "fused-serial-difference"
+
+    def method_of(self, case: Case) -> str:
+        """On a CPU, that of its kernel."""
+        if case.device_kind != "cpu":
+            return self.method
+        return f"fused-difference/{running_sums(case.nm, case.batch)}"
 
     def why_unavailable(self, device: str) -> str | None:
         """On CUDA it needs what its kernels need."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from mglubench.cases.case import Case
 from mglubench.kernels.cpu_call import LAYOUT, ROW_MULTIPLE, glu_call, mglu_call
+from mglubench.kernels.cpu_rows import running_sums
 from mglubench.kernels.on_device import masks_on_device, pad_columns
 from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.masks import get_layout, round_up
@@ -26,6 +27,10 @@ class MGLUNumbaCPU(Variant):
     method = "fused-difference"
     backend = "numba"
     devices = ("cpu",)
+
+    def method_of(self, case: Case) -> str:
+        """Vectors times what is unrolled."""
+        return f"{self.method}/{running_sums(case.nm, case.batch)}"
 
     def declare(self, case: Case) -> Ledger:
         """nm bits per element; columns are padded to 16."""
@@ -57,6 +62,10 @@ class SwiGLUNumbaCPU(Variant):
     nan_for_infinity = ()
     backend = "numba"
     devices = ("cpu",)
+
+    def method_of(self, case: Case) -> str:
+        """Vectors times what is unrolled."""
+        return f"{self.method}/{running_sums(0, case.batch)}"
 
     def prepare(self, problem: Problem) -> Launch:
         """Pad rows to 16 columns where h is not a multiple, compile for (tile, dtype)."""

@@ -89,7 +89,7 @@ class MGLUNumbaSplitK(_NumbaCuda):
 
     name = "mglu-numba-splitk"
     summary = "Numba: the paper's algorithm, split-K with atomics and a second kernel for the activation"
-    method = "fused-serial"
+    method = "fused/32"
     bind = staticmethod(numba_cuda_call.splitk)
 
     def scratch_bytes(self, case: Case) -> int:
@@ -102,7 +102,7 @@ class MGLUNumbaPacked(_NumbaCuda):
 
     name = "mglu-numba-packed"
     summary = "Numba: bit-packed masks, 16-byte loads, warp shuffles, activation in the same kernel"
-    method = "fused-difference"
+    method = "fused-difference/32"
     layout = "row-1024"
     column_multiple = CHUNK
     bind = staticmethod(numba_cuda_call.packed)

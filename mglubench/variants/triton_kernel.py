@@ -19,7 +19,8 @@ class FlashMGLUTriton(Variant):
     name = "flash-mglu-triton"
     summary = "Triton: bit-packed masks, one pass, fp32 sums, autotuned"
     layer = "mglu"
-    method = "fused-difference"
+    # 32 lanes, each of which adds eight products to its sum at a time.
+    method = "fused-difference/256"
     backend = "triton"
     devices = ("cuda",)
 

@@ -90,6 +90,35 @@ SLOW = """
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_where_nothing_can_be_raised_is_not_lost(tmp_path, number, code):
+    """Libraries and finalizers swallow what a handler raises in them; it comes again."""
+    source = f"""
+import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import mglubench.cli.app as app
+
+class Swallows:
+    def __del__(self):
+        os.kill(os.getpid(), {int(number)})
+        time.sleep(5)
+
+def run():
+    Swallows()
+    time.sleep(20)
+    return 0
+
+app.run = run
+from mglubench.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
+    )
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_at_work_leaves_nothing_behind(tmp_path, number, code):
     plugin = make_plugin(tmp_path / "site", SLOW, {"slow": "Slow"})
     scratch = tmp_path / "tmp"

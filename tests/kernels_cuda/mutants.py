@@ -1,6 +1,7 @@
 """Plant bugs by rule (mutate.py), run the kernels' tests on each, say which are found.
 
     python tests/kernels_cuda/mutants.py [--cuda 9] [--python 4] [--file NAME] [--table tests/kernels_cuda/MUTANTS.md]
+    python tests/kernels_cuda/mutants.py --part 3/8 --journal FILE    a slice; the table comes from --journal FILE alone
 
 A mutant of a CUDA source meets the battery of the kernels that its file is part of, built by g++; one of ptx.cuh nvcc's
 PTX; one of a Python kernel or of mask packing the test file of that kernel. Found means that a check failed. A mutant
@@ -207,16 +208,27 @@ def table(results: list[tuple[Mutant, str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _part(text: str) -> tuple[int, int]:
+    """``3/8`` as numbers."""
+    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
+    if not found or int(found[1]) > int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 3/8")
+    return int(found[1]), int(found[2])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cuda", type=int, default=9, help="changes of each file of kernels_cuda/ (default: 9)")
     parser.add_argument("--python", type=int, default=4, help="changes of each Python kernel (default: 4)")
     parser.add_argument("--file", action="append", help="only of this file, below the repository")
     parser.add_argument("--only", action="append", help="only the mutant of this name")
+    parser.add_argument("--part", type=_part, default=(1, 1), help="only the k-th of n slices, as K/N")
     parser.add_argument("--journal", type=Path, help="append verdicts to this file; what it holds is not judged again")
     parser.add_argument("--table", type=Path, help="write the table to this file")
     parser.add_argument("--probe", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.table and options.part[1] > 1:
+        parser.error("a table needs all parts: run each with --journal FILE, then --journal FILE --table TABLE")
     if options.probe:
         check_elements(Probe(Path(options.probe[0]), options.probe[1] == "1"))
         return 0
@@ -224,7 +236,9 @@ def main() -> int:
     if options.journal and options.journal.exists():
         known = {line["name"]: line for line in map(json.loads, options.journal.read_text().splitlines())}
     results = []
-    for mutant in chosen(options.cuda, options.python, options.file):
+    part, parts = options.part
+    # Every n-th: mutants of one file take about as long.
+    for mutant in chosen(options.cuda, options.python, options.file)[part - 1 :: parts]:
         if options.only and mutant.name not in options.only:
             continue
         if mutant.name in known:

@@ -110,7 +110,7 @@ def test_split_tiles_need_zeroed_counters_once_and_are_reproducible(kernel: str)
     ]
     for problem, launches in zip(problems, run(Library(kernel, max(nm, 1)), problems), strict=True):
         for y in launches:
-            assert_close(problem, y)
+            assert_close(problem, y, kernel)
             assert (y == launches[0]).all()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import mutants
 import pytest
 from kernel_emulator import ROOT, skip_reason
 from mutants import FOUND, SAME, SURVIVED, judge, table
@@ -55,6 +56,29 @@ def test_a_mutant_changes_one_place_of_code() -> None:
 def test_every_reason_belongs_to_a_survivor_that_is_drawn() -> None:
     assert set(SURVIVORS) <= {m.name for m in DRAWN}, "sources have changed: run `make mutants`"
     assert all(reason.partition(":")[0] in ("equivalent", "speed", "size") for reason in SURVIVORS.values())
+
+
+def test_parts_are_the_whole_once(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Slices into one journal, then the table from it, without judging anything again."""
+    seen: list[str] = []
+    monkeypatch.setattr(mutants, "judge", lambda mutant: (seen.append(mutant.name), (FOUND, "x"))[1])
+    journal, written = tmp_path / "journal", tmp_path / "table.md"
+    for part in ("1/3", "2/3", "3/3"):
+        monkeypatch.setattr("sys.argv", ["mutants.py", "--part", part, "--journal", str(journal)])
+        assert mutants.main() == 0
+    assert sorted(seen) == sorted(m.name for m in DRAWN)
+    monkeypatch.setattr("sys.argv", ["mutants.py", "--journal", str(journal), "--table", str(written)])
+    assert mutants.main() == 0
+    assert len(seen) == len(DRAWN)
+    assert "found, 100 %" in written.read_text()
+
+
+@pytest.mark.parametrize("words", [["--part", "4/3"], ["--part", "0/3"], ["--part", "x"], ["--part", "1/2", "--table", "t"]])
+def test_a_part_that_is_none_is_refused(words, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("sys.argv", ["mutants.py", *words])
+    with pytest.raises(SystemExit):
+        mutants.main()
+    assert "error: " in capsys.readouterr().err
 
 
 def test_the_table_counts_what_was_found() -> None:

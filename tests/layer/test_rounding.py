@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mglubench.layer.problem import InputSet, Problem, activate
-from mglubench.layer.rounding import METHODS, bound, half_unit, slope_of
+from mglubench.layer.rounding import METHODS, bound, half_unit, methods, slope_of
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import compare
 from mglubench.variants.registry import get_variant
@@ -83,12 +83,93 @@ def test_right_variants_pass_and_come_near_their_bound(name, h, d, batch, activa
     inputs = InputSet(case)
     problem = Problem.make(case, inputs)
     variant.prepare(problem)()
-    check = judge(case, problem.y.double().numpy(), variant.method, inputs, variant.layer)
+    check = judge(case, problem.y.double().numpy(), variant.method_of(case), inputs, variant.layer)
     assert check.why_wrong(TOLERANCES[dtype]) is None
     assert 0.15 < check.of_bound <= 1.0  # of a few hundred errors, normal ones among them
     wide = judge(case, problem.y.double().numpy(), "any", inputs, variant.layer)
     assert wide.of_bound <= check.of_bound
     assert wide.why_wrong(TOLERANCES[dtype]) is None
+
+
+def summed(products, running):
+    """fp32 sums of the rows: so many running sums, which are added pair by pair."""
+    d, h = products.shape
+    steps = -(-h // running)
+    padded = np.zeros((d, steps * running), products.dtype)
+    padded[:, :h] = products
+    sums = np.zeros((d, running), np.float32)
+    for k in range(steps):
+        sums = (sums + padded[:, k * running : (k + 1) * running]).astype(np.float32)
+    while sums.shape[1] > 1:
+        sums = sums[:, : sums.shape[1] // 2] + sums[:, sums.shape[1] // 2 :]
+    return sums[:, 0]
+
+
+def fp32_kernel(case, inputs, halves, running, fused):
+    """A right kernel in fp32; fused: products are not rounded before they are added."""
+    w, x = inputs.weight.numpy(), inputs.x(0).numpy()[0]
+    products = w.astype(np.float64) * x if fused else w * x
+    total, y = summed(products, running), np.zeros(case.d, np.float32)
+    for mask in inputs.masks(case.nm):
+        if halves == "flips":
+            flipped = summed(np.where(mask, products, -products), running)
+            gate, value = (total + flipped) / np.float32(2), (total - flipped) / np.float32(2)
+        else:
+            gate = summed(np.where(mask, products, 0), running)
+            value = summed(np.where(mask, 0, products), running) if halves == "own" else total - gate
+        y = y + activate(gate.astype(np.float64), case.activation).astype(np.float32) * value
+    return y[None].astype(np.float64)
+
+
+FP32_KERNELS = [
+    ("fused-serial", "own", 1),
+    ("fused", "own", 16),
+    ("fused/32", "own", 32),
+    ("fused-serial-difference", "difference", 1),
+    ("fused-difference", "difference", 16),
+    ("fused-difference/256", "difference", 256),
+    ("fused-flips", "flips", 1),
+]
+
+
+@pytest.mark.parametrize(("method", "halves", "running"), FP32_KERNELS)
+def test_fp32_bounds_are_tight_whatever_the_way_of_the_sums(method, halves, running):
+    """Of thousands of elements, over row lengths and activations, with and without fused products."""
+    shares = []
+    for number, (h, nm, activation) in enumerate(
+        [(64, 1, "silu"), (100, 2, "gelu"), (512, 1, "relu"), (1024, 2, "silu")]
+    ):
+        case = make_case(
+            h=h, d=1 << 18 - max(8, h.bit_length()), nm=nm, activation=activation, dtype="float32", seed=number
+        )
+        inputs = InputSet(case)
+        for fused in (False, True):
+            y = fp32_kernel(case, inputs, halves, running, fused)
+            terms = inputs.terms("mglu", nm, 0)
+            explained = bound(terms, method, "float32", activation, "cuda")
+            found = compare(y, inputs.reference("mglu", nm, 0), inputs.scale(nm, 0), None, explained)
+            assert found.why_wrong(TOLERANCES["float32"]) is None
+            shares.append(found.of_bound)
+    # One running sum leaves errors with longer tails than a normal deviate's: of more elements, the largest is larger.
+    assert max(shares) > (0.3 if running == 1 else 0.45)
+
+
+@pytest.mark.parametrize(
+    "name", ["lu", "swiglu", "matrix-product", "mglu-naive-float", "swiglu-numba-cpu", "stream-read"]
+)
+def test_fp32_bounds_of_variants_are_tight_over_shapes(name):
+    variant, shares = get_variant(name), []
+    for number, (h, batch) in enumerate([(64, 1), (100, 16), (512, 4), (777, 1), (2048, 16), (4096, 2)]):
+        activation = ("silu", "gelu", "relu")[number % 3]
+        nm = 1 if variant.layer == "mglu" else 0
+        case = make_case(
+            variant=name, h=h, d=512, batch=batch, activation=activation, dtype="float32", nm=nm, seed=number
+        )
+        inputs = InputSet(case)
+        problem = Problem.make(case, inputs)
+        variant.prepare(problem)()
+        shares.append(judge(case, problem.y.double().numpy(), variant.method_of(case), inputs, variant.layer).of_bound)
+    assert 0.35 < max(shares) <= 1.0
 
 
 def layer_of(inputs, nm, act, round_step, round_end):
@@ -199,5 +280,15 @@ def test_many_tokens_have_the_same_sums_of_squares():
 def test_every_variant_names_a_method_that_there_is():
     from mglubench.variants.registry import variants
 
-    ours = {name: variant.method for name, variant in variants().items()}
-    assert set(ours.values()) <= set(METHODS)
+    assert all(len(methods(variant.method)) == 1 for variant in variants().values())
+    assert len(methods("fused/64")) == len(methods("steps")) == 1
+    assert methods("fused/64")[0].running == 64
+    assert len(methods("any")) == len(methods("else/64")) == len(METHODS)
+
+
+def test_a_method_of_a_case_is_that_of_the_kernel_that_runs():
+    row = {"mglu-numba-cpu": 16, "mglu-op": 16, "swiglu-numba-cpu": 64, "stream-read": 64}
+    for name, running in row.items():
+        case = make_case(variant=name, nm=8 if "mglu" in name else 0, device="cpu")
+        assert get_variant(name).method_of(case).partition("/")[2] == str(running)
+    assert get_variant("lu").method_of(make_case(variant="lu", nm=0)) == "steps"

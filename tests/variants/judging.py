@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from mglubench.cases.case import Case
-from mglubench.layer.problem import InputSet, activate
-from tests.elementwise import element_bound, worst_ratio
+from mglubench.layer.problem import InputSet
+from mglubench.layer.rounding import bound
+from mglubench.measure.check import compare
 
 
 def case_ids(tried: list[tuple[Case, str]]) -> list[str]:
@@ -30,12 +31,15 @@ def spoil(inputs: InputSet, bad: str) -> None:
             inputs.x(0)[0, 0] = float(bad)
 
 
-def errors_of(case: Case, inputs: InputSet, y: torch.Tensor) -> tuple[float, float]:
-    """``||y - ref|| / ||ref||`` of what is finite, and the worst element in units of what its sums may lose."""
-    expected = inputs.reference("mglu", case.nm, 0)
-    x, w = inputs.x(0).double().numpy(), inputs.weight.double().numpy()
-    bound = element_bound(x, w, inputs.masks(case.nm), None, lambda v: activate(v, case.activation), case.dtype)
-    got = y.double().numpy()
+def errors_of(case: Case, inputs: InputSet, y: torch.Tensor, method: str) -> tuple[float, float]:
+    """``||y - ref|| / ||ref||`` of what is finite, and the worst element as a share of what its method's rounding
+    explains; infinite where NaN and infinities are not those of the definition.
+    """
+    bound_of_all = bound(inputs.terms("mglu", case.nm, 0), method, case.dtype, case.activation, "cuda")
+    got, expected = y.double().numpy(), inputs.reference("mglu", case.nm, 0)
+    check = compare(got, expected, inputs.scale(case.nm, 0), None, bound_of_all)
     finite = np.isfinite(expected)
     size = np.linalg.norm(expected[finite]) or inputs.scale(case.nm, 0)
-    return float(np.linalg.norm(got[finite] - expected[finite]) / size), worst_ratio(got, expected, bound)
+    strange = check.unwritten or check.tamed or not np.isfinite(got[finite]).all()
+    worst = float("inf") if strange else check.of_bound
+    return float(np.linalg.norm(got[finite] - expected[finite]) / size), worst

@@ -18,6 +18,7 @@ from mglubench.cases.case import Case
 from mglubench.kernels import numba_cuda_kernels as kernels
 from mglubench.layer.masks import pack, round_up
 from mglubench.layer.problem import InputSet
+from mglubench.variants.registry import get_variant
 from tests.variants.judging import errors_of, spoil
 
 USE = numba_simulator.PRIMITIVES
@@ -82,7 +83,7 @@ def main() -> None:
         # Blocks of two warps are enough to tell warps apart, with half the Python threads; of one, where rows are many.
         kernels.THREADS, kernels.WARPS = (32, 1) if case.d > 30 else (64, 2)
         RUNNERS[case.variant](case, inputs, y)
-        errors[case.key + bad] = errors_of(case, inputs, y)
+        errors[case.key + bad] = errors_of(case, inputs, y, get_variant(f"mglu-numba-{case.variant}").method)
     print(json.dumps(errors))
 
 

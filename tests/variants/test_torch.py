@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from mglubench.executors.local import LocalSession
 from mglubench.layer.problem import InputSet, Problem
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import compare
+from mglubench.runner.verify import NON_FINITE, verify
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_case, slow_layer
 
@@ -126,6 +128,18 @@ def test_compiled_layers_agree_with_float64_and_follow_x(name):
         problem.load(fresh)
         launch()
         assert_right(problem, expected(problem))
+
+
+@pytest.mark.parametrize("activation", ["silu", "gelu", "relu"])
+@pytest.mark.parametrize("name", ["swiglu-compiled", "mglu-compiled"])
+def test_compiled_layers_take_what_is_not_finite_where_the_definition_does(name, activation):
+    if reason := get_variant(name).why_unavailable("cpu"):
+        pytest.skip(reason)
+    h, d = NON_FINITE
+    nm = 1 if name.startswith("mglu") else 0
+    case = make_case(variant=name, h=h, d=d, batch=5, nm=nm, activation=activation, dtype="float32")
+    (verdict,) = verify(LocalSession(), [case])
+    assert (verdict.status, verdict.reason) == ("ok", "")
 
 
 @pytest.mark.parametrize(
