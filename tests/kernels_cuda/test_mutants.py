@@ -73,7 +73,9 @@ def test_parts_are_the_whole_once(tmp_path, monkeypatch) -> None:  # type: ignor
     assert "found, 100 %" in written.read_text()
 
 
-@pytest.mark.parametrize("words", [["--part", "4/3"], ["--part", "0/3"], ["--part", "x"], ["--part", "1/2", "--table", "t"]])
+@pytest.mark.parametrize(
+    "words", [["--part", "4/3"], ["--part", "0/3"], ["--part", "x"], ["--part", "1/2", "--table", "t"]]
+)
 def test_a_part_that_is_none_is_refused(words, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("sys.argv", ["mutants.py", *words])
     with pytest.raises(SystemExit):
