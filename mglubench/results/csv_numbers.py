@@ -51,7 +51,7 @@ def number(cell: str, mark: Mark | None) -> float | None:
         ValueError: digits that are no number under this mark, or that can be read in two ways.
     """
     text = plain(cell)
-    if not any("0" <= sign <= "9" for sign in text):
+    if not any(sign.isdigit() for sign in text):
         return None
     readings = _readings(text)
     if mark is None and len(set(readings.values())) > 1:

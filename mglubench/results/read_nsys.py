@@ -162,7 +162,7 @@ class _Export:
         columns = self._columns[table]
         text, join = "n.text" if "text" in columns else "NULL", ""
         if "textId" in columns and (strings := self._strings(suffix)):
-            text, join = f"COALESCE({text}, s.value)", f'LEFT JOIN "{strings}" AS s ON n.textId = s.id'
+            text, join = f"COALESCE(NULLIF({text}, ''), s.value)", f'LEFT JOIN "{strings}" AS s ON n.textId = s.id'
         kind, thread, domain = (f"n.{c}" if c in columns else "NULL" for c in ("eventType", "globalTid", "domainId"))
         rows = self._database.execute(
             f'SELECT n.start, n."end", {kind}, {thread}, {domain}, {text} FROM "{table}" AS n {join} '

@@ -123,6 +123,14 @@ def test_names_by_id_and_other_domains(one, number):
     assert one(export).kernels == 1
 
 
+def test_an_empty_text_beside_an_id_is_no_name(tmp_path):
+    path = Export().range(KEY, 0, 1000, by_id=True).launch(100, (200, 300)).write(tmp_path / "x.sqlite")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE NVTX_EVENTS SET text = ''")
+        database.commit()
+    assert read_sqlite(path)[KEY].kernels == 1
+
+
 @pytest.mark.parametrize(
     ("end", "reason"), [(None, "no end in the report"), (-1, "ends before it begins"), ("x", "ends before it begins")]
 )
