@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mglubench.cases.vocabulary import ITEMSIZE, activation_name
 from mglubench.errors import UsageError
-from mglubench.kernels.on_device import dtype_of
+from mglubench.kernels.on_device import dtype_of, pad_columns
 from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
 from mglubench.nn.gated_sum import ACTIVATION
 from mglubench.nn.layer_checks import check_nm, check_operand, positive
 from mglubench.nn.mask_planes import from_planes, masked_weight
+from mglubench.nn.routed import routed_mglu
 from mglubench.nn.topk import check, routing
 
-# Tokens up to which the kernel is as fast as products with masked copies; measured by tests/benchmarks/serving.py on a
-# CPU, taken over for GPUs, where it was not measured.
-KERNEL_TOKENS = 128
+# Tokens up to which the kernel is the faster one, with one mask and with more; tests/benchmarks/serving.py measured it
+# on a CPU (512 is the most that was tried). For GPUs it is taken over and was not measured.
+KERNEL_TOKENS, KERNEL_TOKENS_SEVERAL = 256, 512
 
 
 class PackedMGLU(nn.Module):
@@ -34,7 +36,7 @@ class PackedMGLU(nn.Module):
 
     Args:
         h, d, nm, activation, top_k, router: as of :class:`mglubench.nn.MGLU`.
-        kernel_tokens: most tokens of a call that go through the packed kernel.
+        kernel_tokens: most tokens of a call that go through the packed kernel; what was measured if ``None``.
 
     Raises:
         UsageError: a value that no layer of this kind has.
@@ -53,13 +55,15 @@ class PackedMGLU(nn.Module):
         activation: str = "silu",
         top_k: int | None = None,
         router: str = "topk-then-softmax",
-        kernel_tokens: int = KERNEL_TOKENS,
+        kernel_tokens: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.h, self.d, self.nm = positive("h", h), positive("d", d), check_nm(nm)
-        self.activation, self.kernel_tokens = activation_name(activation), kernel_tokens
+        self.activation = activation_name(activation)
+        usual = KERNEL_TOKENS if nm == 1 else KERNEL_TOKENS_SEVERAL
+        self.kernel_tokens = usual if kernel_tokens is None else kernel_tokens
         self.top_k, self.order = top_k, router
         if top_k is not None:
             check(top_k, nm, router)
@@ -79,7 +83,11 @@ class PackedMGLU(nn.Module):
         self._check_dtype()
         if self.weight.is_meta:
             raise UsageError("no kernel for device 'meta'; load the weights first")
-        self._kernel = pack_weight(self.weight, from_planes(self.mask_planes, self.h))
+        if self.router_weight is None:
+            self._kernel = pack_weight(self.weight, from_planes(self.mask_planes, self.h))
+        elif self.weight.is_cpu:
+            planes = functional.pad(self.mask_planes, (0, self.mask_planes.shape[-1] % 2))
+            self._kernel = PackedWeight(pad_columns(self.weight, 16), planes, self.nm, self.h)
         return self
 
     def hard_masks(self) -> torch.Tensor:
@@ -100,20 +108,25 @@ class PackedMGLU(nn.Module):
                 "or train the MGLU that it was exported from"
             )
         flat = x.reshape(-1, self.h)
-        if self.router_weight is None and flat.shape[0] <= self.kernel_tokens:
-            if self._kernel is None:
-                self.prepare()
-            assert self._kernel is not None
-            y = flash_mglu(flat, self._kernel, self.activation)
-        else:
-            y = self._dense(flat)
+        weights = self.gate_weights(flat)
+        few = flat.shape[0] <= self.kernel_tokens and (weights is None or flat.is_cpu)
+        y = self._by_kernel(flat, weights) if few else self._dense(flat, weights)
         return y.reshape(*x.shape[:-1], self.d)
 
+    def _by_kernel(self, x: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+        """One pass over W and the masks, of a routed layer those that some token keeps."""
+        if self._kernel is None:
+            self.prepare()
+        kernel = self._kernel
+        assert kernel is not None
+        if weights is None:
+            return flash_mglu(x, kernel, self.activation)
+        return routed_mglu(x, kernel.weight, kernel.masks, weights, self.activation)
+
     @torch.no_grad()
-    def _dense(self, x: torch.Tensor) -> torch.Tensor:
-        """nm + 1 products; of a routed layer those with masks that some token keeps."""
+    def _dense(self, x: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+        """nm + 1 products."""
         g = ACTIVATION[self.activation].g
-        weights = self.gate_weights(x)
         t = x @ self.weight.T
         y = torch.zeros_like(t)
         for i, plane in enumerate(self.mask_planes):
@@ -126,7 +139,7 @@ class PackedMGLU(nn.Module):
         """A router's weights G [..., nm] for x [..., h], of x's dtype; ``None`` without a router."""
         if self.router_weight is None or self.top_k is None:
             return None
-        return routing(nn.functional.linear(x, self.router_weight), self.top_k, self.order).to(x.dtype)
+        return routing(functional.linear(x, self.router_weight), self.top_k, self.order).to(x.dtype)
 
     def _check_dtype(self) -> None:
         if dtype_of(self.weight) not in ITEMSIZE:

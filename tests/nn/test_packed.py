@@ -14,7 +14,7 @@ from mglubench.nn import MGLUMLP, GeMGLU, PackedMGLU, ReMGLU, SwiMGLU, export_pa
 from mglubench.nn.mask_planes import from_planes, masked_weight, to_planes
 
 LIMITS = {torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 3e-3}
-FEW, MANY = 3, 200
+FEW, MANY = 3, 600
 
 
 def exported(h: int = 40, d: int = 12, nm: int = 3, **given) -> tuple[SwiMGLU, PackedMGLU]:
@@ -63,6 +63,22 @@ def test_a_routed_layer_is_served_with_its_gate_weights(order, k, tokens):
     x = torch.randn(tokens, 40)
     torch.testing.assert_close(packed(x), layer(x), rtol=1e-4, atol=1e-5)
     assert packed.state_dict().keys() == {"weight", "mask_planes", "router_weight"}
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+@pytest.mark.parametrize(("h", "nm", "k", "tokens"), [(1, 2, 1, 1), (37, 4, 1, 5), (64, 8, 2, 20), (16, 16, 3, 2)])
+def test_the_routed_kernel_agrees_with_float64_and_needs_no_mask_that_nobody_keeps(h, nm, k, tokens, dtype):
+    torch.manual_seed(k)
+    layer = SwiMGLU(h, 12, nm, top_k=k, router="softmax-then-topk").to(dtype)
+    packed, x = export_packed(layer), torch.randn(tokens, h).to(dtype)
+    weights, g, w = layer.gate_weights(x).double(), torch.nn.functional.silu, layer.weight.double()
+    parts = [g(x.double() @ (m * w).T) * (x.double() @ (~m * w).T) for m in layer.hard_masks()]
+    expected = sum(weights[:, i, None] * part for i, part in enumerate(parts))
+    y = packed(x)
+    assert (y.double() - expected).norm() <= LIMITS[dtype] * expected.norm()
+    unused = (weights == 0).all(0).nonzero().flatten()
+    packed._kernel.masks[unused] = 255
+    assert torch.equal(packed(x), y)
 
 
 def test_the_state_is_one_weight_and_nm_bits_an_element_all_buffers():
