@@ -43,4 +43,4 @@ def test_make_bench_runs_every_benchmark():
     named = re.search(r"^BENCHMARKS := (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert named is not None
     assert all((ROOT / "tests" / "benchmarks" / f"{part}.py").exists() for part in named[1].split())
-    assert {"truth", "coverage", "reach", "repeats", "layer", "serving", "page"} == set(named[1].split())
+    assert {"truth", "coverage", "reach", "repeats", "verdicts", "layer", "serving", "page"} == set(named[1].split())

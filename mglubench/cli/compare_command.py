@@ -32,7 +32,7 @@ def compare(
         str, typer.Option(help="What fails: slower, missing, incomparable, unclear, or none.")
     ] = "slower,missing,incomparable",
     alarms: Annotated[
-        float, typer.Option(help="Share of comparisons of identical code that may call anything slower or faster.")
+        float, typer.Option(help="Share of comparisons of identical code that may call anything slower.")
     ] = 0.05,
     margin: Annotated[float, typer.Option(help="Relative change up to which a figure is called the same.")] = 0.05,
     everything: Annotated[bool, typer.Option("--all", help="Show what is the same, too.")] = False,

@@ -75,8 +75,8 @@ def heading_lines(comparison: Comparison) -> list[str]:
     lines = ["FAKE RUNS: these figures come from the fake executor, nothing was measured"] if comparison.fake else []
     lines += [f"base: {_side(comparison.base)}", f"new: {_side(comparison.new)}"]
     lines.append(
-        f"rule: of {comparison.figures} figures any is called slower or faster in at most {comparison.alarms:.0%} of "
-        f"comparisons of identical code; within {comparison.margin:.0%} is the same"
+        f"rule: of {comparison.figures} figures any is called slower in at most {comparison.alarms:.0%} of comparisons "
+        f"of identical code, and as often faster; within {comparison.margin:.0%} is the same"
     )
     lines.append(f"spread: {comparison.spread}")
     forced = "compared all the same (--force), " if comparison.forced else ""

@@ -1,18 +1,21 @@
 """The rule for figures that differ from run to run: a change counts by how far runs of the same code differ.
 
-A run is one number, the logarithm of its figure. A side's location is the mean of its runs, of three and more their
-median (one run that went astray does not move it). The change is the difference of the locations; its variance::
+A run is one number, the logarithm of its figure. A side's location is the mean of its runs, of five and more without
+the lowest and the highest. (Of three, a run that went astray moves it, and widens the spread by more.) The change is
+the difference of the locations; its variance::
 
     V = s^2 (c(n_base) / n_base + c(n_new) / n_new)  +  2 (SESSION s)^2
 
-with c(n) as in :mod:`mglubench.spread`. The second part stands for what runs of one hour share, which no number of them
-averages away. ``s``, the standard deviation between runs, is rarely known from so few runs, so everything that tells of
-it is pooled, each with its degrees of freedom: the runs of either side about their location; what ``mglubench repeat``
-found on this machine; and only where that was never run, what all figures of this comparison have in common
+with c(n) = 1 for a mean and 1.15 for a trimmed one. The second part stands for what runs of one hour share, which no
+number of them averages away. ``s``, the standard deviation between runs, is rarely known from so few runs, so all that
+tells of it is pooled, each with its degrees of freedom: the runs of either side about their location; what
+``mglubench repeat`` found on this machine; and only where that was never run, what all figures of this comparison have
+in common
 (moderation, as Smyth 2004 for microarrays) and what the runs' own intervals say.
 
 A change is judged by Student's t. The rate of false alarms is that of the whole job: Holm's rule over all of its
-figures, whatever their dependence. The smallest visible change is that of Bonferroni's, with 80 % power.
+figures, whatever their dependence, once for what is slower and once for what is faster. The smallest visible change is
+that of Bonferroni's, with 80 % power.
 """
 
 from __future__ import annotations
@@ -24,7 +27,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mglubench.spread import median_variance
 from mglubench.stats import holm, normal_point, student_point, student_tail
 
 FloatArray = npt.NDArray[np.float64]
@@ -35,6 +37,8 @@ SESSION = 0.25
 MOST_KNOWN, OF_OTHERS, OF_INTERVALS = 12.0, 4.0, 2.0
 # A deviation below this is that of a clock, not of a machine.
 LEAST_DEVIATION = 5e-4
+# Runs from which on the ends are left out, and what that costs in variance.
+MANY_RUNS, OF_TRIMMED = 5, 1.15
 CONFIDENCE, POWER = 0.95, 0.8
 # More runs than anybody adds.
 MOST_RUNS = 50
@@ -114,7 +118,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class BetweenRuns:
-    """The rule; ``alarms``: how often a job of identical code may have any change believed."""
+    """The rule; ``alarms``: how often a job of identical code may have any rise believed, and as often any fall."""
 
     alarms: float = 0.05
 
@@ -122,8 +126,12 @@ class BetweenRuns:
         """The change of every figure of a job."""
         others = _in_common(samples)
         found = [self._tested(sample, others, len(samples)) for sample in samples]
-        believed = holm([change.tail for change in found], self.alarms)
-        return [replace(change, believed=yes) for change, yes in zip(found, believed, strict=True)]
+        # A tail counts both directions; what goes the other way has no part in a direction.
+        rises, falls = (
+            holm([change.tail / 2 if change.size * sign > 0 else 1.0 for change in found], self.alarms)
+            for sign in (1, -1)
+        )
+        return [replace(change, believed=up or down) for change, up, down in zip(found, rises, falls, strict=True)]
 
     def alone(self, sample: Sample) -> Change:
         """The change of a figure that shares its rate with no other."""
@@ -143,14 +151,20 @@ class BetweenRuns:
         return Change(size, error, df, deviation, tail, visible, False, runs, tests, measured)
 
 
+def in_spreads(sample: Sample) -> float:
+    """How large a figure's change is as a share of what is known of its spread, whatever the direction."""
+    variance, _ = _pooled(sample, None)
+    return abs(location(sample.new) - location(sample.base)) / max(LEAST_DEVIATION, math.sqrt(variance))
+
+
 def location(runs: FloatArray) -> float:
-    """Of a side: the median of three and more runs, else their mean."""
-    return float(np.median(runs)) if len(runs) > 2 else float(runs.mean())
+    """Of a side: the mean of its runs, of five and more without the lowest and the highest."""
+    return float(np.sort(runs)[1:-1].mean() if len(runs) >= MANY_RUNS else runs.mean())
 
 
 def standard_error(deviation: float, base: int, new: int) -> float:
     """Of a change between two sides of so many runs."""
-    shares = sum((median_variance(n) if n > 2 else 1.0) / n for n in (base, new))
+    shares = sum((OF_TRIMMED if n >= MANY_RUNS else 1.0) / n for n in (base, new))
     return deviation * math.sqrt(shares + 2 * SESSION**2)
 
 
@@ -175,5 +189,5 @@ def _in_common(samples: Sequence[Sample]) -> float | None:
 
 
 def _visible(error: float, df: float, tests: int, alarms: float) -> float:
-    point = student_point(round(alarms / max(1, tests), 15), df)
+    point = student_point(round(2 * alarms / max(1, tests), 15), df)
     return (point + normal_point(POWER)) * error

@@ -133,11 +133,10 @@ def spread_of(runs: Sequence[RunFigures], device: str) -> Remembered:
             if len(logs) > 1:
                 kind, name = (LATENCY, key) if what == LATENCY else ("ratios", f"{key} {what}")
                 by[kind][name] = float(np.std(logs, ddof=1))
-    latencies = [
-        {key: math.log(run.cases[key].readings[LATENCY].value) for key in keys if _ok(run, key)} for run in runs
-    ]
     names = {key: next(run.cases[key].case for run in runs if key in run.cases) for key in keys}
-    found = apart(latencies, {key: case.variant for key, case in names.items()})
+    latencies = [{key: run.cases[key].latency for key in keys if _ok(run, key)} for run in runs]
+    rounds = [{key: run.cases[key].rounds for key in keys if _ok(run, key)} for run in runs]
+    found = apart(latencies, rounds, {key: case.variant for key, case in names.items()})
     return Remembered(
         "left out",
         "",

@@ -36,7 +36,7 @@ class Rules:
     """What a comparison is judged by.
 
     Attributes:
-        alarms: how often a comparison of identical code may call any figure slower or faster.
+        alarms: how often a comparison of identical code may call any figure slower, and as often faster.
         margin: relative change up to which figures are called the same. force: compare what must not be compared.
         recall: what repeats found of a device.
     """
@@ -59,7 +59,7 @@ def compare(base: Given, new: Given, *, force: bool = False, alarms: float = 0.0
     Args:
         base, new: a run folder each, or several of the same sweep.
         force: compare runs of other devices, drivers, clocks, threads or measuring rules all the same.
-        alarms: how often a comparison of identical code may call any of its figures slower or faster.
+        alarms: how often a comparison of identical code may call any of its figures slower, and as often faster.
         margin: relative change up to which a figure is called the same.
 
     Returns:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mglubench.cases.case import Case
-from mglubench.results.between_runs import Known, Sample
+from mglubench.results.between_runs import Known, Sample, in_spreads
+from mglubench.results.companions import Against, companions
 from mglubench.results.judgement import LATENCY
 from mglubench.results.levels import levels
 from mglubench.results.readings import RATIOS, Reading
@@ -73,12 +74,10 @@ def figure_samples(
 ) -> tuple[list[FigureSample], list[Level]]:
     """Latencies and ratios of all cases that both sides measured, and the levels that they were held against."""
     memory = _Memory(recall, [*base, *new])
-    shared = {group: _levels(group, pairs) for group in {(p.case.device, p.case.mode) for p in pairs.values()}}
-    found = [
-        figure
-        for key, pair in pairs.items()
-        for figure in _figures(key, pair, shared[pair.case.device, pair.case.mode], memory)
-    ]
+    groups = sorted({(pair.case.device, pair.case.mode) for pair in pairs.values()})
+    shared = {group: _levels(group, pairs) for group in groups}
+    beside = {key: against for group in groups for key, against in _companions(group, pairs).items()}
+    found = [figure for key, pair in pairs.items() for figure in _figures(key, pair, beside.get(key, ()), memory)]
     kept = [
         Level(device, mode, Sample(before, now, known=memory.of_level(device)))
         for (device, mode), sides in sorted(shared.items())
@@ -104,9 +103,19 @@ def _levels(group: tuple[str, str], pairs: Mapping[str, Pair]) -> tuple[FloatArr
     return None if found is None else (found[: counts[0]], found[counts[0] :])
 
 
-def _figures(
-    key: str, pair: Pair, level: tuple[FloatArray, FloatArray] | None, memory: _Memory
-) -> Iterator[FigureSample]:
+def _companions(group: tuple[str, str], pairs: Mapping[str, Pair]) -> dict[str, list[Against]]:
+    """The cases of a device and mode against their companions."""
+    own = {key: pair for key, pair in pairs.items() if (pair.case.device, pair.case.mode) == group}
+    first = next(iter(own.values()))
+    sides = [0] * len(first.base) + [1] * len(first.new)
+    runs = [
+        {key: run.rounds for key, pair in own.items() if (run := (*pair.base, *pair.new)[number]) and run.rounds}
+        for number in range(len(sides))
+    ]
+    return companions(runs, {key: pair.case.variant for key, pair in own.items()}, sides)
+
+
+def _figures(key: str, pair: Pair, beside: Sequence[Against], memory: _Memory) -> Iterator[FigureSample]:
     for what in (LATENCY, *RATIOS):
         before, now = _having(pair.base, what), _having(pair.new, what)
         if not before or not now:
@@ -115,9 +124,9 @@ def _figures(
         within = [(reading.half_width / _Z) ** 2 for reading in readings if reading.known]
         plain = Sample(_logs(before), _logs(now), within, memory.of(what, key, pair.case))
         judged = plain
-        if what == LATENCY and level is not None:
-            base, new = (_logs(s) - of[[n for n, _ in s]] for s, of in zip((before, now), level, strict=True))
-            judged = Sample(base, new, within, memory.against_others(key, pair.case))
+        if what == LATENCY and beside:
+            # A change counts only as far as every companion says it.
+            judged = min((_beside(key, pair, against, memory) for against in beside), key=in_spreads)
         yield FigureSample(
             what,
             pair.case,
@@ -130,6 +139,12 @@ def _figures(
             _in_cycles(pair, before, now, plain) if what == LATENCY else None,
             judged is not plain,
         )
+
+
+def _beside(key: str, pair: Pair, against: Against, memory: _Memory) -> Sample:
+    base, new = against.values[: len(pair.base)], against.values[len(pair.base) :]
+    known = memory.against_others(against.name(key), pair.case)
+    return Sample(base[np.isfinite(base)], new[np.isfinite(new)], known=known)
 
 
 def _having(side: Sequence[CaseFigures | None], what: str) -> Numbered:
@@ -179,12 +194,12 @@ class _Memory:
             return _known(known.latencies, key, known.runs)
         return _known(known.ratios, f"{key} {what}", known.runs) if known.ratios else None
 
-    def against_others(self, key: str, case: Case) -> Known | None:
-        """Of a latency against the others of its run."""
+    def against_others(self, name: str, case: Case) -> Known | None:
+        """Of a latency against a companion."""
         known = self._found.get(case.device)
         if known is None or case.mode not in known.modes or known.others is None:
             return None
-        return _known(known.others, key, known.runs)
+        return _known(known.others, name, known.runs)
 
     def of_level(self, device: str) -> Known | None:
         """Of what all cases of a run have in common."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mglubench.results.companions import Rounds, companions
+
 FloatArray = npt.NDArray[np.float64]
 
 # With two variants, half of what one of them does would be the level.
@@ -44,24 +46,23 @@ def levels(latencies: Sequence[Mapping[str, float]], variants: Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """How far runs of the same code differ, log: each case against the others of its run, and the level of a run."""
+    """How far runs of the same code differ, log: each case against its companions, and the level of a run."""
 
     cases: Mapping[str, float]
     level: float
 
 
-def apart(latencies: Sequence[Mapping[str, float]], variants: Mapping[str, str]) -> Apart | None:
+def apart(
+    latencies: Sequence[Mapping[str, float]], rounds: Sequence[Mapping[str, Rounds]], variants: Mapping[str, str]
+) -> Apart | None:
     """The standard deviations between runs; ``None`` where there are too few runs or variants.
 
     Args:
-        latencies, variants: as for :func:`levels`.
+        latencies, variants: as for :func:`levels`. rounds: of each case in each run; a case without any is left out.
     """
     shared = levels(latencies, variants) if len(latencies) > 1 else None
     if shared is None:
         return None
-    found = {}
-    for name in variants:
-        against = [run[name] - level for run, level in zip(latencies, shared, strict=True) if name in run]
-        if len(against) > 1:
-            found[name] = float(np.std(against, ddof=1))
-    return Apart(found, float(shared.std(ddof=1)))
+    beside = companions(rounds, variants, [0] * len(rounds))
+    cases = {against.name(key): against.deviation for key, found in beside.items() for against in found}
+    return Apart(cases, float(shared.std(ddof=1)))

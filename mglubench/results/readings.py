@@ -11,6 +11,8 @@ import numpy as np
 
 from mglubench.cases.vocabulary import CEILINGS
 from mglubench.comparison import PRINTED
+from mglubench.measure.measurement import series_of
+from mglubench.results.companions import Rounds
 from mglubench.results.judgement import LATENCY
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class Reading:
 def shown_rows(frame: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Layers that were measured; a baseline of several sets as the first of them measured it, as in tables."""
     seen: set[str] = set()
-    for row in frame.drop(columns=["samples_ns", "rounds_of"], errors="ignore").to_dict("records"):
+    for row in frame.to_dict("records"):
         if row["status"] == "ok" and row["layer"] not in CEILINGS and row["key"] not in seen:
             seen.add(row["key"])
             yield {str(name): value for name, value in row.items()}
@@ -65,3 +67,15 @@ def number_of(row: Mapping[str, object], name: str) -> float:
     """A number of a row, NaN where it has none."""
     value = row.get(name)
     return float(value) if isinstance(value, int | float | np.number) else math.nan
+
+
+def rounds_of(row: Mapping[str, object]) -> Rounds:
+    """Logarithms of the medians of a row's rounds; none where they are not known."""
+    samples, turns = row.get("samples_ns"), row.get("rounds_of")
+    if not isinstance(samples, list) or not isinstance(turns, list) or not turns:
+        return {}
+    series, number = series_of(samples, turns), row.get("set")
+    where = number if isinstance(number, int) else 0
+    return {
+        (where, int(turn)): float(log) for turn, log in zip(series.round_numbers, series.round_medians, strict=True)
+    }

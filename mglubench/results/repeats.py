@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mglubench.cases.case import Setting
+from mglubench.results.companions import Rounds
 from mglubench.results.frame import load
 from mglubench.results.judgement import LATENCY
 from mglubench.results.levels import Apart, apart
 from mglubench.results.metrics import derive
-from mglubench.results.readings import Reading, number_of, readings_of, shown_rows
+from mglubench.results.readings import Reading, number_of, readings_of, rounds_of, shown_rows
 from mglubench.stats import deviation_interval, share_interval, visible_change
 
 if TYPE_CHECKING:
@@ -132,11 +133,14 @@ def repeats_of(frames: Iterable[pd.DataFrame]) -> Repeats:
     cases: dict[str, Mapping[str, object]] = {}
     found: dict[tuple[str, str], list[Reading]] = {}
     runs: list[dict[str, float]] = []
+    rounds: list[dict[str, Rounds]] = []
     for frame in frames:
         runs.append({})
+        rounds.append({})
         for row in shown_rows(frame):
             cases.setdefault(str(row["key"]), row)
             runs[-1][str(row["key"])] = math.log(number_of(row, LATENCY))
+            rounds[-1][str(row["key"])] = rounds_of(row)
             for what, reading in readings_of(row):
                 found.setdefault((what, str(row["key"])), []).append(reading)
     several = {name: readings for name, readings in found.items() if len(readings) > 1}
@@ -146,7 +150,7 @@ def repeats_of(frames: Iterable[pd.DataFrame]) -> Repeats:
         [_figure(what, cases[key], several[what, key], len(names)) for what, key in names]
         for names in (latencies, ratios)
     )
-    return Repeats(len(runs), of_latencies, of_ratios, _apart(runs, cases))
+    return Repeats(len(runs), of_latencies, of_ratios, _apart(runs, rounds, cases))
 
 
 def summary(figures: Sequence[Figure]) -> Summary | None:
@@ -161,12 +165,17 @@ def summary(figures: Sequence[Figure]) -> Summary | None:
     return Summary(len(figures), middle, worst.deviation, worst, intervals, covered, *ends, narrow, worst.visible)
 
 
-def _apart(runs: Sequence[Mapping[str, float]], cases: Mapping[str, Mapping[str, object]]) -> dict[str, Apart]:
+def _apart(
+    runs: Sequence[Mapping[str, float]],
+    rounds: Sequence[Mapping[str, Rounds]],
+    cases: Mapping[str, Mapping[str, object]],
+) -> dict[str, Apart]:
     """By device; of several modes, each against its own, the largest level."""
     found: dict[str, Apart] = {}
     for device, mode in sorted({(str(row["device"]), str(row["mode"])) for row in cases.values()}):
         own = {key: str(row["variant"]) for key, row in cases.items() if (row["device"], row["mode"]) == (device, mode)}
-        one = apart([{key: run[key] for key in own if key in run} for run in runs], own)
+        latencies = [{key: run[key] for key in own if key in run} for run in runs]
+        one = apart(latencies, [{key: run[key] for key in own if key in run} for run in rounds], own)
         if one is not None:
             before = found.get(device, Apart({}, 0.0))
             found[device] = Apart({**before.cases, **one.cases}, max(before.level, one.level))

@@ -65,7 +65,7 @@ class Comparison:
             device have in common, which no case is judged by.
         differences: between the sides' conditions. forced: whether figures were compared in spite of them.
         figures: latencies and ratios that share the rate of false alarms. alarms: that rate, of the whole job: how
-            often a comparison of identical code may call any of them slower or faster.
+            often a comparison of identical code may call any of them slower, and as often faster.
         margin: relative change up to which a figure is called the same. spread: how it is known how far runs differ,
             in one line. fake: whether the runs were never measured.
     """

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import CEILINGS
 from mglubench.hardware.devices import Device, devices_in
+from mglubench.results.companions import Rounds
 from mglubench.results.frame import load
 from mglubench.results.header import Header
+from mglubench.results.judgement import LATENCY
 from mglubench.results.metrics import derive
-from mglubench.results.readings import Reading, number_of, readings_of
+from mglubench.results.readings import Reading, number_of, readings_of, rounds_of
 from mglubench.results.run_comparison import Compared
 from mglubench.results.store import read_header
 from mglubench.status import Status
@@ -33,7 +35,8 @@ class CaseFigures:
     Attributes:
         readings: latency and ratios by name; none unless ``status`` is ok. facts: by column, those that are known.
         sm_mhz: clock of a GPU while it was sampled. timer: how samples were taken, in words.
-        samples: in nanoseconds, where they were asked for.
+        samples: in nanoseconds, where they were asked for. rounds: logarithms of the medians of its rounds, by set and
+            number.
     """
 
     case: Case
@@ -44,6 +47,12 @@ class CaseFigures:
     facts: Mapping[str, float] = field(default_factory=dict)
     sm_mhz: float | None = None
     samples: Sequence[float] = ()
+    rounds: Rounds = field(default_factory=dict)
+
+    @property
+    def latency(self) -> float:
+        """Its logarithm, of a case that was measured."""
+        return math.log(self.readings[LATENCY].value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +99,11 @@ def _read(folder: Path, samples: bool) -> RunFigures:
     # A header of a newer version is refused before millions of rows are read.
     header = read_header(folder)
     frame = derive(load(folder, samples=True))
-    rows = frame.drop(columns=["rounds_of", *([] if samples else ["samples_ns"])]).to_dict("records")
-    return RunFigures(header, str(folder), figures_of([{str(k): v for k, v in row.items()} for row in rows]))
+    rows = [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+    cases = figures_of(rows)
+    if not samples:
+        cases = {key: replace(case, samples=()) for key, case in cases.items()}
+    return RunFigures(header, str(folder), cases)
 
 
 def figures_of(rows: Sequence[Mapping[str, object]]) -> dict[str, CaseFigures]:
@@ -121,4 +133,5 @@ def _case(row: Mapping[str, object], status: Status) -> CaseFigures:
         facts,
         clock if clock > 0 else None,
         samples if isinstance(samples := row.get("samples_ns"), list) else (),
+        rounds_of(row),
     )

@@ -1,0 +1,61 @@
+"""A case against those that the machine treats alike: found by their rounds, two of them, none against one alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mglubench.results.companions import companions
+
+VARIANTS = {"a1": "a", "a2": "a", "b": "b", "c": "c", "d": "d"}
+# How much each case feels of what the machine does to memory.
+FEELS = {"a1": 1.0, "a2": 1.0, "b": 1.0, "c": 0.1, "d": 0.1}
+
+
+def made(runs=6, changed=0.0, seed=0):
+    """Runs whose memory is as slow as it likes, round by round; one case changes in the second half of the runs."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for run in range(runs):
+        machine = {number: rng.normal(0, 0.15) for number in range(6)}
+        found.append(
+            {
+                key: {
+                    (0, n): FEELS[key] * moved
+                    + rng.normal(0, 0.01)
+                    + (changed if key == "a1" and run >= runs / 2 else 0.0)
+                    for n, moved in machine.items()
+                }
+                for key in VARIANTS
+            }
+        )
+    return found, [0] * (runs // 2) + [1] * (runs - runs // 2)
+
+
+def test_companions_move_with_a_case_and_show_what_it_does_alone():
+    runs, sides = made(changed=0.1)
+    found = companions(runs, VARIANTS, sides)
+    assert {against.group for against in found["a1"]} == {"a, others", "b"}
+    assert {against.group for against in found["c"]} <= {"d", "a", "b"}
+    for against in found["a1"]:
+        assert against.deviation < 0.03
+        moved = against.values[3:].mean() - against.values[:3].mean()
+        assert moved == pytest.approx(0.1, abs=0.03)
+
+
+def test_one_group_alone_is_no_witness():
+    runs, sides = made()
+    two = {key: VARIANTS[key] for key in ("b", "c")}
+    assert companions([{k: run[k] for k in two} for run in runs], two, sides) == {}
+
+
+def test_runs_and_rounds_that_lack_a_case_are_left_out():
+    runs, sides = made()
+    del runs[1]["a1"]
+    for number in range(4):
+        del runs[2]["a1"][0, number]
+    found = companions(runs, VARIANTS, sides)
+    (first, _) = found["a1"]
+    assert np.isnan(first.values[[1, 2]]).all()
+    assert np.isfinite(first.values[[0, 3, 4, 5]]).all()
+    assert companions([{} for _ in runs], VARIANTS, sides) == {}
