@@ -18,7 +18,7 @@ from mglubench.results.between_runs import BetweenRuns, Change
 from mglubench.results.conditions import differences
 from mglubench.results.exact import rule_of
 from mglubench.results.figure_samples import FigureSample, Level, Pair, Recall, figure_samples
-from mglubench.results.judgement import COMMON, LATENCY, Judgement, Reason
+from mglubench.results.judgement import COMMON, LATENCY, Judgement, Reason, Verdict
 from mglubench.results.pairing import pair_cases
 from mglubench.results.repeat_notebook import remembered
 from mglubench.results.run_comparison import Comparison, Side
@@ -177,11 +177,13 @@ def _beside_baseline(judgement: Judgement, latencies: Mapping[tuple[object, ...]
     bases = [
         latencies.get((case.setting, name, *group)) for name in names for group in ((case.nm, case.mask), (0, "none"))
     ]
-    moves = [math.log1p(base.change) for base in bases if base is not None and base.change is not None]
+    # Against its companions a baseline also seems to move where the case is one of them: its own verdict must say so.
+    other = Verdict.FASTER if judgement.verdict is Verdict.SLOWER else Verdict.SLOWER
+    moved = next((base for base in bases if base is not None and base.verdict is other), None)
     whole = math.log1p(judgement.change or 0.0)
-    if not moves or moves[0] / whole < BASELINE_SHARE:
+    if moved is None or math.log1p(moved.change or 0.0) / whole < BASELINE_SHARE:
         return judgement
-    words = f"{judgement.words}; it is the baseline, {judgement.over}, that moved by {math.expm1(moves[0]):+.1%}"
+    words = f"{judgement.words}; it is the baseline, {judgement.over}, that moved by {moved.change or 0.0:+.1%}"
     return replace(judgement, reason=Reason.BASELINE_MOVED, words=words, counts=False, advice="")
 
 

@@ -172,3 +172,14 @@ def test_where_a_run_found_the_cores_is_no_other_way_to_measure():
     assert Verdict.INCOMPARABLE not in found.counts()
     other = judged([*told(world(2, rng), near, "")], [*told(world(2, rng, first=2), "", "; walked")])
     assert set(other.counts()) == {Verdict.INCOMPARABLE}
+
+
+def test_a_ratio_that_fell_because_its_baseline_got_faster_is_no_regression():
+    rng = np.random.default_rng(8)
+    glu = CASES[0]
+    found = judged(world(5, rng, own=0.005), world(5, rng, first=5, own=0.005, changed={glu: -0.3}))
+    assert of(found, glu).verdict is Verdict.FASTER
+    fell = of(found, NM1, "vs_glu")
+    assert (fell.verdict, fell.reason, fell.regression) == (Verdict.SLOWER, Reason.BASELINE_MOVED, False)
+    assert "it is the baseline" in fell.words
+    assert found.exit_code() == 0
