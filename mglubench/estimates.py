@@ -28,6 +28,7 @@ from mglubench.spread import (
     median_variance,
     parts_of_variance,
 )
+from mglubench.stats import medians_in_turn
 
 
 @dataclass(frozen=True)
@@ -203,15 +204,7 @@ def group_medians(values: FloatArray, groups: IntArray, count: int) -> FloatArra
     """The median of each group of values, by group number 0 to ``count`` - 1; NaN for a group without values."""
     if len(groups) and (groups[1:] < groups[:-1]).any():
         values = values[np.argsort(groups, kind="stable")]
-    sizes = np.bincount(groups, minlength=count)
-    starts = np.cumsum(sizes) - sizes
-    out = np.full(count, np.nan)
-    # Groups of one size are the rows of a matrix: many short sorts are far cheaper than a long one.
-    for size in np.unique(sizes[sizes > 0]).tolist():
-        alike = np.flatnonzero(sizes == size)
-        ordered = np.sort(values[starts[alike, None] + np.arange(size)], axis=1)
-        out[alike] = (ordered[:, (size - 1) // 2] + ordered[:, size // 2]) / 2
-    return out
+    return medians_in_turn(values, np.bincount(groups, minlength=count))
 
 
 def _estimate(rounds: FloatArray, sides: Sequence[Series]) -> Estimate:

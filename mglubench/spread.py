@@ -35,6 +35,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mglubench.stats import medians
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -169,12 +171,12 @@ def between_copies(rounds: FloatArray, cells: FloatArray) -> Part:
     # Where no two rounds share a copy, rounds differ by their copies too, and V has them in its first part.
     if count < 2 or per_copy.max() < 2:
         return Part(zero, zero, 1)
-    effects = np.stack([np.median(within[..., there, n], axis=-1) for n, there in enumerate(seen.T)], axis=-1)
+    effects = np.stack([medians(within[..., there, n]) for n, there in enumerate(seen.T)], axis=-1)
     rest = within - effects[..., None, :]
     free = int(seen.sum()) - len(seen) - count + 1
     noise, of_effects = zero, zero
     if free > 0:
-        noise = (MAD_TO_SD * np.median(np.abs(rest[..., seen]), axis=-1)) ** 2 * seen.sum() / free
+        noise = (MAD_TO_SD * medians(np.abs(rest[..., seen]))) ** 2 * seen.sum() / free
         of_effects = noise * np.mean([median_variance(int(n)) / n for n in per_copy])
     seen_variance = effects.var(axis=-1, ddof=1)
     if count in FEW_COPIES:
@@ -199,11 +201,11 @@ def between_processes(rounds: FloatArray, processes: IntArray, copies: Sequence[
     if count < 2 or count == len(processes):
         return Part(zero, zero, 1)
     of_each = [rounds[..., processes == name] for name in names]
-    medians = np.stack([np.median(part, axis=-1) for part in of_each], axis=-1)
+    middles = np.stack([medians(part) for part in of_each], axis=-1)
     squares = sum(part.var(axis=-1) * part.shape[-1] for part in of_each)
     of_rounds = squares / (len(processes) - count)
     noise = of_rounds * np.mean([median_variance(part.shape[-1]) / part.shape[-1] for part in of_each])
-    seen = medians.var(axis=-1, ddof=1)
+    seen = middles.var(axis=-1, ddof=1)
     variance = np.maximum(0.0, seen - noise - count * sum((part.variance for part in copies), zero))
     factor = median_variance(count) / count
     return Part(factor * variance, factor * seen, count)

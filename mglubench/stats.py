@@ -37,28 +37,29 @@ _CHI_SQUARE = (
 _NORMAL = NormalDist()
 
 
+def medians(values: FloatArray) -> FloatArray:
+    """The median along the last axis, which is not empty; short axes are what it is made for."""
+    count = values.shape[-1]
+    if count > 2:
+        values = np.sort(values, axis=-1)
+    found: FloatArray = (values[..., (count - 1) // 2] + values[..., count // 2]) / 2
+    return found
+
+
+def medians_in_turn(values: FloatArray, sizes: npt.NDArray[np.int64]) -> FloatArray:
+    """The median of each run of values, given how long each run is; NaN for an empty one."""
+    starts = np.cumsum(sizes) - sizes
+    found = np.full(len(sizes), np.nan)
+    # Runs of one length are the rows of a matrix: many short sorts are far cheaper than a long one.
+    for size in np.unique(sizes[sizes > 0]).tolist():
+        alike = np.flatnonzero(sizes == size)
+        found[alike] = medians(values[starts[alike, None] + np.arange(size)])
+    return found
+
+
 def median(samples: Sequence[float] | FloatArray) -> float:
     """Median of at least one sample."""
     return float(np.median(np.asarray(samples, dtype=np.float64)))
-
-
-def median_interval(samples: Sequence[float] | FloatArray) -> tuple[float, float]:
-    """The 95 % confidence interval of the median by order statistics (binomial), in the unit of the samples.
-
-    Fewer than six samples cannot reach 95 %: the interval is then the whole range.
-    """
-    ordered = np.sort(np.asarray(samples, dtype=np.float64))
-    low = lower_rank(len(ordered))
-    return float(ordered[low]), float(ordered[len(ordered) - 1 - low])
-
-
-def relative_half_width(samples: Sequence[float] | FloatArray) -> float:
-    """Half the width of the median's interval over the median: the noise that sampling tries to bring down."""
-    if len(samples) < 2:
-        return math.inf
-    low, high = median_interval(samples)
-    middle = median(samples)
-    return (high - low) / 2 / middle if middle > 0 else math.inf
 
 
 @lru_cache(maxsize=4096)

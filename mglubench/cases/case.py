@@ -18,6 +18,7 @@ _KEY = "".join(axis.key.replace("{}", f"{{0.{name}}}") for name, axis in AXES.it
 SIZE_MAX = 1 << 40
 _WORDS = tuple(name for name, axis in AXES.items() if isinstance(axis.walked[0], str) and name != "variant")
 _words = attrgetter(*_WORDS)
+_sizes = attrgetter("h", "d", "nm", "batch", "seed")
 _LATER = tuple(axis for axis in AXES.values() if not axis.key)
 
 
@@ -37,9 +38,10 @@ class Case(Coordinates):
 
     def why_impossible(self) -> str | None:
         """What no case can be, in words; ``None`` if there is nothing of the kind. For cases that come out of files."""
-        if not (self.h > 0 < self.d and self.nm >= 0 < self.batch and self.seed >= 0):
+        h, d, nm, batch, seed = _sizes(self)
+        if not (h > 0 < d and nm >= 0 < batch and seed >= 0):
             return f"a size below its least in {self.key}"
-        if max(self.h, self.d, self.nm, self.batch) > SIZE_MAX or self.seed >= 1 << 63:
+        if not (h <= SIZE_MAX >= d and nm <= SIZE_MAX >= batch and seed < 1 << 63):
             return f"a size beyond all machines in {self.key}"
         return _why_no_words(_words(self))
 

@@ -11,7 +11,12 @@ from mglubench.cli import options
 from mglubench.cli.output import console, print_json, print_tables
 
 Folder = Annotated[
-    Path | None, typer.Option("--folder", help="Folder of the baselines. (default: MGLUBENCH_BASELINES, or baselines)")
+    Path | None,
+    typer.Option(
+        "--folder",
+        parser=options.path,
+        help="Folder of the baselines. (default: MGLUBENCH_BASELINES, or baselines)",
+    ),
 ]
 
 baseline = typer.Typer(

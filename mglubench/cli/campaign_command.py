@@ -31,7 +31,9 @@ def campaign(
     config: Annotated[
         str, typer.Argument(help="Campaign file, or the name of a shipped one.", show_default=True)
     ] = "campaign",
-    out: Annotated[Path | None, typer.Option(help="Folder, new or of this campaign. (default: reports/GPU)")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=options.path, help="Folder, new or of this campaign. (default: reports/GPU)")
+    ] = None,
     slice_seconds: Annotated[float, typer.Option(min=1.0, help="Stop cleanly before so many seconds.")] = 540.0,
     render: Annotated[
         bool, typer.Option("--render", help="Only make tables and pictures of what is in --out; needs no device.")

@@ -14,7 +14,10 @@ from mglubench.errors import UsageError
 
 def history(
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of baselines. (default: MGLUBENCH_BASELINES, or baselines)")
+        Path | None,
+        typer.Argument(
+            parser=options.path, help="Folder of baselines. (default: MGLUBENCH_BASELINES, or baselines)"
+        ),
     ] = None,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,

@@ -13,8 +13,10 @@ from mglubench.cli.profile_command import show_counters
 
 
 def import_report(
-    report: Annotated[Path, typer.Argument(help="What ncu or nsys saved: .ncu-rep, .csv or .sqlite.")],
-    run: Annotated[Path, typer.Option(help="Run folder whose cases it belongs to.")],
+    report: Annotated[
+        Path, typer.Argument(parser=options.path, help="What ncu or nsys saved: .ncu-rep, .csv or .sqlite.")
+    ],
+    run: Annotated[Path, typer.Option(parser=options.path, help="Run folder whose cases it belongs to.")],
     launches: Annotated[
         int | None, typer.Option(min=1, help="Launches of each case in the report. (default: 1)")
     ] = None,

@@ -26,8 +26,12 @@ def inspect(
     arch: Annotated[str | None, typer.Option(help="Architectures. (default: sm_90a, or all that are pinned)")] = None,
     nm: Annotated[str | None, typer.Option(help="Numbers of masks. (default: 8, or all that are pinned)")] = None,
     dtype: Annotated[str | None, typer.Option(help="Dtypes. (default: float16, or all that are pinned)")] = None,
-    save: Annotated[Path | None, typer.Option(help="Pin what is found in this file, if every kernel compiles.")] = None,
-    against: Annotated[Path | None, typer.Option(help="Hold what is found against this file of pins.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(parser=options.path, help="Pin what is found in this file, if every kernel compiles.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(parser=options.path, help="Hold what is found against this file of pins.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="With --save: replace the file.")] = False,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,

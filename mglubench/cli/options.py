@@ -7,14 +7,29 @@ from typing import Annotated
 
 import typer
 
+
+def path(text: str | Path) -> Path:
+    """A path that was given; an empty one would be the folder in which one happens to be.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    if not str(text):
+        raise typer.BadParameter("the path is empty; give one, or leave the option out")
+    return Path(text)
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print one CSV row per case.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print markdown tables.")]
 Html = Annotated[
     Path | None,
-    typer.Option("--html", help="Write one self-contained HTML page to this file; it is there whole or not at all."),
+    typer.Option(
+        "--html", parser=path, help="Write one self-contained HTML page to this file; it is there whole or not at all."
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the page of --html if it is there.")]
 OutJson = Annotated[
-    Path | None, typer.Option(help="Also write the JSON document to this file; it is there whole or not at all.")
+    Path | None,
+    typer.Option(parser=path, help="Also write the JSON document to this file; it is there whole or not at all."),
 ]

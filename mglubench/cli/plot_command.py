@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from mglubench.cli import options
 from mglubench.cli.output import console
 from mglubench.errors import UsageError
 
 
 def plot(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    out: Annotated[Path, typer.Option(help="Picture to write: .png, .svg or .pdf.")] = Path("latency.png"),
+    run: Annotated[Path, typer.Argument(parser=options.path, help="Run folder.")],
+    out: Annotated[Path, typer.Option(parser=options.path, help="Picture to write: .png, .svg or .pdf.")] = Path(
+        "latency.png"
+    ),
 ) -> None:
     """Draw a run: latency against the number of masks, the baselines, and what memory alone would take."""
     from mglubench.results.frame import load

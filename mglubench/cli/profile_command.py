@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 @with_options_of(sweep)
 def profile(
-    run: Annotated[Path | None, typer.Argument(help="Run folder whose measured cases are profiled.")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(parser=options.path, help="Run folder whose measured cases are profiled.")
+    ] = None,
     tool: Annotated[str, typer.Option(help="ncu (bytes and throughputs) or nsys (timeline).")] = "ncu",
-    out: Annotated[Path | None, typer.Option(help="Run folder, new or of the same sweep.")] = None,
+    out: Annotated[Path | None, typer.Option(parser=options.path, help="Run folder, new or of the same sweep.")] = None,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
     executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",

@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 @with_options_of(sweep)
 def repeat(
     *,
-    runs: Annotated[list[Path] | None, typer.Argument(help="With --of: more stored runs.")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(parser=options.path, help="With --of: more stored runs.")] = None,
     times: Annotated[int | None, typer.Option(help="How often, 2 to 999. (default: 12)")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the runs. (default: runs/repeat-NAME-TIME)")] = None,
-    of: Annotated[list[Path] | None, typer.Option("--of", help="Stored runs, or a folder of repeats: no new.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=options.path, help="Folder of the runs. (default: runs/repeat-NAME-TIME)")
+    ] = None,
+    of: Annotated[
+        list[Path] | None,
+        typer.Option("--of", parser=options.path, help="Stored runs, or a folder of repeats: no new."),
+    ] = None,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
     executor: Annotated[str, typer.Option(hidden=True)] = "child",

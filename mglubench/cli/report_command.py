@@ -23,8 +23,10 @@ SETTINGS_SHOWN = 25
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    export: Annotated[Path | None, typer.Option(help="Also write all rows to this .parquet or .csv file.")] = None,
+    run: Annotated[Path, typer.Argument(parser=options.path, help="Run folder.")],
+    export: Annotated[
+        Path | None, typer.Option(parser=options.path, help="Also write all rows to this .parquet or .csv file.")
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help=f"Show all settings, not the first {SETTINGS_SHOWN}.")
     ] = False,

@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from mglubench.cli import options
 from mglubench.cli.output import console
 from mglubench.errors import UsageError
 
 
 def roofline(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    out: Annotated[Path | None, typer.Option(help="Picture: .png, .svg or .pdf. (default: KIND.png)")] = None,
+    run: Annotated[Path, typer.Argument(parser=options.path, help="Run folder.")],
+    out: Annotated[
+        Path | None, typer.Option(parser=options.path, help="Picture: .png, .svg or .pdf. (default: KIND.png)")
+    ] = None,
     kind: Annotated[
         str, typer.Option(help="roofline: FLOP/s over FLOP per byte. bandwidth: time over bytes.")
     ] = "roofline",

@@ -13,7 +13,7 @@ from mglubench.system.resources import RUNS_FOLDER
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Folder that holds run folders.")] = RUNS_FOLDER,
+    folder: Annotated[Path, typer.Argument(parser=options.path, help="Folder that holds run folders.")] = RUNS_FOLDER,
     as_json: options.Json = False,
 ) -> None:
     """List stored runs, oldest first."""

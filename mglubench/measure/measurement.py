@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 from mglubench.cases.case import Case
 from mglubench.estimates import Series
@@ -25,8 +25,7 @@ Small = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 Copy = Annotated[int, msgspec.Meta(ge=0, lt=_COPIES)]
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
+class Round(msgspec.Struct, frozen=True, gc=False):
     """What one round of a comparison set gave one case.
 
     Attributes:
@@ -40,7 +39,7 @@ class Round:
     process: Small
     place: Small = 0
     count: Small = 0
-    copies: list[Copy] = field(default_factory=list)
+    copies: tuple[Copy, ...] = ()
     discarded: Small = 0
     settling: Small = 0
 
@@ -48,9 +47,9 @@ class Round:
         """The round after one more block."""
         return replace(self, discarded=self.discarded + discarded, settling=self.settling + settling)
 
-    def kept(self, count: int, copies: list[int]) -> Round:
+    def kept(self, count: int, copies: Sequence[int]) -> Round:
         """The round with the samples that it is remembered by."""
-        return replace(self, count=count, copies=copies)
+        return replace(self, count=count, copies=tuple(copies))
 
 
 def copy_number(process: int, copy: int) -> int:
@@ -61,13 +60,12 @@ def copy_number(process: int, copy: int) -> int:
 def series_of(samples: Sequence[float], rounds: Sequence[Round]) -> Series:
     """Samples with the round, the preparation and the process of each; without rounds (schema 1) all are of one."""
     numbers = [turn.number for turn in rounds for _ in range(turn.count)]
-    copies = [copy_number(turn.process, copy) for turn in rounds for copy in turn.copies or [0] * turn.count]
+    copies = [copy_number(turn.process, copy) for turn in rounds for copy in turn.copies or (0,) * turn.count]
     processes = [turn.process for turn in rounds for _ in range(turn.count)]
     return Series.of(samples, numbers, copies, processes)
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(msgspec.Struct, frozen=True, gc=False):
     """One case that came to its end.
 
     Attributes:
@@ -86,15 +84,15 @@ class Measurement:
     case: Case
     status: Status
     reason: str = ""
-    samples: list[int | float] = field(default_factory=list)
+    samples: list[int | float] = []
     stop: str = ""
     timer: str = ""
     discarded: int = 0
-    ledger: dict[str, int] = field(default_factory=dict)
-    checks: list[Errors] = field(default_factory=list)
-    telemetry: Summary = field(default_factory=dict)
-    overhead: dict[str, float] = field(default_factory=dict)
+    ledger: dict[str, int] = {}
+    checks: list[Errors] = []
+    telemetry: Summary = {}
+    overhead: dict[str, float] = {}
     interleaved: int = 1
-    rounds: list[Round] = field(default_factory=list)
+    rounds: list[Round] = []
     set: int = 0
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = []

@@ -16,7 +16,7 @@ from mglubench.results.columns import Columns
 from mglubench.results.counters import FRAME_COLUMNS, NOT_PROFILED, counter_columns
 from mglubench.results.header import Header
 from mglubench.results.rows import Row, Status
-from mglubench.results.store import read_header, read_rows
+from mglubench.results.store import read_header, read_row_blocks
 from mglubench.system.collector import garbage_collection_off
 from mglubench.system.plain_text import plain
 
@@ -62,7 +62,10 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
 
     folder = Path(run)
     header = read_header(folder)
-    return frame_of((row for row in read_rows(folder) if not layers or row.layer in layers), folder, header, samples)
+    blocks: Iterable[Sequence[Row]] = read_row_blocks(folder)
+    if layers:
+        blocks = ([row for row in block if row.layer in layers] for block in blocks)
+    return frame_of(blocks, folder, header, samples)
 
 
 def load_first(run: Path, most: int) -> tuple[pd.DataFrame, int]:
@@ -78,18 +81,19 @@ def load_first(run: Path, most: int) -> tuple[pd.DataFrame, int]:
         number = numbers.setdefault(_shared(row.case), len(numbers))
         return number < most or row.layer in CEILINGS or row.status != Status.OK
 
-    frame = frame_of(filter(shown, read_rows(run)), run, header, samples=True)
+    blocks = (list(filter(shown, block)) for block in read_row_blocks(run))
+    frame = frame_of(blocks, run, header, samples=True)
     return frame, len(numbers)
 
 
-def frame_of(rows: Iterable[Row], folder: Path, header: Header, samples: bool) -> pd.DataFrame:
-    """Rows of a run as a frame, joined to what profilers said of their cases."""
+def frame_of(blocks: Iterable[Sequence[Row]], folder: Path, header: Header, samples: bool) -> pd.DataFrame:
+    """Rows of a run, block by block, as a frame, joined to what profilers said of their cases."""
     import pandas as pd
 
     columns = Columns(samples)
     # Millions of small objects, none of them garbage: the collector would look at all of them again and again.
     with garbage_collection_off():
-        columns.read(rows)
+        columns.read(blocks)
         arrays = columns.arrays()
         frame = pd.DataFrame(arrays | _counters(columns.keys, counter_columns(folder)) | columns.rare())
     frame.attrs["run"] = {**header, "folder": str(folder)}

@@ -1,87 +1,176 @@
 """Latencies of rows that know their rounds, by the rule of :mod:`mglubench.spread`, for many rows at once.
 
-The medians of all rounds, and of all copies within rounds, are found by one sort; the intervals of rows with as many
-rounds and the same copies in them are computed together.
+Rounds whose samples ran on the same copies in the same order have one *pattern*, which says where the samples of each
+copy are; the intervals of rows with as many rounds and the same copies in them are computed together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
 
-from mglubench.estimates import group_medians
 from mglubench.measure.measurement import Round
 from mglubench.spread import between_copies, half_width
+from mglubench.stats import medians, medians_in_turn
 
 Floats = npt.NDArray[np.float64]
 Wholes = npt.NDArray[np.int64]
 
-# Copies with numbers from here on are numbered anew, so that one strange number does not make every table as wide.
-MANY_COPIES = 256
 _count, _process = attrgetter("count"), attrgetter("process")
 
 
-def latencies_by_rounds(
-    samples: Sequence[Sequence[int | float]], rounds: Sequence[Sequence[Round]]
-) -> tuple[Floats, Floats, Floats]:
+class Pattern:
+    """The copies of a round's samples.
+
+    Attributes:
+        order: of the samples by copy. sizes: samples of each copy. names: number of each copy, ascending.
+    """
+
+    def __init__(self, copies: Sequence[int]) -> None:
+        numbers = np.array(copies, dtype=np.int64)
+        self.names, self.sizes = np.unique(numbers, return_counts=True)
+        self.order = np.argsort(numbers, kind="stable")
+
+
+class Turns:
+    """The rounds of many rows as arrays.
+
+    Attributes:
+        per_row: rounds of each row. counts, processes: samples and process of each round. pattern: number of its
+            pattern among ``patterns``, which may be shared with other rows.
+    """
+
+    def __init__(self) -> None:
+        self.per_row, self.counts, self.processes, self.pattern = (np.zeros(0, np.int64) for _ in range(4))
+        self.patterns = Patterns()
+
+    @classmethod
+    def of(cls, rounds: Sequence[Sequence[Round]], patterns: Patterns) -> Turns:
+        """The rounds of these rows."""
+        made = cls()
+        made.patterns = patterns
+        turns = list(chain.from_iterable(rounds))
+        made.per_row = _wholes(map(len, rounds), len(rounds))
+        made.counts = _wholes(map(_count, turns), len(turns))
+        made.processes = _wholes(map(_process, turns), len(turns))
+        # A round whose samples all ran on one copy says how many they are alone.
+        words = [turn.copies or turn.count for turn in turns]
+        made.pattern = _wholes(map(patterns.__getitem__, words), len(turns))
+        return made
+
+    @classmethod
+    def joined(cls, parts: Sequence[Turns]) -> Turns:
+        """All of these, one after the other; their patterns are the same."""
+        made = cls()
+        if parts:
+            made.patterns = parts[0].patterns
+            made.per_row = np.concatenate([part.per_row for part in parts])
+            made.counts = np.concatenate([part.counts for part in parts])
+            made.processes = np.concatenate([part.processes for part in parts])
+            made.pattern = np.concatenate([part.pattern for part in parts])
+        return made
+
+    @property
+    def kept(self) -> Wholes:
+        """How many rounds of each row have samples."""
+        row = np.repeat(np.arange(len(self.per_row)), self.per_row)
+        return np.bincount(row[self.counts > 0], minlength=len(self.per_row))
+
+    @property
+    def last_process(self) -> Wholes:
+        """The process of each row's last round; -1 for a row without rounds."""
+        if not len(self.processes):
+            return np.full(len(self.per_row), -1)
+        ends = np.cumsum(self.per_row)
+        return np.where(self.per_row > 0, self.processes[np.maximum(ends - 1, 0)], -1)
+
+
+class Patterns(dict[tuple[int, ...] | int, int]):
+    """Numbers patterns as they come, each by its copies or, where there is but one, by its samples."""
+
+    def __init__(self) -> None:
+        self.found: list[Pattern] = []
+
+    def __missing__(self, word: tuple[int, ...] | int) -> int:
+        self[word] = number = len(self)
+        self.found.append(Pattern((0,) * word if isinstance(word, int) else word))
+        return number
+
+
+def latencies_by_rounds(samples: Floats, turns: Turns) -> tuple[Floats, Floats, Floats]:
     """The latency of each row and the ends of its 95 % interval, in the samples' unit.
 
-    A row without rounds or samples has NaN. Too few rounds give an interval from 0 to infinity.
+    A row without samples has NaN. Too few rounds give an interval from 0 to infinity.
+
+    Args:
+        samples: of all rows with rounds, in turn. turns: of all rows; samples are as many as they say.
     """
-    latency, low, high = (np.full(len(samples), np.nan) for _ in range(3))
-    numbers = [number for number, turns in enumerate(rounds) if turns and samples[number]]
-    if not numbers:
+    latency, low, high = (np.full(len(turns.per_row), np.nan) for _ in range(3))
+    if not len(samples):
         return latency, low, high
-    flat = _Flat([samples[number] for number in numbers], [rounds[number] for number in numbers])
-    where = np.array(numbers)
-    for rows, medians, cells, processes in flat.alike():
-        middle = np.median(medians, axis=1)
-        half, _ = half_width(medians, [between_copies(medians, cells)], processes)
-        at = where[rows]
-        latency[at], low[at], high[at] = np.exp(middle), np.exp(middle - half), np.exp(middle + half)
+    for rows, round_medians, cells, processes in _Flat(samples, turns).alike():
+        middle = medians(round_medians)
+        half, _ = half_width(round_medians, [between_copies(round_medians, cells)], processes)
+        latency[rows], low[rows], high[rows] = np.exp(middle), np.exp(middle - half), np.exp(middle + half)
     return latency, low, high
 
 
 class _Flat:
-    """Samples of many rows as one array of logarithms, with the row, round and copy of each."""
+    """Samples of many rows as one array of logarithms, and the medians of all rounds and of all copies within them."""
 
-    def __init__(self, samples: Sequence[Sequence[int | float]], rounds: Sequence[Sequence[Round]]) -> None:
-        kept = [list(filter(_count, row)) for row in rounds]
-        turns = list(chain.from_iterable(kept))
-        counts = np.array(list(map(_count, turns)))
-        logs = np.log(np.fromiter(chain.from_iterable(samples), dtype=np.float64, count=int(counts.sum())))
-        self._rounds = np.array(list(map(len, kept)))
-        self._medians = group_medians(logs, np.repeat(np.arange(len(turns)), counts), len(turns))
-        # Preparations are numbered alike in all rows; what a row lacks has no median.
-        of_turns = (turn.copies or [0] * turn.count for turn in turns)
-        copies = np.fromiter(chain.from_iterable(of_turns), dtype=np.int64, count=len(logs))
-        if int(copies.max()) >= MANY_COPIES:
-            copies = np.unique(copies, return_inverse=True)[1]
-        most = int(copies.max()) + 1
-        self._processes = np.array(list(map(_process, turns)))
-        process = np.repeat(self._processes, counts)
-        self._width = most * (int(process.max()) + 1)
-        cell = np.repeat(np.arange(len(turns)) * self._width, counts) + process * most + copies
-        self._cells = group_medians(logs, cell, len(turns) * self._width).reshape(len(turns), self._width)
+    def __init__(self, samples: Floats, turns: Turns) -> None:
+        there = np.flatnonzero(turns.counts)
+        counts, of_turn = turns.counts[there], turns.pattern[there]
+        self._rounds = turns.kept
+        self._processes = turns.processes[there]
+        self._patterns = turns.patterns.found
+        logs = np.log(samples)
+        self._medians = medians_in_turn(logs, counts)
+        order = np.concatenate([self._patterns[number].order for number in of_turn.tolist()])
+        order += np.repeat(np.cumsum(counts) - counts, counts)
+        sizes = [self._patterns[number].sizes for number in of_turn.tolist()]
+        widths = _wholes(map(len, sizes), len(sizes))
+        self._cells = medians_in_turn(logs[order], np.concatenate(sizes))
+        self._firsts = np.cumsum(widths) - widths
+        self._names = self._numbered_names()[of_turn]
 
-    def alike(self) -> list[tuple[Wholes, Floats, Floats, Wholes]]:
+    def _numbered_names(self) -> Wholes:
+        """One number for all patterns with the same copies; it is that of the first such pattern."""
+        first: dict[bytes, int] = {}
+        found = [first.setdefault(pattern.names.tobytes(), number) for number, pattern in enumerate(self._patterns)]
+        return np.array(found, dtype=np.int64)
+
+    def alike(self) -> Iterable[tuple[Wholes, Floats, Floats, Wholes]]:
         """Rows whose rounds hold the same copies: their numbers, [rows, R] round medians, [rows, R, C] cells, and the
         processes of the rounds.
         """
-        there = np.packbits(np.isfinite(self._cells), axis=1)
-        firsts = np.cumsum(self._rounds) - self._rounds
-        found: dict[tuple[int, bytes, bytes], list[int]] = {}
-        for row, (first, turns) in enumerate(zip(firsts.tolist(), self._rounds.tolist(), strict=True)):
-            rounds = slice(first, first + turns)
-            found.setdefault((turns, there[rounds].tobytes(), self._processes[rounds].tobytes()), []).append(row)
-        return [self._taken(np.array(rows), firsts, turns) for (turns, *_), rows in found.items()]
+        starts = np.cumsum(self._rounds) - self._rounds
+        signs = np.stack([self._names, self._processes], axis=1)
+        for turns in np.unique(self._rounds[self._rounds > 0]).tolist():
+            rows = np.flatnonzero(self._rounds == turns)
+            places = starts[rows, None] + np.arange(turns)
+            found: dict[bytes, list[int]] = {}
+            for number, sign in enumerate(signs[places]):
+                found.setdefault(sign.tobytes(), []).append(number)
+            for numbers in found.values():
+                yield rows[numbers], *self._together(places[numbers])
 
-    def _taken(self, rows: Wholes, firsts: Wholes, turns: int) -> tuple[Wholes, Floats, Floats, Wholes]:
-        places = firsts[rows, None] + np.arange(turns)
-        cells = self._cells[places]
-        there = np.isfinite(cells[0]).any(axis=0)
-        return rows, self._medians[places], cells[:, :, there], self._processes[places[0]]
+    def _together(self, places: Wholes) -> tuple[Floats, Floats, Wholes]:
+        """The medians of alike rounds; the same copy of another process is another draw of addresses."""
+        processes = self._processes[places[0]]
+        names = [self._patterns[number].names for number in self._names[places[0]].tolist()]
+        of_turn = [[(process, name) for name in turn.tolist()] for process, turn in zip(processes, names, strict=True)]
+        columns = {copy: column for column, copy in enumerate(sorted({copy for turn in of_turn for copy in turn}))}
+        cells = np.full((*places.shape, len(columns)), np.nan)
+        for number, turn in enumerate(of_turn):
+            where = self._firsts[places[:, number], None] + np.arange(len(turn))
+            cells[:, number, [columns[copy] for copy in turn]] = self._cells[where]
+        return self._medians[places], cells, processes
+
+
+def _wholes(values: Iterable[int], count: int) -> Wholes:
+    return np.fromiter(values, dtype=np.int64, count=count)

@@ -10,17 +10,14 @@ error that says where it stands.
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
 import msgspec
 
-from mglubench.cases.case import Case
-from mglubench.measure.measurement import Errors, Measurement, Round, Summary
+from mglubench.measure.measurement import Errors, Measurement, Summary
 from mglubench.status import Status
-from mglubench.system.strict_json import strict_loads
 
 __all__ = ["SCHEMA", "CounterRow", "Errors", "Fact", "Measurement", "Row", "Status", "Summary"]
 
@@ -36,23 +33,22 @@ Plain = bool | int | float | str | Sequence["Plain"] | Mapping[str, "Plain"] | N
 Fact = str | int | float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row(Measurement):
+class Row(Measurement, frozen=True, kw_only=True, gc=False):
     """One finished case: a measurement, under its key and with the kind of its layer."""
 
     key: str
     layer: str = ""
-    samples: list[Nanoseconds] = field(default_factory=list)
+    samples: list[Nanoseconds] = msgspec.field(default_factory=list)
     discarded: Count = 0
-    ledger: dict[str, Count] = field(default_factory=dict)
-    checks: list[dict[str, Whole | float | None]] = field(default_factory=list)
+    ledger: dict[str, Count] = msgspec.field(default_factory=dict)
+    checks: list[dict[str, Whole | float | None]] = msgspec.field(default_factory=list)
     interleaved: Count = 1
     set: Count = 0
 
     @classmethod
     def of(cls, measurement: Measurement, layer: str) -> Self:
         """The row that is stored of a measurement."""
-        return cls(key=measurement.case.key, layer=layer, **_shallow(measurement))
+        return cls(key=measurement.case.key, layer=layer, **_measured(measurement))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Plain]) -> Self:
@@ -65,12 +61,11 @@ class Row(Measurement):
 
     def to_dict(self) -> dict[str, Plain]:
         """Plain values, for JSON; the order of keys is that of all earlier rows."""
-        values = _shallow(self)
+        values = _measured(self)
         if not self.notes:
             del values["notes"]
-        rounds = [dataclasses.asdict(turn) for turn in self.rounds]
-        named = {"layer": values.pop("layer"), "key": values.pop("key")}
-        return {**named, **values, "case": self.case.to_dict(), "rounds": rounds}
+        rounds = [msgspec.structs.asdict(turn) for turn in self.rounds]
+        return {"layer": self.layer, "key": self.key, **values, "case": self.case.to_dict(), "rounds": rounds}
 
     def why_damaged(self) -> str | None:
         """What no measurement can have led to, in words; ``None`` if there is nothing of the kind."""
@@ -119,7 +114,7 @@ class CounterRow:
 
     def to_dict(self) -> dict[str, Plain]:
         """Plain values, for JSON."""
-        values = {name: value for name, value in _shallow(self).items() if name != "how"}
+        values = {name: getattr(self, name) for name in _COUNTER_FIELDS}
         if not self.kernels:
             del values["kernels"]
         return {**values, **self.how}
@@ -128,51 +123,5 @@ class CounterRow:
 _COUNTER_FIELDS = tuple(item.name for item in dataclasses.fields(CounterRow) if item.name != "how")
 
 
-def _shallow(row: Measurement | CounterRow) -> dict[str, Any]:
-    return {item.name: getattr(row, item.name) for item in dataclasses.fields(row)}
-
-
-def row_decoder() -> Callable[[bytes], Row]:
-    """A function from the lines of ``rows.jsonl``, in their order, to their rows.
-
-    It raises ValueError with what is wrong with a line; of two lines of one case the second is.
-    """
-    decode = msgspec.json.Decoder(Row).decode
-    lines = 0
-    seen: dict[tuple[int, str], int] = {}
-
-    def row(line: bytes) -> Row:
-        nonlocal lines
-        lines += 1
-        try:
-            found = decode(line)
-        except msgspec.DecodeError:
-            # Half a character, which an exception's text may hold, is JSON to the writer and none to the decoder.
-            if b"\\ud" not in line.lower():
-                raise
-            whole = json.dumps(strict_loads(line), ensure_ascii=False)
-            found = decode(whole.encode("utf-8", "replace"))
-        if why := found.why_damaged():
-            raise ValueError(why)
-        # Names are counted, because the decoder takes the last of two; text may hold what looks like the end of one.
-        expected = _names(found) - (0 if b'"rounds":' in line else _NEW_NAMES)
-        if line.count(b'":') != expected:
-            strict_loads(line)
-        if (first := seen.setdefault((found.set, found.key), lines)) != lines:
-            raise ValueError(f"its case has a row already, in line {first}")
-        return found
-
-    return row
-
-
-def _names(row: Row) -> int:
-    """How many names the JSON object of a row holds, those inside included."""
-    parts = len(row.ledger) + len(row.telemetry) + len(row.overhead) + len(row.rounds) * _ROUND_NAMES
-    return _ROW_NAMES + bool(row.notes) + parts + sum(map(len, row.checks))
-
-
-# Notes are left out where there are none.
-_ROW_NAMES = len(dataclasses.fields(Row)) - 1 + len(dataclasses.fields(Case))
-_ROUND_NAMES = len(dataclasses.fields(Round))
-# Names that rows of schema 1 do not have.
-_NEW_NAMES = 2
+def _measured(measurement: Measurement) -> dict[str, Any]:
+    return {name: getattr(measurement, name) for name in Measurement.__struct_fields__}

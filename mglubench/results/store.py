@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
@@ -24,9 +25,10 @@ from filelock import FileLock
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.errors import StoreError, UsageError
 from mglubench.results.header import Header, checked_header
-from mglubench.results.rows import SCHEMA, CounterRow, Row, row_decoder
+from mglubench.results.row_reader import RowReader
+from mglubench.results.rows import SCHEMA, CounterRow, Row
 from mglubench.system.files import publish
-from mglubench.system.lines import Lines, decoded, reason_of, take_lock
+from mglubench.system.lines import Lines, decoded, decoded_blocks, reason_of, take_lock
 from mglubench.system.strict_json import strict_loads
 
 HEADER = "run.json"
@@ -103,6 +105,14 @@ class RunStore:
         """
         self._rows.append(row.to_dict())
 
+    def together(self) -> AbstractContextManager[None]:
+        """Rows that are appended in here are synced when it ends, all at once.
+
+        Raises:
+            StoreError: they could not be; the file is as it was before them.
+        """
+        return self._rows.together()
+
     def append_counters(self, row: CounterRow) -> None:
         """Write what a profiler said of one case, under the same rules; the file is made by the first such row.
 
@@ -178,7 +188,13 @@ def read_rows(folder: Path) -> Iterator[Row]:
     Raises:
         StoreError: the file cannot be read.
     """
-    return decoded(folder / ROWS, row_decoder())
+    return chain.from_iterable(read_row_blocks(folder))
+
+
+def read_row_blocks(folder: Path) -> Iterator[list[Row]]:
+    """The same, many rows at a time."""
+    reader = RowReader()
+    return decoded_blocks(folder / ROWS, reader.line, reader.block)
 
 
 def read_counters(folder: Path) -> Iterator[CounterRow]:

@@ -24,4 +24,4 @@ class Progress:
         """A case is about to be prepared (``prepare``) or to get its next block of samples (``sample``)."""
 
     def finished(self, measurement: Measurement) -> None:
-        """A case is over, for better or worse, and its row is on disk."""
+        """A case is over, for better or worse, and its row is stored; the rows of a set are synced after its last."""

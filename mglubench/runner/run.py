@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from mglubench.cases.case import Case
 from mglubench.errors import UsageError
@@ -25,6 +27,8 @@ LEFTOVERS = 1 << 20
 # Seconds that a set waits at most, all in all, for cores that a hypervisor has moved apart: they come back within some
 # ten seconds or not at all. A share of the time that the set may be sampled, where that is more.
 LEAST_PATIENCE, PATIENCE_SHARE = 10.0, 0.5
+# A case's place in a run: number of its set as planned, and its key.
+Stored = tuple[int, str]
 
 
 def run_plan(
@@ -35,21 +39,21 @@ def run_plan(
     observe: Observer = lambda phase, case: None,
     finished: Callable[[Measurement], None] = lambda measurement: None,
     until: Callable[[Sequence[Case]], bool] = lambda group: False,
+    done: Mapping[Stored, Status] | None = None,
 ) -> int:
     """Measure every case that the store does not have yet; returns how many were measured.
 
-    The rows of a set are written when it ends, those of cases that fail as they fail; a set that was interrupted is
-    measured again, together.
+    The rows of a set are written and synced when it ends, those of cases that fail as they fail; a set that was
+    interrupted is measured again, together.
 
     Args:
+        done: what the store has (see :func:`stored_in`), if it was read already.
         until: asked before each set of cases; once it says yes, this and all later sets are left for a resume.
 
     Raises:
         StoreError: a row could not be written; the rows before it are kept.
     """
-    done: dict[tuple[int, str], bool] = {
-        (row.set % LEFTOVERS, row.key): row.status == Status.OK for row in read_rows(store.folder)
-    }
+    done = stored_in(store.folder) if done is None else done
     count, watch = 0, CoreWatch() if plan.machine.fake else CoreWatch(core_distance)
     for group in plan.sets:
         left = [case for case in group.cases if (group.number, case.key) not in done]
@@ -58,15 +62,21 @@ def run_plan(
         if until(left):
             break
         # Some of the set is stored: what is left has rounds of its own, which are not those of the others.
-        parted = any(done.get((group.number, case.key)) for case in group.cases)
+        parted = any(done.get((group.number, case.key)) == Status.OK for case in group.cases)
         number = group.number + (LEFTOVERS if parted else 0)
         rounds = measure_set(
             session, left, plan.spec.measure, observe, group.roles(), group.side_by_side, _watched(watch, left, plan)
         )
-        for measurement in rounds:
-            store.append(Row.of(replace(measurement, set=number), get_variant(measurement.case.variant).layer))
-            finished(measurement)
-            count += 1
+        with ExitStack() as rest:
+            together = False
+            for measurement in rounds:
+                if measurement.status == Status.OK and not together:
+                    # The set is over: from here on all come at once.
+                    rest.enter_context(store.together())
+                    together = True
+                store.append(Row.of(replace(measurement, set=number), get_variant(measurement.case.variant).layer))
+                finished(measurement)
+                count += 1
     return count
 
 
@@ -75,6 +85,11 @@ def _watched(watch: CoreWatch, cases: Sequence[Case], plan: Plan) -> CoreWatch |
     if any(case.device_kind != "cpu" for case in cases):
         return None
     return watch.patient(max(LEAST_PATIENCE, PATIENCE_SHARE * plan.spec.measure.max_seconds * len(cases)))
+
+
+def stored_in(folder: Path) -> dict[Stored, Status]:
+    """What became of the cases that a run has rows of."""
+    return {(row.set % LEFTOVERS, row.key): row.status for row in read_rows(folder)}
 
 
 def open_store(folder: Path, plan: Plan, *, resume: bool) -> RunStore:

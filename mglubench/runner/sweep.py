@@ -21,10 +21,9 @@ from mglubench.errors import UsageError
 from mglubench.executors.open import Opened, open_session
 from mglubench.measure.measurement import Measurement
 from mglubench.results.ceilings import remember
-from mglubench.results.store import read_rows
 from mglubench.runner.plan import Plan, make_plan
 from mglubench.runner.progress import Progress
-from mglubench.runner.run import open_store, run_plan
+from mglubench.runner.run import open_store, run_plan, stored_in
 from mglubench.status import Status
 from mglubench.system.resources import RUNS_FOLDER
 from mglubench.variants.registry import check_names
@@ -95,14 +94,15 @@ def run_sweep(
             plan = replace(plan, host=session.told.host())
         folder = out or fresh_folder(plan.spec.name)
         with open_store(folder, plan, resume=resume) as store:
-            counts = Counter(row.status for row in read_rows(folder))
+            done = stored_in(folder)
+            counts = Counter(done.values())
             tell.planned(plan, folder, counts.total())
 
             def finished(measurement: Measurement) -> None:
                 counts[measurement.status] += 1
                 tell.finished(measurement)
 
-            run_plan(plan, store, session.session, observe=tell.phase, finished=finished, until=until)
+            run_plan(plan, store, session.session, observe=tell.phase, finished=finished, until=until, done=done)
         session.keep_log(folder)
     return Swept(folder, len(plan.cases), counts, remember(folder) or "")
 
@@ -140,6 +140,8 @@ def sweep(
     from mglubench.results.metrics import derive
 
     spec = merged_spec(options, None if config is None else str(config), check_names)
+    if out == "":
+        raise UsageError("out is empty; name a folder, or leave it out")
     folder = None if out is None else Path(out)
     swept = run_sweep(spec, lambda seconds: open_session(executor, seconds), folder, resume=resume, progress=progress)
     if swept.note:

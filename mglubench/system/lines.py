@@ -11,7 +11,8 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +31,8 @@ _NO_FILE = {
 }
 # Damaged lines of one file that are told of one by one.
 TOLD = 5
+# Bytes of a file that are read at once: what their rows take fits a cache.
+BLOCK = 1 << 18
 
 
 class Lines:
@@ -39,6 +42,7 @@ class Lines:
         self._path = path
         self._fd = -1
         self._size = 0
+        self._later = False
 
     def open(self) -> None:
         """Open for appending, unless it is open; a torn last line is cut off with a warning."""
@@ -59,9 +63,31 @@ class Lines:
     def append(self, row: Mapping[str, Any]) -> None:
         """Write one line and sync it; on failure the file is as it was before."""
         line = json.dumps(row, allow_nan=False, separators=(",", ":")).encode() + b"\n"
-        try:
+        with self._whole_or_not():
             _write_all(self._fd, line)
-            os.fsync(self._fd)
+            if not self._later:
+                os.fsync(self._fd)
+            self._size += len(line)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Lines that are appended in here are synced when it ends, all at once."""
+        size, self._later = self._size, True
+        try:
+            yield
+        finally:
+            self._later = False
+            if self._size != size:
+                written, self._size = self._size, size
+                with self._whole_or_not():
+                    os.fsync(self._fd)
+                    self._size = written
+
+    @contextmanager
+    def _whole_or_not(self) -> Iterator[None]:
+        """Cut off what was written in here if it fails."""
+        try:
+            yield
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._fd, self._size)
@@ -69,18 +95,12 @@ class Lines:
                 f"cannot write a row to {self._path}: {reason_of(error)}; all finished rows are kept, "
                 "make room and continue with --resume"
             ) from None
-        self._size += len(line)
 
     def close(self) -> None:
         """Close, if open."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """All rows of a file of JSON lines that have a key and a status; none where there is no file."""
-    return decoded(path, keyed_object)
 
 
 def decoded(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
@@ -91,32 +111,69 @@ def decoded(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
     Raises:
         StoreError: the file cannot be read.
     """
-    damaged = 0
-    for number, line in _numbered(path):
+    return chain.from_iterable(decoded_blocks(path, decode))
+
+
+def decoded_blocks(
+    path: Path, decode: Callable[[bytes], T], together: Callable[[bytes], list[T] | None] = lambda lines: None
+) -> Iterator[list[T]]:
+    """The same, many lines at a time.
+
+    Args:
+        together: what becomes of some whole lines; ``None`` where ``decode`` must look at them one by one.
+    """
+    damages = _Damages(path)
+    number = 0
+    for block in _blocks(path):
+        found = together(block)
+        if found is not None:
+            number += len(found)
+            yield found
+            continue
+        lines = block.split(b"\n")[:-1]
+        yield [row for at, line in enumerate(lines, number + 1) for row in damages.survivor(at, line, decode)]
+        number += len(lines)
+    damages.close()
+
+
+class _Damages:
+    """Tells of the damaged lines of a file, of the first few one by one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count = 0
+
+    def survivor(self, number: int, line: bytes, decode: Callable[[bytes], T]) -> Iterator[T]:
+        """What ``decode`` makes of a line; nothing if it is damaged."""
         try:
             yield decode(line)
         except (ValueError, RecursionError) as error:
-            damaged += 1
-            if damaged <= TOLD:
+            self._count += 1
+            if self._count <= TOLD:
                 why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-                warnings.warn(f"{path}, line {number}: damaged row, left out: {why}", stacklevel=2)
-    if damaged > TOLD:
-        warnings.warn(f"{path}: {damaged - TOLD} more damaged rows are left out", stacklevel=2)
+                warnings.warn(f"{self._path}, line {number}: damaged row, left out: {why}", stacklevel=4)
+
+    def close(self) -> None:
+        """All lines were read."""
+        if self._count > TOLD:
+            warnings.warn(f"{self._path}: {self._count - TOLD} more damaged rows are left out", stacklevel=3)
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Whole lines with their numbers."""
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Whole lines, some megabytes of them at a time."""
     try:
-        whole = _whole_lines(path)
-        if whole != path.stat().st_size:
+        left = _whole_lines(path)
+        if left != path.stat().st_size:
             warnings.warn(f"{path}: the last row was cut short and is left out", stacklevel=4)
-        read = 0
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                read += len(line)
-                if read > whole:
-                    return
-                yield number, line
+        with path.open("rb", buffering=0) as file:
+            begun = [b""]
+            while left and (data := file.read(min(left, BLOCK))):
+                left -= len(data)
+                if end := data.rfind(b"\n") + 1:
+                    yield b"".join((*begun, memoryview(data)[:end]))
+                    begun = [data[end:]]
+                else:
+                    begun.append(data)
     except FileNotFoundError:
         return
     except OSError as error:

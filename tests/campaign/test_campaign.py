@@ -17,7 +17,7 @@ from mglubench.campaign.steps_by_process import _tune_jobs, sanitizer_verdict
 from mglubench.errors import ConfigError, StoreError, UsageError
 from mglubench.executors.fake import FakeSession
 from mglubench.results.store import read_rows
-from mglubench.system.lines import read_lines, take_lock
+from mglubench.system.lines import decoded, keyed_object, take_lock
 from mglubench.system.process import Ended, run_process
 from mglubench.system.resources import data_folder
 
@@ -67,7 +67,7 @@ def one_slice(folder, campaign, seconds=1e9, tick=0.0, session=no_log):
 
 
 def journal_of(folder):
-    return [(row["key"], row["status"]) for row in read_lines(folder / module.JOURNAL)]
+    return [(row["key"], row["status"]) for row in decoded(folder / module.JOURNAL, keyed_object)]
 
 
 def test_steps_are_done_in_order_and_once(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 
 from mglubench.estimates import latency
 from mglubench.measure.measurement import Round, series_of
-from mglubench.results.round_latencies import latencies_by_rounds
+from mglubench.results.round_latencies import Patterns, Turns, latencies_by_rounds
 
 
 def made(rng, kind):
@@ -16,16 +16,24 @@ def made(rng, kind):
     rounds = []
     for number in range(int(rng.integers(1, 9))):
         count = int(rng.integers(0, 12))
-        copies = [(place + number) % (kind + 1) for place in range(count)] if kind else []
+        copies = tuple((place + number) % (kind + 1) for place in range(count)) if kind else ()
         rounds.append(Round(number, process=number // 3, count=count, copies=copies))
     samples = np.exp(rng.normal(0, 0.05, sum(turn.count for turn in rounds))) * 1e6
     return samples.tolist(), rounds
 
 
+def turns_of(rounds):
+    """As rows come: some now, some later, with the patterns of all."""
+    patterns = Patterns()
+    middle = len(rounds) // 2
+    return Turns.joined([Turns.of(rounds[:middle], patterns), Turns.of(rounds[middle:], patterns)])
+
+
 def test_every_row_has_the_estimate_of_its_own_samples():
     rng = np.random.default_rng(5)
     rows = [made(rng, kind % 5) for kind in range(200)]
-    found = zip(*latencies_by_rounds([row[0] for row in rows], [row[1] for row in rows]), strict=True)
+    flat = np.concatenate([row[0] for row in rows])
+    found = zip(*latencies_by_rounds(flat, turns_of([row[1] for row in rows])), strict=True)
     for (samples, rounds), values in zip(rows, found, strict=True):
         if samples:
             alone = latency(series_of(samples, rounds))
@@ -35,10 +43,12 @@ def test_every_row_has_the_estimate_of_its_own_samples():
 
 
 def test_rows_without_rounds_have_none():
-    for column in latencies_by_rounds([[1.0, 2.0], []], [[], []]):
+    for column in latencies_by_rounds(np.array([]), turns_of([[], []])):
         assert np.isnan(column).all()
 
 
 def test_two_rounds_leave_the_interval_open():
-    (value,), (low,), (high,) = latencies_by_rounds([[1.0, 1.0]], [[Round(0, 0, count=1), Round(1, 0, count=1)]])
+    (value,), (low,), (high,) = latencies_by_rounds(
+        np.ones(2), turns_of([[Round(0, 0, count=1), Round(1, 0, count=1)]])
+    )
     assert (value, low, high) == (1.0, 0.0, math.inf)

@@ -49,6 +49,40 @@ def test_a_row_is_synced_before_append_returns(tmp_path, monkeypatch):
         assert synced == [(tmp_path / "run" / "rows.jsonl").stat().st_size]
 
 
+def append_together(store, rows, then=None):
+    """Rows of one set, and what may end it."""
+    with store.together():
+        for row in rows:
+            store.append(row)
+        if then:
+            raise then
+
+
+def test_rows_that_belong_together_are_synced_once_and_are_there_whatever_ends_them(tmp_path, monkeypatch):
+    synced = []
+    with RunStore.create(tmp_path / "run", make_header()) as store:
+        monkeypatch.setattr(lines.os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
+        with pytest.raises(KeyboardInterrupt):
+            append_together(store, ROWS, KeyboardInterrupt)
+        assert synced == [(tmp_path / "run" / "rows.jsonl").stat().st_size]
+        store.append(make_row("mglu", [1.0], nm=4))
+        assert len(synced) == 2
+    assert list(read_rows(tmp_path / "run"))[:3] == ROWS
+
+
+def test_rows_that_cannot_be_synced_together_are_none(run, monkeypatch):
+    def fail(fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with RunStore.resume(run) as store:
+        monkeypatch.setattr(lines.os, "fsync", fail)
+        with pytest.raises(StoreError, match=r"Input/output error"):
+            append_together(store, [make_row("mglu", [1.0], nm=nm) for nm in (4, 5)])
+        monkeypatch.undo()
+        store.append(make_row("mglu", [1.0], nm=6))
+    assert [row.case.nm for row in read_rows(run)] == [1, 2, 3, 6]
+
+
 def test_the_header_is_stored_with_the_schema(run):
     header = read_header(run)
     assert header["schema"] == store_module.SCHEMA
