@@ -15,9 +15,7 @@ from mglubench.errors import UsageError
 def history(
     folder: Annotated[
         Path | None,
-        typer.Argument(
-            parser=options.path, help="Folder of baselines. (default: MGLUBENCH_BASELINES, or baselines)"
-        ),
+        typer.Argument(parser=options.path, help="Folder of baselines. (default: MGLUBENCH_BASELINES, or baselines)"),
     ] = None,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,

@@ -134,6 +134,20 @@ def test_a_damaged_line_in_the_middle_is_named_and_left_out(run, damage):
         assert keys(run) == [ROWS[0].key, ROWS[2].key]
 
 
+@pytest.mark.parametrize("size", [1, 100, 1000, 5000, 1 << 20])
+def test_rows_do_not_depend_on_how_much_is_read_at_once(run, monkeypatch, size):
+    monkeypatch.setattr(lines, "BLOCK", size)
+    assert list(read_rows(run)) == ROWS
+    whole = (run / "rows.jsonl").read_bytes()
+    (run / "rows.jsonl").write_bytes(whole.replace(b'"nm":2', b'"nm":-2') + whole[: whole.index(b"\n") + 1])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert keys(run) == [ROWS[0].key, ROWS[2].key]
+    first, second = (str(warning.message) for warning in caught)
+    assert "line 2: damaged row, left out: a size below its least" in first
+    assert "line 4: damaged row, left out: its case has a row already, in line 1" in second
+
+
 def test_a_newer_schema_asks_for_an_upgrade(run):
     header = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**header, "schema": store_module.SCHEMA + 1}))
