@@ -40,10 +40,13 @@ def compare(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a page for a job summary.")] = False,
     as_github: Annotated[bool, typer.Option("--github", help="Print annotations of GitHub Actions.")] = False,
     out_json: options.OutJson = None,
-    out_markdown: Annotated[Path | None, typer.Option(help="Also write the page to this file.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
+    out_markdown: Annotated[
+        Path | None, typer.Option(parser=options.path, help="Also write the page to this file.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(parser=options.path, help="Also write JUnit XML to this file.")] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", help="Also write one self-contained HTML page to this file.")
+        Path | None,
+        typer.Option("--html", parser=options.path, help="Also write one self-contained HTML page to this file."),
     ] = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Runs of identical code, against themselves: how often it alarms.")

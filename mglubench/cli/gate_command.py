@@ -42,7 +42,9 @@ def gate(
     base_python: Annotated[
         str | None, typer.Option(help="Measure suspects in turns with the mglubench of this Python.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the gate. (default: runs/gate-NAME-TIME)")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=options.path, help="Folder of the gate. (default: runs/gate-NAME-TIME)")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Compare with other devices, drivers, threads or measuring rules too.")
     ] = False,
@@ -58,8 +60,10 @@ def gate(
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a page for a job summary.")] = False,
     as_github: Annotated[bool, typer.Option("--github", help="Print annotations of GitHub Actions.")] = False,
     out_json: options.OutJson = None,
-    out_markdown: Annotated[Path | None, typer.Option(help="Also write the page to this file.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
+    out_markdown: Annotated[
+        Path | None, typer.Option(parser=options.path, help="Also write the page to this file.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(parser=options.path, help="Also write JUnit XML to this file.")] = None,
     executor: Annotated[str, typer.Option(hidden=True)] = "child",
     **given: str | bool | None,
 ) -> int:
