@@ -250,7 +250,7 @@ def test_a_case_that_fails_in_the_second_process_keeps_the_notes_of_the_first():
 def test_samples_know_their_copies():
     blocks = [Block([1.0, 2.0, 3.0], 0, [], 0.01, copies=[0, 1, 2], settling=4), Block([4.0], 0, [], 0.01, copies=[0])]
     found = measure(Scripted({("sample", "a"): blocks}), [A])["a"]
-    assert [(turn.count, turn.copies, turn.settling) for turn in found.rounds] == [(3, [0, 1, 2], 4), (1, [], 0)]
+    assert [(turn.count, turn.copies, turn.settling) for turn in found.rounds] == [(3, (0, 1, 2), 4), (1, (), 0)]
 
 
 def test_a_round_asks_for_its_share_of_samples_and_time():
