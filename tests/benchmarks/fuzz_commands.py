@@ -279,7 +279,10 @@ def options() -> dict[str, list[tuple[str, bool]]]:
             # A command of commands has its options in those.
             parts = getattr(command, "commands", {"": command}).values()
             named = [p for part in parts for p in part.params if p.param_type_name == "option"]
-            _OFFERED[name] = [(word, not p.is_flag) for p in named for word in (*p.opts, *p.secondary_opts)]
+            offered = [(word, not p.is_flag) for p in named for word in (*p.opts, *p.secondary_opts)]
+            # A command may have no options of its own.
+            if offered:
+                _OFFERED[name] = offered
     return _OFFERED
 
 

@@ -203,7 +203,7 @@ def without_work() -> None:
     from mglubench.executors.fake import FakeSession
     from mglubench.system.process import Ended
 
-    child.ChildSession = lambda log, seconds: FakeSession()
+    child.ChildSession = lambda *words, **options: FakeSession()
     local.LocalSession = FakeSession
     cuda_build.build_all = lambda targets, jobs: [(target, None) for target in targets]
     inspect.examine = lambda variant, subject: []
