@@ -195,6 +195,7 @@ def read_all(generator: random.Random, base: Path, name: str) -> tuple[Found, li
 def continued(run: Path, base: Path, spoilt: str) -> tuple[Found, int | None]:
     """Continue a spoilt run: rows that were whole are there once, and every case has a row afterwards."""
     from mglubench.results.store import read_rows
+    from mglubench.runner.run import LEFTOVERS
 
     path = run / "rows.jsonl"
     stored = path.read_bytes() if path.is_file() else b""
@@ -214,12 +215,13 @@ def continued(run: Path, base: Path, spoilt: str) -> tuple[Found, int | None]:
         found.append((LOST, "bytes of whole lines were changed"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        counts = Counter(row.key for row in read_rows(run))
+        counts = Counter((row.key, row.set % LEFTOVERS) for row in read_rows(run))
     lines = {*kept.splitlines(keepends=True)}
     finished = {json.loads(line)["key"] for line in whole if line in lines}
     planned = {json.loads(line)["key"] for line in whole}
-    found += [(LOST, key) for key in (finished | planned) - counts.keys()]
-    found += [(DOUBLED, key) for key, count in counts.items() if count > 1]
+    found += [(LOST, key) for key in (finished | planned) - {key for key, _ in counts}]
+    # A row whose set was made another number is believed: it is of that set.
+    found += [(DOUBLED, f"{key} of set {number}") for (key, number), count in counts.items() if count > 1]
     # A row that was whole must not be measured again.
     again = [json.loads(line)["key"] for line in now[len(kept) :].splitlines()]
     found += [(DOUBLED, f"{key} was measured again") for key in again if key in finished]
