@@ -12,8 +12,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from mglubench.kernels.cpu_choice import shape_for
 from mglubench.kernels.cpu_layers import Layer, glu_layer, mglu_layer, row_sums
-from mglubench.kernels.cpu_rows import LANES, PIECES_PER_THREAD, as_bits, token_tile
+from mglubench.kernels.cpu_rows import LANES, RowShape, as_bits
 from mglubench.kernels.on_device import dtype_of
 from mglubench.layer.masks import round_up
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from mglubench.kernels.cpu_rows import Bits
 
-LAYOUT = "row-words16"
+LAYOUT = "row-lanes32"
 ROW_MULTIPLE = LANES  # elements
 # Scratch that a thread keeps: so many tensors, none of more elements than that.
 SCRATCH_KEPT, SCRATCH_ELEMENTS = 8, 1 << 23
@@ -34,15 +35,15 @@ def mglu_call(weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: st
     """``call(x, y)``: MGLU of x [tokens, h] into y [tokens, d], both of the weight's dtype; any number of tokens.
 
     Args:
-        weight: [d, columns], rows padded to a multiple of 16. masks: uint8 [bytes] in layout ``row-words16``.
+        weight: [d, columns], rows padded to a multiple of 16. masks: uint8 [bytes] in layout ``row-lanes32``.
     """
     import numpy as np
 
     dtype, operands = dtype_of(weight), (as_bits(weight), masks.numpy().view(np.uint16))
 
     def call(x: torch.Tensor, y: torch.Tensor) -> None:
-        tile = token_tile(nm, x.shape[0])
-        _run(mglu_layer(nm, tile, dtype, activation), operands, x, y, tile)
+        shape = shape_for(nm, x.shape[0], dtype)
+        _run(mglu_layer(shape, activation), operands, x, y, shape)
 
     return call
 
@@ -52,8 +53,8 @@ def glu_call(gate: torch.Tensor, value: torch.Tensor, activation: str) -> CpuCal
     dtype, operands = dtype_of(gate), (as_bits(gate), as_bits(value))
 
     def call(x: torch.Tensor, y: torch.Tensor) -> None:
-        tile = token_tile(0, x.shape[0])
-        _run(glu_layer(tile, dtype, activation), operands, x, y, tile)
+        shape = shape_for(0, x.shape[0], dtype, gated=True)
+        _run(glu_layer(shape, activation), operands, x, y, shape)
 
     return call
 
@@ -67,21 +68,21 @@ def row_sums_call(weight: torch.Tensor) -> Callable[[torch.Tensor], None]:
 
     def call(sums: torch.Tensor) -> None:
         with _alone():
-            layer(bits, ones, sums.numpy(), _pieces(bits.shape[0]))
+            layer(bits, ones, sums.numpy(), min(bits.shape[0], _threads()))
 
     return call
 
 
-def _run(layer: Layer, operands: tuple[Bits, Bits], x: torch.Tensor, y: torch.Tensor, tile: int) -> None:
+def _run(layer: Layer, operands: tuple[Bits, Bits], x: torch.Tensor, y: torch.Tensor, shape: RowShape) -> None:
     import torch
 
     tokens, d = y.shape
     if tokens == 0:
         return
-    wide = _widened(x, round_up(tokens, tile), operands[0].shape[1])
+    wide = _widened(x, round_up(tokens, shape.tile), operands[0].shape[1])
     out = y if y.dtype == torch.float32 and y.is_contiguous() else _SCRATCH.get("y", tokens, d, d)
     with _alone():
-        layer(*operands, wide.numpy(), out.numpy(), _pieces(d))
+        layer(*operands, wide.numpy(), out.numpy(), _threads())
     if out is not y:
         y.copy_(out)
 
@@ -99,10 +100,10 @@ def _widened(x: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     return wide
 
 
-def _pieces(d: int) -> int:
+def _threads() -> int:
     import numba
 
-    return min(d, int(numba.get_num_threads()) * PIECES_PER_THREAD)
+    return int(numba.get_num_threads())
 
 
 def _alone() -> AbstractContextManager[object]:

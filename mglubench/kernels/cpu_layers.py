@@ -1,85 +1,149 @@
-"""The CPU kernels, compiled by Numba: MGLU in one pass over W with bit-packed masks, its fair rival, row sums."""
+"""The CPU kernels, compiled by Numba: MGLU in one pass over W with bit-packed masks, its fair rival, row sums.
+
+The rows of W are cut into as many bands as a kernel reads rows side by side. Threads take a few rows of every band at a
+time from a common counter, so that all finish together::
+
+    band 0   | 0 | 1 | 2 | ...      turn 1 belongs to whichever thread comes for it: the same
+    band 1   | 0 | 1 | 2 | ...      few rows of each band, a stream of memory each
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
 
-from mglubench.kernels.cpu_rows import LANES, row_kernel
+from mglubench.kernels.cpu_rows import LANES, ROW_UNROLL, RowShape, rows_kernel
 from mglubench.kernels.kept_code import keep_code
 
 Layer = Callable[..., None]
 
 
 @cache
-def mglu_layer(nm: int, tile: int, dtype: str, activation: str) -> Layer:
-    """The compiled layer ``(weight[d, H], masks, x[B, H] fp32, y[batch, d] fp32, pieces)``."""
+def mglu_layer(shape: RowShape, activation: str) -> Layer:
+    """The compiled layer ``(weight[d, H], masks, x[B, H] fp32, y[batch, d] fp32, threads)``."""
     import numba
     import numpy as np
 
-    row = row_kernel(nm, tile, dtype)
-    act = _activation(activation)
-    itemsize = 4 if dtype == "float32" else 2
+    from mglubench.kernels.activation_ir import next_intrinsic
+
+    kernel, activate, next_of = rows_kernel(shape), _activation(activation), next_intrinsic()
+    nm, tile, rows, many = shape.nm, shape.tile, shape.rows, shape.lanes
+    itemsize = 4 if shape.dtype == "float32" else 2
 
     # No "nnan" and "ninf": a non-finite weight or x must come out as NaN, as 0 * inf does in the definition.
     @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
-    def layer(weight, masks, x, y, pieces):  # type: ignore[no-untyped-def]
+    def layer(weight, masks, x, y, threads):  # type: ignore[no-untyped-def]
         d, columns = weight.shape
-        batch = y.shape[0]
-        blocks = columns // LANES
-        for piece in numba.prange(pieces):
-            sums = np.empty((nm + 1, tile), np.float32)
-            for r in range(piece * d // pieces, (piece + 1) * d // pieces):
-                w_row = weight.ctypes.data + r * columns * itemsize
-                m_row = masks.ctypes.data + r * blocks * nm * 2
+        batch, blocks = y.shape[0], columns // LANES
+        band = d // rows
+        turns = (band + many - 1) // many
+        counter = np.zeros(1, np.int64)
+        w_row, m_row = columns * itemsize, blocks * nm * 2
+        for _ in numba.prange(threads):
+            sums = np.empty((nm + 1, rows, LANES), np.float32)
+            acted, result = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+            while True:
+                turn = next_of(counter.ctypes.data)
+                # Behind the bands a few rows may be left, less than one of each: one a turn, read by every stream.
+                if turn >= turns + d - band * rows:
+                    break
+                left = turn >= turns
+                first = band * rows + turn - turns if left else turn * many
+                count = 1 if left else min(many, band - first)
+                apart = 0 if left else band
                 for token in range(0, batch, tile):
-                    row(w_row, m_row, x.ctypes.data + token * columns * 4, columns, blocks, sums.ctypes.data)
-                    for t in range(min(tile, batch - token)):
-                        total = sums[nm, t]
-                        result = np.float32(0.0)
+                    for j in range(count):
+                        kernel(
+                            weight.ctypes.data + (first + j) * w_row,
+                            0,
+                            masks.ctypes.data + (first + j) * m_row,
+                            x.ctypes.data + token * columns * 4,
+                            columns,
+                            blocks,
+                            apart * w_row,
+                            apart * m_row,
+                            sums.ctypes.data + j * tile * 4,
+                            LANES * 4,
+                            rows * LANES * 4,
+                        )
+                    for a in range(1 if left else rows):
+                        result[:] = 0.0
                         for i in range(nm):
-                            result += act(sums[i, t]) * (total - sums[i, t])
-                        y[token + t, r] = result if np.isfinite(total) else np.float32(np.nan)
+                            activate(sums[i, a], acted)
+                            for lane in range(LANES):
+                                result[lane] += acted[lane] * (sums[nm, a, lane] - sums[i, a, lane])
+                        for j in range(count):
+                            for t in range(min(tile, batch - token)):
+                                lane = j * tile + t
+                                finite = np.isfinite(sums[nm, a, lane])
+                                y[token + t, first + a * apart + j] = result[lane] if finite else np.float32(np.nan)
 
-    return keep_code(layer, "mglu", nm, tile, dtype, activation)
+    return keep_code(layer, "mglu", *shape, activation)
 
 
 @cache
-def glu_layer(tile: int, dtype: str, activation: str) -> Layer:
-    """The compiled layer ``(gate[d, H], value[d, H], x[B, H] fp32, y[batch, d] fp32, pieces)``."""
+def glu_layer(shape: RowShape, activation: str) -> Layer:
+    """The compiled layer ``(gate[d, H], value[d, H], x[B, H] fp32, y[batch, d] fp32, threads)``; a gated shape."""
     import numba
     import numpy as np
 
-    row = row_kernel(0, tile, dtype)
-    act = _activation(activation)
-    itemsize = 4 if dtype == "float32" else 2
+    from mglubench.kernels.activation_ir import next_intrinsic
+
+    kernel, activate, next_of = rows_kernel(shape), _activation(activation), next_intrinsic()
+    tile, rows, many = shape.tile, shape.rows, shape.lanes
+    itemsize = 4 if shape.dtype == "float32" else 2
 
     @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
-    def layer(gate, value, x, y, pieces):  # type: ignore[no-untyped-def]
+    def layer(gate, value, x, y, threads):  # type: ignore[no-untyped-def]
         d, columns = gate.shape
-        batch = y.shape[0]
-        blocks = columns // LANES
-        for piece in numba.prange(pieces):
-            sums = np.empty((2, tile), np.float32)
-            for r in range(piece * d // pieces, (piece + 1) * d // pieces):
-                offset = r * columns * itemsize
+        batch, blocks = y.shape[0], columns // LANES
+        band = d // rows
+        turns = (band + many - 1) // many
+        counter = np.zeros(1, np.int64)
+        w_row = columns * itemsize
+        for _ in numba.prange(threads):
+            sums = np.empty((2, rows, LANES), np.float32)
+            acted = np.empty(LANES, np.float32)
+            while True:
+                turn = next_of(counter.ctypes.data)
+                if turn >= turns + d - band * rows:
+                    break
+                left = turn >= turns
+                first = band * rows + turn - turns if left else turn * many
+                count = 1 if left else min(many, band - first)
+                apart = 0 if left else band
                 for token in range(0, batch, tile):
-                    x_tile = x.ctypes.data + token * columns * 4
-                    row(gate.ctypes.data + offset, 0, x_tile, columns, blocks, sums.ctypes.data)
-                    row(value.ctypes.data + offset, 0, x_tile, columns, blocks, sums.ctypes.data + tile * 4)
-                    for t in range(min(tile, batch - token)):
-                        y[token + t, r] = act(sums[0, t]) * sums[1, t]
+                    for j in range(count):
+                        kernel(
+                            gate.ctypes.data + (first + j) * w_row,
+                            value.ctypes.data + (first + j) * w_row,
+                            0,
+                            x.ctypes.data + token * columns * 4,
+                            columns,
+                            blocks,
+                            apart * w_row,
+                            0,
+                            sums.ctypes.data + j * tile * 4,
+                            LANES * 4,
+                            rows * LANES * 4,
+                        )
+                    for a in range(1 if left else rows):
+                        activate(sums[0, a], acted)
+                        for j in range(count):
+                            for t in range(min(tile, batch - token)):
+                                lane = j * tile + t
+                                y[token + t, first + a * apart + j] = acted[lane] * sums[1, a, lane]
 
-    return keep_code(layer, "glu", tile, dtype, activation)
+    return keep_code(layer, "glu", *shape, activation)
 
 
 @cache
 def row_sums(dtype: str) -> Layer:
-    """The compiled reading of W ``(weight[d, H], ones[H] fp32, out[d] fp32, pieces)``: the loop above without masks."""
+    """The compiled reading of W ``(weight[d, H], ones[H] fp32, out[d] fp32, pieces)``: one row after the other."""
     import numba
     import numpy as np
 
-    row = row_kernel(0, 1, dtype)
+    kernel = rows_kernel(RowShape(0, 1, dtype, unroll=ROW_UNROLL))
     itemsize = 4 if dtype == "float32" else 2
 
     @numba.njit(parallel=True, error_model="numpy", nogil=True)
@@ -89,27 +153,38 @@ def row_sums(dtype: str) -> Layer:
             total = np.empty(1, np.float32)
             for r in range(piece * d // pieces, (piece + 1) * d // pieces):
                 address = weight.ctypes.data + r * columns * itemsize
-                row(address, 0, ones.ctypes.data, columns, columns // LANES, total.ctypes.data)
+                kernel(address, 0, 0, ones.ctypes.data, columns, columns // LANES, 0, 0, total.ctypes.data, 0, 0)
                 out[r] = total[0]
 
     return keep_code(layer, "row sums", dtype)
 
 
 @cache
-def _activation(name: str) -> Callable[[float], float]:
+def _activation(name: str) -> Callable[..., None]:
+    """``activate(source, target)``, 16 fp32 each."""
     import math
 
     import numba
     import numpy as np
 
-    def silu(v):  # type: ignore[no-untyped-def]
-        return v / (np.float32(1.0) + np.exp(-v))
+    if name == "silu":
+        from mglubench.kernels.activation_ir import silu_intrinsic
 
-    def gelu(v):  # type: ignore[no-untyped-def]
-        return np.float32(0.5) * v * (np.float32(1.0) + np.float32(math.erf(v * np.float32(0.7071067811865476))))
+        several = silu_intrinsic()
 
-    def relu(v):  # type: ignore[no-untyped-def]
-        return max(v, np.float32(0.0))
+        def silu(source, target):  # type: ignore[no-untyped-def]
+            several(source.ctypes.data, target.ctypes.data)
 
-    compiled: Callable[[float], float] = numba.njit({"silu": silu, "gelu": gelu, "relu": relu}[name])
+    def gelu(source, target):  # type: ignore[no-untyped-def]
+        half, root = np.float32(0.5), np.float32(0.7071067811865476)
+        for lane in range(LANES):
+            v = source[lane]
+            target[lane] = half * v * (np.float32(1.0) + np.float32(math.erf(v * root)))
+
+    def relu(source, target):  # type: ignore[no-untyped-def]
+        for lane in range(LANES):
+            target[lane] = max(source[lane], np.float32(0.0))
+
+    chosen = silu if name == "silu" else {"gelu": gelu, "relu": relu}[name]
+    compiled: Callable[..., None] = numba.njit(chosen)
     return compiled

@@ -1,4 +1,4 @@
-"""One row of W against a tile of tokens on a CPU: how many tokens share it, and the compiled loop over it."""
+"""Rows of W against a tile of tokens on a CPU: how many of each share a pass, and the compiled loop over them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,73 @@ if TYPE_CHECKING:
     Bits = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
 
 LANES = 16
+# Blocks of 16 columns whose mask bits share a word per lane.
+CHUNK_BLOCKS = 32
 # Accumulators that stay in registers: AVX-512 has 32, and the loop needs a few for weights, x and products.
 ACCUMULATORS = 28
-# Pieces of rows per thread: enough to even out a core that was taken away for a moment.
-PIECES_PER_THREAD = 8
+# Sums that must be under way at once so that additions do not wait for each other.
+INDEPENDENT = 8
+
+
+# Blocks a turn of the loop that sums rows alone, each with a partial sum of its own; so many sums a row.
+ROW_UNROLL = 4
+ROW_SUMS_KEPT = ROW_UNROLL * LANES
+
+
+class RowShape(NamedTuple):
+    """What a kernel over rows is specialised for; nm = 0 is a plain product.
+
+    Attributes:
+        rows: of W that are read side by side, far apart, a stream of memory each. unroll: blocks of 16 columns per
+            turn of the loop, a power of two. ahead: bytes of a stream asked for before their use; 0 leaves that to the
+            hardware. gated: two matrices of the same shape, both without masks.
+    """
+
+    nm: int
+    tile: int
+    dtype: str
+    rows: int = 1
+    unroll: int = 2
+    ahead: int = 0
+    gated: bool = False
+
+    @property
+    def sums(self) -> int:
+        """Sums of a row: nm gates and one total per token; gate and value of two matrices."""
+        return (self.nm + 1 + self.gated) * self.tile
+
+    @property
+    def accumulators(self) -> int:
+        """Sums that are under way at once."""
+        return self.rows * self.sums
+
+    @property
+    def partials(self) -> int:
+        """Independent partial sums per accumulator, so that a few additions do not wait for each other."""
+        partials = 1
+        while 2 * partials <= self.unroll and 2 * partials * self.accumulators <= INDEPENDENT:
+            partials *= 2
+        return partials
+
+    @property
+    def width(self) -> int:
+        """Bytes of a block of weights."""
+        return LANES * (4 if self.dtype == "float32" else 2)
+
+    @property
+    def blocks_per_line(self) -> int:
+        """Blocks of weights in a cache line."""
+        return 64 // self.width
+
+    @property
+    def fits(self) -> bool:
+        """Whether sums and the masks of a chunk stay in registers."""
+        return self.accumulators * self.partials + self.rows * self.nm <= ACCUMULATORS
+
+    @property
+    def lanes(self) -> int:
+        """Rows of a stream that are summed before their activation: 16 sums, over a tile of tokens."""
+        return LANES // self.tile
 
 
 def token_tile(nm: int, batch: int) -> int:
@@ -26,29 +89,6 @@ def token_tile(nm: int, batch: int) -> int:
     while tile < 8 and tile < batch and 2 * tile * (nm + 1) <= ACCUMULATORS:
         tile *= 2
     return tile
-
-
-class RowShape(NamedTuple):
-    """What a row kernel is specialised for; nm = 0 is a plain product."""
-
-    nm: int
-    tile: int
-    dtype: str
-
-    @property
-    def sums(self) -> int:
-        """Accumulators: nm gates and one total, per token."""
-        return (self.nm + 1) * self.tile
-
-    @property
-    def unroll(self) -> int:
-        """Independent partial sums per accumulator, so that a short row of additions does not wait for itself."""
-        return max(1, min(4, 8 // self.sums))
-
-
-def running_sums(nm: int, batch: int) -> int:
-    """Partial sums that a projection of a layer is kept in: lanes of a vector, times what is unrolled."""
-    return LANES * RowShape(nm, token_tile(nm, batch), "float32").unroll
 
 
 def as_bits(weight: torch.Tensor) -> Bits:
@@ -60,13 +100,15 @@ def as_bits(weight: torch.Tensor) -> Bits:
 
 
 @cache
-def row_kernel(nm: int, tile: int, dtype: str) -> Callable[..., None]:
-    """A Numba intrinsic ``row(w, m, x, stride, blocks, out)`` for one (nm, token tile, weight dtype).
+def rows_kernel(shape: RowShape) -> Callable[..., None]:
+    """A Numba intrinsic ``rows(w, v, m, x, stride, blocks, w_apart, m_apart, out, out_apart, k_apart)``.
 
-    Args of the intrinsic, all integers: address of the row of W, of its mask words (``row-words16``), of x (fp32,
-    16-column blocks), elements between tokens of x, number of blocks, address of the output: fp32
-    ``[nm + 1, tile]``, gates first, total last.
+    Args of the intrinsic, all unsigned integers: addresses of the first row of W, of the same row of the other matrix
+    (``gated``), of its masks (``row-lanes32``), of x (fp32, 16-column blocks); elements between tokens of x, number of
+    blocks; bytes from one row to the next that is read beside it, and from its masks to the next's; address of the
+    output, bytes from a row's sums to the next row's, and from a sum of one kind to the next kind: fp32
+    ``[rows, nm + 1, tile]``, gates first, total last.
     """
-    from mglubench.kernels.numba_cpu_ir import row_intrinsic
+    from mglubench.kernels.numba_cpu_ir import rows_intrinsic
 
-    return row_intrinsic(RowShape(nm, tile, dtype))
+    return rows_intrinsic(shape)

@@ -21,7 +21,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from mglubench.kernels.cpu_rows import LANES
-from mglubench.kernels.numba_cpu_ir import _across_lanes, _load_weights
+from mglubench.kernels.numba_cpu_ir import across_lanes, ask_ahead, load_weights
 
 # Blocks of 16 weights of each stream per step, each with a sum of its own.
 UNROLL = 2
@@ -71,7 +71,7 @@ def _emit(builder: ir.IRBuilder, args: Sequence[ir.Value], shape: StreamShape) -
     whole = _loop(builder, (builder.mul(steps, ir.Constant(i64, UNROLL)), blocks), whole, rows, 1, shape)
     target = builder.inttoptr(out, f32.as_pointer())
     for k, value in enumerate(whole):
-        builder.store(_across_lanes(builder, value), builder.gep(target, [ir.Constant(i64, k)]))
+        builder.store(across_lanes(builder, value), builder.gep(target, [ir.Constant(i64, k)]))
 
 
 def _loop(
@@ -100,8 +100,8 @@ def _loop(
         row, u = rows[number % len(rows)], number // len(rows)
         block = builder.add(builder.mul(k, ir.Constant(i64, unroll)), ir.Constant(i64, u))
         if shape.ahead:
-            _ask_ahead(builder, row, block, shape)
-        updated.append(builder.fadd(total, _load_weights(builder, row, block, shape.dtype)))
+            ask_ahead(builder, row, block, shape.width, shape.ahead)
+        updated.append(builder.fadd(total, load_weights(builder, row, block, shape.dtype)))
     following = builder.add(k, ir.Constant(i64, 1))
     k.add_incoming(following, body)
     for phi, value in zip(sums, updated, strict=True):
@@ -114,14 +114,3 @@ def _loop(
         phi.add_incoming(before, entry)
         phi.add_incoming(after, body)
     return results
-
-
-def _ask_ahead(builder: ir.IRBuilder, row: ir.Value, block: ir.Value, shape: StreamShape) -> None:
-    """Prefetch what lies ``ahead`` bytes behind the block; beyond the matrix that has no effect."""
-    i32, i64, pointer = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
-    prefetch = builder.module.declare_intrinsic(
-        "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, i32, i32, i32])
-    )
-    offset = builder.add(builder.mul(block, ir.Constant(i64, shape.width)), ir.Constant(i64, shape.ahead))
-    read, keep_close, data = i32(0), i32(3), i32(1)
-    builder.call(prefetch, [builder.inttoptr(builder.add(row, offset), pointer), read, keep_close, data])

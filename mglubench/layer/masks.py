@@ -76,25 +76,34 @@ class Layout(ABC):
         return rows * columns * self.bits_per_element(nm) // 8
 
 
-class RowWords16(Layout):
-    """Row-major blocks of 16 columns; a block holds one little-endian 16-bit word per mask.
+class RowLanes32(Layout):
+    """Row-major chunks of 512 columns; a chunk holds 16 little-endian 32-bit words per mask, one per vector lane.
 
-    ``word[row, block, i]`` bit ``j`` is ``masks[i, row, 16 * block + j]``. Consumer: ``mglu-numba-cpu``, whose vector
-    registers take a word as a lane predicate. Padding: columns to 16.
+    Bit ``b`` of ``word[row, chunk, i, lane]`` is ``masks[i, row, 512 * chunk + 16 * b + lane]``. Columns behind the
+    last whole chunk come in blocks of 16, one 16-bit word per mask: bit ``j`` of ``word[row, block, i]`` is that of
+    column ``16 * block + j``. Consumer: ``mglu-numba-cpu``, which tests one bit in all lanes for the predicate of a
+    block. Padding: columns to 16.
     """
 
-    name = "row-words16"
-    summary = "row-major, 16-column blocks, one 16-bit word per mask (CPU)"
+    name = "row-lanes32"
+    summary = "row-major, 512-column chunks, one 32-bit word per mask and vector lane (CPU)"
 
     def column_multiple(self, nm: int) -> int:
         return 16
 
     def arrange(self, masks: BoolArray) -> BoolArray:
         nm, d, h = masks.shape
-        return masks.reshape(nm, d, h // 16, 16).transpose(1, 2, 0, 3)
+        whole = h // 512 * 512
+        chunks = masks[:, :, :whole].reshape(nm, d, -1, 32, 16).transpose(1, 2, 0, 4, 3)
+        blocks = masks[:, :, whole:].reshape(nm, d, -1, 16).transpose(1, 2, 0, 3)
+        return np.concatenate([chunks.reshape(d, -1), blocks.reshape(d, -1)], axis=1)
 
     def restore(self, bits: BoolArray, nm: int, d: int, h: int) -> BoolArray:
-        return bits.reshape(d, h // 16, nm, 16).transpose(2, 0, 1, 3).reshape(nm, d, h)
+        whole = h // 512 * 512
+        rows = bits.reshape(d, h * nm)
+        chunks = rows[:, : whole * nm].reshape(d, -1, nm, 16, 32).transpose(2, 0, 1, 4, 3)
+        blocks = rows[:, whole * nm :].reshape(d, -1, nm, 16).transpose(2, 0, 1, 3)
+        return np.concatenate([chunks.reshape(nm, d, -1), blocks.reshape(nm, d, -1)], axis=2)
 
 
 class MaskBytes(Layout):
@@ -211,7 +220,7 @@ def _registry(layouts: Iterable[Layout]) -> dict[str, Layout]:
     return {layout.name: layout for layout in layouts}
 
 
-LAYOUTS: dict[str, Layout] = _registry([RowWords16(), MaskBytes(), MmaTiles(), RowChunks()])
+LAYOUTS: dict[str, Layout] = _registry([RowLanes32(), MaskBytes(), MmaTiles(), RowChunks()])
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -143,7 +143,7 @@ def _nobody_asks(x: torch.Tensor) -> bool:
 
 
 def _on_cpu(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str) -> torch.Tensor:
-    """On a CPU: x [tokens, h], weight [d, columns], masks in layout row-words16; y [tokens, d]."""
+    """On a CPU: x [tokens, h], weight [d, columns], masks in layout row-lanes32; y [tokens, d]."""
     y = torch.empty((x.shape[0], weight.shape[0]), dtype=x.dtype, device="cpu")
     cpu_call.mglu_call(weight, masks, nm, activation)(x, y)
     return y

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mglubench.cases.case import Case
 from mglubench.kernels.cpu_call import LAYOUT, ROW_MULTIPLE, glu_call, mglu_call
-from mglubench.kernels.cpu_rows import running_sums
+from mglubench.kernels.cpu_choice import running_sums
 from mglubench.kernels.on_device import masks_on_device, pad_columns
 from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.masks import get_layout, round_up
@@ -30,7 +30,7 @@ class MGLUNumbaCPU(Variant):
 
     def method_of(self, case: Case) -> str:
         """Vectors times what is unrolled."""
-        return f"{self.method}/{running_sums(case.nm, case.batch)}"
+        return f"{self.method}/{running_sums(case.nm, case.batch, case.dtype)}"
 
     def declare(self, case: Case) -> Ledger:
         """nm bits per element; columns are padded to 16."""
@@ -65,7 +65,7 @@ class SwiGLUNumbaCPU(Variant):
 
     def method_of(self, case: Case) -> str:
         """Vectors times what is unrolled."""
-        return f"{self.method}/{running_sums(0, case.batch)}"
+        return f"{self.method}/{running_sums(0, case.batch, case.dtype, gated=True)}"
 
     def prepare(self, problem: Problem) -> Launch:
         """Pad rows to 16 columns where h is not a multiple, compile for (tile, dtype)."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mglubench.cases.case import Case
 from mglubench.kernels.cpu_call import ROW_MULTIPLE, row_sums_call
-from mglubench.kernels.cpu_rows import running_sums
+from mglubench.kernels.cpu_rows import ROW_SUMS_KEPT
 from mglubench.kernels.on_device import pad_columns
 from mglubench.kernels.stream_call import stream_sums_call
 from mglubench.layer.problem import Problem
@@ -35,7 +35,7 @@ class StreamRead(Variant):
 
     def method_of(self, case: Case) -> str:
         """On a CPU, vectors times what is unrolled."""
-        return f"{self.method}/{running_sums(0, 1)}" if case.device_kind == "cpu" else self.method
+        return f"{self.method}/{ROW_SUMS_KEPT}" if case.device_kind == "cpu" else self.method
 
     def prepare(self, problem: Problem) -> Launch:
         """y[b, r] = sum_k W[r, k] for every b; x is not read."""

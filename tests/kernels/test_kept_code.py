@@ -15,6 +15,7 @@ from numba.core import compiler
 
 from mglubench.kernels import kept_code
 from mglubench.kernels.cpu_layers import mglu_layer, row_sums
+from mglubench.kernels.cpu_rows import RowShape
 
 # A process that has no compiler left, and needs none.
 WITHOUT_COMPILER = """
@@ -83,7 +84,7 @@ def test_kernels_of_the_same_types_do_not_find_each_other_s_code(folder: Path) -
             y = np.zeros((1, 3), np.float32)
             # Masks of ones: all goes to the gates, and relu(gate) (total - gate) is 0; of zeros all is 0 as well.
             masks = np.full(3 * 2 * nm, 0x0F0F, np.uint16)
-            mglu_layer(nm, 1, "float32", "relu")(weight, masks, x, y, 2)
+            mglu_layer(RowShape(nm, 1, "float32"), "relu")(weight, masks, x, y, 2)
             answers.append(y.ravel())
     chosen = np.tile([True] * 4 + [False] * 4, 4)
     gate, value = (np.sum(weight * x * half, axis=1) for half in (chosen, ~chosen))

@@ -69,17 +69,20 @@ def test_each_element_owns_one_bit(layout, shape, data):
     assert difference.sum() == 1
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.tuples(st.integers(1, 16), st.integers(1, 5), st.integers(1, 40)), st.integers(0, 99))
-def test_row_words16_holds_the_documented_bit(shape, seed):
-    nm, d, h = shape
-    masks = draw_masks(shape, seed)
-    words = pack(masks, "row-words16").data.view("<u2").reshape(d, -(-h // 16), nm)
-    for i in range(nm):
-        for row in range(d):
-            for column in range(h):
-                word = int(words[row, column // 16, i])
-                assert word >> (column % 16) & 1 == masks[i, row, column]
+@pytest.mark.parametrize(("nm", "d", "h"), [(1, 3, 40), (3, 2, 512), (16, 2, 17), (2, 3, 530), (5, 1, 1060)])
+def test_row_lanes32_holds_the_documented_bit(nm, d, h):
+    masks = draw_masks((nm, d, h))
+    rows = pack(masks, "row-lanes32").data.reshape(d, -1)
+    chunked = h // 512 * 64 * nm
+    lanes = np.ascontiguousarray(rows[:, :chunked]).view("<u4").reshape(d, h // 512, nm, 16)
+    words = np.ascontiguousarray(rows[:, chunked:]).view("<u2").reshape(d, -1, nm)
+    for i, row, column in np.ndindex(masks.shape):
+        chunk, within = divmod(column, 512)
+        if chunk < h // 512:
+            bit = int(lanes[row, chunk, i, within % 16]) >> within // 16 & 1
+        else:
+            bit = int(words[row, within // 16, i]) >> within % 16 & 1
+        assert bit == masks[i, row, column]
 
 
 @settings(max_examples=25, deadline=None)
@@ -134,18 +137,18 @@ def test_zeros_and_ones_may_be_integers(layout):
 )
 def test_masks_that_are_none_are_refused(masks, complaint):
     with pytest.raises(UsageError, match=complaint):
-        pack(masks, "row-words16")
+        pack(masks, "row-lanes32")
 
 
 def test_unknown_layout_names_the_known_ones():
-    with pytest.raises(UsageError, match=r"unknown mask layout 'diagonal'.*row-words16"):
+    with pytest.raises(UsageError, match=r"unknown mask layout 'diagonal'.*row-lanes32"):
         pack(np.ones((1, 1, 1), bool), "diagonal")
     with pytest.raises(UsageError, match=r"unknown mask layout"):
         get_layout("")
 
 
 def test_truncated_bytes_are_refused():
-    packed = pack(draw_masks((2, 4, 32)), "row-words16")
+    packed = pack(draw_masks((2, 4, 32)), "row-lanes32")
     cut = PackedMasks(packed.data[:-1], packed.layout, packed.nm, packed.d, packed.h)
-    with pytest.raises(UsageError, match=r"hold 31 bytes, layout row-words16 needs 32"):
+    with pytest.raises(UsageError, match=r"hold 31 bytes, layout row-lanes32 needs 32"):
         unpack(cut)
