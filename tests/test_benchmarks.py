@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mglubench.results.repeats import repeats_of
-from tests.benchmarks import reach
+from tests.benchmarks import cpu_limit, reach
 from tests.benchmarks.repeats import promises
 from tests.conftest import ROOT
 from tests.results.repeated import derived, noisy_runs
@@ -39,8 +39,24 @@ def test_the_operator_s_promise_is_of_the_median_and_tells_the_spread():
     assert not reach.operator_promise(8, [1.04, 1.01, 1.05])[0]
 
 
+def test_the_limits_of_a_cpu_are_judged_by_the_median_and_the_best_of_each_kind():
+    rates = {"read 0 ahead": 40.0, "read rows": 30.0, "c plain": 41.0, "glu ours": 39.0, "glu torch": 30.0}
+    rates |= {"nm 1": 37.0, "nm 2": 36.5, "nm 4": 36.0, "nm 8": 20.0, "bf16 1": 33.0, "bf16 8": 25.0}
+    told = cpu_limit.promises([rates, rates, {**rates, "nm 1": 20.0}])
+    failed = [words for holds, words in told if not holds]
+    assert failed == [
+        "nm=8 of the ceiling: 0.500, promised at least 0.85 (0.500 to 0.500)",
+        "nm=8 over the fastest GLU: 0.821, promised at least 1.35 (0.821 to 0.821)",
+        "bfloat16 over float32, nm=1: 1.731, promised at least 1.8 (1.731 to 3.203)",
+    ]
+    assert (True, "nm=1 of the ceiling: 0.925, promised at least 0.92 (0.500 to 0.925)") in told
+    assert len(told) == 13
+
+
 def test_make_bench_runs_every_benchmark():
     named = re.search(r"^BENCHMARKS := (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert named is not None
     assert all((ROOT / "tests" / "benchmarks" / f"{part}.py").exists() for part in named[1].split())
-    assert {"truth", "coverage", "reach", "repeats", "verdicts", "layer", "serving", "page"} == set(named[1].split())
+    assert {"truth", "coverage", "reach", "cpu_limit", "repeats", "verdicts", "layer", "serving", "page"} == set(
+        named[1].split()
+    )
