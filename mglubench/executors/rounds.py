@@ -34,6 +34,7 @@ from mglubench.executors.summaries import summarise
 from mglubench.hardware.devices import Reading
 from mglubench.measure.measurement import Errors, Measurement, Round, series_of
 from mglubench.measure.stopping import SetLimits, set_stop
+from mglubench.notices import ENOUGH_ROUNDS
 from mglubench.status import Status
 from mglubench.system.plain_text import plain, words_of
 
@@ -41,6 +42,8 @@ from mglubench.system.plain_text import plain, words_of
 TRIES = 3
 # Of a case's samples, discarded ones beyond which the rest is not believed.
 MOSTLY = 0.5
+# Rounds that are taken at most, over those that were asked for, because some will be set aside.
+MOST_MADE_UP = 1.5
 
 # What the seconds of a case are spent for.
 PURPOSES = ("prepare", "sampling", "check", "isolation")
@@ -159,7 +162,7 @@ class _Set:
             for process in left:
                 yield from self._round(places, places[process - first], process)
             self.stop = self._why_over()
-            left = turns
+            left = turns[: len(places)]
             if len(places) < self.wanted:
                 return
 
@@ -197,8 +200,11 @@ class _Set:
             max_rounds=max(settings.rounds, settings.max_samples),
         )
         seconds = sum(member.overhead["sampling"] for member in self.members)
-        # Rounds that will be set aside are made up for, while there is patience.
-        rounds = min(map(sum, kept), default=0) if self.watch.patience > 0 else self.taken
+        # Rounds that will be set aside are made up for: all while there is patience, and then what intervals need.
+        whole = min(map(sum, kept), default=0)
+        if whole < min(ENOUGH_ROUNDS, settings.rounds) and self.taken < MOST_MADE_UP * settings.rounds:
+            return ""
+        rounds = whole if self.watch.patience > 0 else self.taken
         return set_stop(_half_widths(self.members, kept, settings), rounds, seconds, limits) or ""
 
 

@@ -73,10 +73,10 @@ def measured(distances, patience, cases=(A, B), rounds=4):
 
 def test_a_set_keeps_rounds_of_one_place_and_says_what_it_set_aside():
     # Two looks a block, two blocks a round: apart in the second round, when patience is over.
-    _, found = measured([NEAR] * 4 + [FAR] * 4 + [NEAR], patience=0.0)
+    _, found = measured([NEAR] * 4 + [FAR] * 4 + [NEAR], patience=0.0, rounds=6)
     for measurement in found:
-        assert [turn.count for turn in measurement.rounds] == [5, 0, 5, 5]
-        assert len(measurement.samples) == 15
+        assert [turn.count for turn in measurement.rounds] == [5, 0, 5, 5, 5, 5]
+        assert len(measurement.samples) == 25
         assert measurement.telemetry["rounds_aside"] == 1
         assert "1 rounds at 330 ns set aside" in measurement.timer
 
@@ -86,6 +86,15 @@ def test_a_block_in_which_the_cores_moved_is_taken_again():
     assert session.log.count("sample a") == 5
     assert [turn.count for turn in found.rounds] == [5] * 4
     assert "aside" not in found.timer
+
+
+def test_without_patience_no_more_is_made_up_for_than_intervals_need():
+    _, found = measured([NEAR] * 12 + [FAR] * 8 + [NEAR], patience=0.0, rounds=6)
+    assert {len(measurement.rounds) for measurement in found} == {7}
+    _, found = measured([NEAR] * 12 + [FAR] * 12 + [NEAR] * 4 + [FAR], patience=0.0, rounds=6)
+    assert {len(measurement.rounds) for measurement in found} == {9}
+    _, found = measured([NEAR] * 4 + [FAR], patience=0.0, rounds=6)
+    assert {len(measurement.rounds) for measurement in found} == {6}
 
 
 def test_without_a_watch_nothing_is_said():
