@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 from llvmlite import ir
 from numba.core import types
@@ -29,7 +28,7 @@ def silu_intrinsic() -> Callable[..., None]:
 
     @intrinsic
     def silu(typingctx, source, target):  # type: ignore[no-untyped-def]
-        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> Any:
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
             addresses = [builder.inttoptr(address, VECTOR.as_pointer()) for address in args]
             value = builder.load(addresses[0])
             value.align = 4
@@ -49,7 +48,7 @@ def next_intrinsic() -> Callable[..., int]:
 
     @intrinsic
     def next_of(typingctx, address):  # type: ignore[no-untyped-def]
-        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> Any:
+        def codegen(context: object, builder: ir.IRBuilder, signature: object, args: Sequence[ir.Value]) -> ir.Value:
             return builder.atomic_rmw("add", builder.inttoptr(args[0], I64.as_pointer()), I64(1), "monotonic")
 
         return types.int64(types.uintp), codegen

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from llvmlite import ir
 from numba.core import types
@@ -53,7 +53,7 @@ def rows_intrinsic(shape: RowShape) -> Callable[..., None]:
 
     @intrinsic
     def rows(typingctx, w, v, m, x, stride, blocks, w_apart, m_apart, out, out_apart, k_apart):  # type: ignore[no-untyped-def]
-        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value]) -> Any:
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
             _emit(builder, args, shape)
             return context.get_dummy_value()
 

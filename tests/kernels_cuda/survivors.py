@@ -19,6 +19,5 @@ SURVIVORS = {
     "dec21931": "speed: the paper's kernel loads elements one by one instead of in pairs",
     "8914865e": _LEAVES,
     "31079463": _LEAVES,
-    "51f2dc5d": "speed: mask words come three to a load instead of four",
     "a6addf16": "equivalent: an annotation that only a type checker reads",
 }

@@ -287,7 +287,7 @@ def test_every_variant_names_a_method_that_there_is():
 
 
 def test_a_method_of_a_case_is_that_of_the_kernel_that_runs():
-    row = {"mglu-numba-cpu": 16, "mglu-op": 16, "swiglu-numba-cpu": 64, "stream-read": 64}
+    row = {"mglu-numba-cpu": 16, "mglu-op": 16, "swiglu-numba-cpu": 32, "stream-read": 64}
     for name, running in row.items():
         case = make_case(variant=name, nm=8 if "mglu" in name else 0, device="cpu")
         assert get_variant(name).method_of(case).partition("/")[2] == str(running)

@@ -51,7 +51,7 @@ def declared(variant, nm=0, **changes):
 
 def frame_of(rows, device="cuda", name="NVIDIA H100 80GB HBM3", fake=False, **record):
     columns = Columns(samples=True)
-    columns.read(Row.from_dict(entry) for entry in rows)
+    columns.read([[Row.from_dict(entry) for entry in rows]])
     frame = pd.DataFrame(columns.arrays())
     header = make_header(fake=fake)
     header["environment"]["devices"] = {device: {"kind": device, "name": name, **record}}
