@@ -9,7 +9,7 @@ which of the two has changed, and a change counts only as far as both companions
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,20 +37,25 @@ class Against:
 
 
 def companions(
-    runs: Sequence[Mapping[str, Rounds]], variants: Mapping[str, str], sides: Sequence[int]
+    runs: Sequence[Mapping[str, Rounds]],
+    variants: Mapping[str, str],
+    sides: Sequence[int],
+    suspects: Collection[str] = (),
 ) -> dict[str, list[Against]]:
     """The companions of each case; a case that has fewer than two is left out.
 
     Args:
         runs: a run each: the rounds of each case. variants: of each case. sides: number of the side of each run.
+        suspects: cases that are thought to have changed: none of them says anything about another.
     """
     usual = {key: _usual([run[key] for run in runs if run.get(key)]) for key in variants}
     found: dict[str, list[Against]] = {}
     for key, own in variants.items():
+        doubted = {key, *(suspects if key in suspects else ())}
         groups = [
             against
             for variant in dict.fromkeys(variants.values())
-            if (others := [k for k, v in variants.items() if v == variant and k != key])
+            if (others := [k for k, v in variants.items() if v == variant and k not in doubted])
             and (against := _against(key, variant if variant != own else f"{own}, others", others, runs, usual, sides))
         ]
         groups.sort(key=lambda against: against.deviation)

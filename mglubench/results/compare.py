@@ -8,7 +8,7 @@ run to run, :mod:`~mglubench.results.exact` for what does not.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -81,8 +81,13 @@ def compare_runs(
     *,
     names: tuple[str, str] = ("base", "new"),
     rules: Rules | None = None,
+    suspects: Collection[str] = (),
 ) -> Comparison:
     """The same for runs that were read.
+
+    Args:
+        suspects: keys of cases that are measured again because they seem to have changed: what one of them does says
+            nothing about the machine that another ran on.
 
     Raises:
         UsageError: a run is given twice, or no case is on both sides.
@@ -93,7 +98,7 @@ def compare_runs(
     pairs, unpaired = pair_cases(base, new, different, rules.force)
     if not pairs and not any(_on_both(judgement) for judgement in unpaired.values()):
         raise UsageError(f"{names[0]} and {names[1]} have no case in common; `mglubench report` shows their cases")
-    figures, levels = figure_samples(pairs, base, new, rules.recall) if pairs else ([], [])
+    figures, levels = figure_samples(pairs, base, new, rules.recall, suspects) if pairs else ([], [])
     rule, wording = BetweenRuns(rules.alarms), Wording(rules.alarms, rules.margin)
     common = [_common(level, rule.alone(level.sample), wording) for level in levels]
     moved = {(level.device, level.mode): math.log1p(j.change or 0.0) for j, level in zip(common, levels, strict=True)}

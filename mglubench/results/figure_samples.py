@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,13 +70,21 @@ class Level:
 
 
 def figure_samples(
-    pairs: Mapping[str, Pair], base: Sequence[RunFigures], new: Sequence[RunFigures], recall: Recall
+    pairs: Mapping[str, Pair],
+    base: Sequence[RunFigures],
+    new: Sequence[RunFigures],
+    recall: Recall,
+    suspects: Collection[str] = (),
 ) -> tuple[list[FigureSample], list[Level]]:
-    """Latencies and ratios of all cases that both sides measured, and the levels that they were held against."""
+    """Latencies and ratios of all cases that both sides measured, and the levels that they were held against.
+
+    Args:
+        suspects: keys of cases that are no companions of each other.
+    """
     memory = _Memory(recall, [*base, *new])
     groups = sorted({(pair.case.device, pair.case.mode) for pair in pairs.values()})
     shared = {group: _levels(group, pairs) for group in groups}
-    beside = {key: against for group in groups for key, against in _companions(group, pairs).items()}
+    beside = {key: against for group in groups for key, against in _companions(group, pairs, suspects).items()}
     found = [figure for key, pair in pairs.items() for figure in _figures(key, pair, beside.get(key, ()), memory)]
     kept = [
         Level(device, mode, Sample(before, now, known=memory.of_level(device)))
@@ -103,7 +111,9 @@ def _levels(group: tuple[str, str], pairs: Mapping[str, Pair]) -> tuple[FloatArr
     return None if found is None else (found[: counts[0]], found[counts[0] :])
 
 
-def _companions(group: tuple[str, str], pairs: Mapping[str, Pair]) -> dict[str, list[Against]]:
+def _companions(
+    group: tuple[str, str], pairs: Mapping[str, Pair], suspects: Collection[str]
+) -> dict[str, list[Against]]:
     """The cases of a device and mode against their companions."""
     own = {key: pair for key, pair in pairs.items() if (pair.case.device, pair.case.mode) == group}
     first = next(iter(own.values()))
@@ -112,7 +122,7 @@ def _companions(group: tuple[str, str], pairs: Mapping[str, Pair]) -> dict[str, 
         {key: run.rounds for key, pair in own.items() if (run := (*pair.base, *pair.new)[number]) and run.rounds}
         for number in range(len(sides))
     ]
-    return companions(runs, {key: pair.case.variant for key, pair in own.items()}, sides)
+    return companions(runs, {key: pair.case.variant for key, pair in own.items()}, sides, suspects)
 
 
 def _figures(key: str, pair: Pair, beside: Sequence[Against], memory: _Memory) -> Iterator[FigureSample]:

@@ -6,7 +6,7 @@ base first, then new first (A B B A): what the machine does meanwhile hits both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +126,7 @@ def gate(
     again = None
     # Where no suspect could be measured again, there is nothing to compare.
     with suppress(UsageError):
-        again = _compared(question, sides.get("base", base), sides["new"])
+        again = _compared(question, sides.get("base", base), sides["new"], found.keys)
     return Gated(room.folder, confirmed(first, again, found.keys, how), first, tuple(sorted(found.keys)))
 
 
@@ -158,8 +158,10 @@ def _again(
     return {side: read_figures(own) for side, own in folders.items()}
 
 
-def _compared(question: Question, base: Sequence[RunFigures], new: Sequence[RunFigures]) -> Comparison:
-    return compare_runs(base, new, names=(question.name, "this code"), rules=question.rules)
+def _compared(
+    question: Question, base: Sequence[RunFigures], new: Sequence[RunFigures], suspects: Collection[str] = ()
+) -> Comparison:
+    return compare_runs(base, new, names=(question.name, "this code"), rules=question.rules, suspects=suspects)
 
 
 def _require_overlap(plan: Plan, base: Sequence[RunFigures], name: str) -> None:

@@ -43,6 +43,17 @@ def test_companions_move_with_a_case_and_show_what_it_does_alone():
         assert moved == pytest.approx(0.1, abs=0.03)
 
 
+def test_suspects_are_no_companions_of_each_other():
+    runs, sides = made(changed=0.1)
+    for run in runs[3:]:
+        run["a2"] = {number: value + 0.1 for number, value in run["a2"].items()}
+    hidden = companions(runs, VARIANTS, sides)["a1"]
+    assert min(abs(a.values[3:].mean() - a.values[:3].mean()) for a in hidden) < 0.03
+    found = {against.group: against.values for against in companions(runs, VARIANTS, sides, ["a1", "a2"])["a1"]}
+    assert "a, others" not in found
+    assert found["b"][3:].mean() - found["b"][:3].mean() == pytest.approx(0.1, abs=0.03)
+
+
 def test_one_group_alone_is_no_witness():
     runs, sides = made()
     two = {key: VARIANTS[key] for key in ("b", "c")}

@@ -165,28 +165,9 @@ def test_an_interrupted_gate_goes_on(tmp_path: Path, base: list[Path], cases: in
     found = gate(asked(base, Machine()), Machine(SLOW), tmp_path / "gate")
     assert all(path.read_bytes().startswith(text) for path, text in kept.items())
     assert found.suspects == whole.suspects
-    assert found.comparison.exit_code() == whole.comparison.exit_code() == 3
-    assert verdicts_but(found) == verdicts_but(whole)
-    # A confirmation that goes on draws other samples. By those the suspect's companions may take its latency for the
-    # machine's doing; its ratios alarm all the same.
-    assert all(
-        {found.verdict, whole.verdict} <= {Verdict.SLOWER, Verdict.UNCLEAR} for found, whole in pairs(found, whole)
-    )
-
-
-def verdicts_but(found: Any) -> list[Any]:
-    """All verdicts but those of the slow variant."""
-    return [(j.key, j.what, j.verdict) for j in found.comparison.judgements if not is_slow(j)]
-
-
-def pairs(found: Any, whole: Any) -> list[Any]:
-    slow = [[j for j in gated.comparison.judgements if is_slow(j)] for gated in (found, whole)]
-    assert slow[0]
-    return list(zip(*slow, strict=True))
-
-
-def is_slow(judgement: Any) -> bool:
-    return bool(judgement.case) and judgement.case.variant == "mglu-premasked" and judgement.what == LATENCY
+    assert [(j.key, j.what, j.verdict) for j in found.comparison.judgements] == [
+        (j.key, j.what, j.verdict) for j in whole.comparison.judgements
+    ]
 
 
 def test_a_finished_gate_measures_nothing_again(tmp_path: Path, base: list[Path]) -> None:
