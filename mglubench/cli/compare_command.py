@@ -28,22 +28,16 @@ def compare(
     force: Annotated[
         bool, typer.Option("--force", help="Compare other devices, drivers, clocks, threads or measuring rules too.")
     ] = False,
-    fail_on: Annotated[
-        str, typer.Option(help="What fails: slower, missing, incomparable, unclear, or none.")
-    ] = "slower,missing,incomparable",
-    alarms: Annotated[
-        float, typer.Option(help="Share of comparisons of identical code that may call anything slower.")
-    ] = 0.05,
-    margin: Annotated[float, typer.Option(help="Relative change up to which a figure is called the same.")] = 0.05,
-    everything: Annotated[bool, typer.Option("--all", help="Show what is the same, too.")] = False,
+    fail_on: options.FailOn = "slower,missing,incomparable",
+    alarms: options.Alarms = 0.05,
+    margin: options.Margin = 0.05,
+    everything: options.Everything = False,
     as_json: options.Json = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a page for a job summary.")] = False,
-    as_github: Annotated[bool, typer.Option("--github", help="Print annotations of GitHub Actions.")] = False,
+    as_markdown: options.SummaryPage = False,
+    as_github: options.Github = False,
     out_json: options.OutJson = None,
-    out_markdown: Annotated[
-        Path | None, typer.Option(parser=options.path, help="Also write the page to this file.")
-    ] = None,
-    junit: Annotated[Path | None, typer.Option(parser=options.path, help="Also write JUnit XML to this file.")] = None,
+    out_markdown: options.OutMarkdown = None,
+    junit: options.Junit = None,
     html: Annotated[
         Path | None,
         typer.Option("--html", parser=options.path, help="Also write one self-contained HTML page to this file."),

@@ -33,3 +33,16 @@ OutJson = Annotated[
     Path | None,
     typer.Option(parser=path, help="Also write the JSON document to this file; it is there whole or not at all."),
 ]
+
+# Of a comparison, and of a gate, which tells one.
+FailOn = Annotated[str, typer.Option(help="What fails: slower, missing, incomparable, unclear, or none.")]
+Alarms = Annotated[
+    float,
+    typer.Option(help="Share of comparisons of identical code that may call anything slower, and as often faster."),
+]
+Margin = Annotated[float, typer.Option(help="Relative change up to which a figure is called the same.")]
+Everything = Annotated[bool, typer.Option("--all", help="Show what is the same, too.")]
+SummaryPage = Annotated[bool, typer.Option("--markdown", help="Print a page for a job summary.")]
+Github = Annotated[bool, typer.Option("--github", help="Print annotations of GitHub Actions.")]
+OutMarkdown = Annotated[Path | None, typer.Option(parser=path, help="Also write the page to this file.")]
+Junit = Annotated[Path | None, typer.Option(parser=path, help="Also write JUnit XML to this file.")]
