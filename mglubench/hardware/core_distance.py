@@ -24,28 +24,30 @@ CHUNKS, TRIPS = 8, 200
 PATIENCE = 1 << 23
 JOIN_SECONDS = 5.0
 
-_CODE = """
-define i64 @ping(i64* %flag, i64 %start, i64 %trips, i64 %most) {
+# One side of the trips: it says its word of a trip before (ping) or after (pong) it has heard the other's.
+_SIDE = """
+define i64 @{name}(i64* %flag, i64 %start, i64 %trips, i64 %most) {{
 entry:
   br label %trip
 trip:
   %i = phi i64 [0, %entry], [%next, %heard]
   %k = add i64 %start, %i
   %twice = shl i64 %k, 1
-  %said = add i64 %twice, 1
-  %wanted = add i64 %twice, 2
-  store atomic i64 %said, i64* %flag release, align 8
+  %asked = add i64 %twice, 1
+  %answered = add i64 %twice, 2
+  {before}
   br label %spin
 spin:
   %n = phi i64 [0, %trip], [%m, %again]
   %seen = load atomic i64, i64* %flag acquire, align 8
-  %there = icmp eq i64 %seen, %wanted
+  %there = icmp eq i64 %seen, {wanted}
   br i1 %there, label %heard, label %again
 again:
   %m = add i64 %n, 1
   %over = icmp ugt i64 %m, %most
   br i1 %over, label %lost, label %spin
 heard:
+  {after}
   %next = add i64 %i, 1
   %done = icmp eq i64 %next, %trips
   br i1 %done, label %end, label %trip
@@ -53,37 +55,12 @@ end:
   ret i64 0
 lost:
   ret i64 1
-}
-
-define i64 @pong(i64* %flag, i64 %trips, i64 %most) {
-entry:
-  br label %trip
-trip:
-  %i = phi i64 [0, %entry], [%next, %heard]
-  %twice = shl i64 %i, 1
-  %wanted = add i64 %twice, 1
-  %answer = add i64 %twice, 2
-  br label %spin
-spin:
-  %n = phi i64 [0, %trip], [%m, %again]
-  %seen = load atomic i64, i64* %flag acquire, align 8
-  %there = icmp eq i64 %seen, %wanted
-  br i1 %there, label %heard, label %again
-again:
-  %m = add i64 %n, 1
-  %over = icmp ugt i64 %m, %most
-  br i1 %over, label %lost, label %spin
-heard:
-  store atomic i64 %answer, i64* %flag release, align 8
-  %next = add i64 %i, 1
-  %done = icmp eq i64 %next, %trips
-  br i1 %done, label %end, label %trip
-end:
-  ret i64 0
-lost:
-  ret i64 1
-}
+}}
 """
+_SAY = "store atomic i64 {word}, i64* %flag release, align 8"
+_CODE = _SIDE.format(name="ping", before=_SAY.format(word="%asked"), wanted="%answered", after="") + _SIDE.format(
+    name="pong", before="", wanted="%asked", after=_SAY.format(word="%answered")
+)
 
 Native = Callable[..., int]
 
@@ -117,10 +94,9 @@ def _compiled() -> tuple[Native, Native]:
     engine = llvm.create_mcjit_compiler(module, target)
     engine.finalize_object()
     long, pointer = ctypes.c_int64, ctypes.c_void_p
-    ping = ctypes.CFUNCTYPE(long, pointer, long, long, long)(engine.get_function_address("ping"))
-    pong = ctypes.CFUNCTYPE(long, pointer, long, long)(engine.get_function_address("pong"))
+    side = ctypes.CFUNCTYPE(long, pointer, long, long, long)
     _KEPT.append(engine)
-    return ping, pong
+    return side(engine.get_function_address("ping")), side(engine.get_function_address("pong"))
 
 
 # The code lives as long as its engine.
@@ -135,7 +111,7 @@ def _between(one: int, other: int, ping: Native, pong: Native) -> float | None:
 
     def answer() -> None:
         if _on(other):
-            pong(flag, CHUNKS * TRIPS, PATIENCE)
+            pong(flag, 0, CHUNKS * TRIPS, PATIENCE)
 
     def ask() -> None:
         if not _on(one):
