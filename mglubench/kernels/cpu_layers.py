@@ -26,7 +26,7 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
 
     from mglubench.kernels.activation_ir import next_intrinsic
 
-    kernel, activate, next_of = rows_kernel(shape), _activation(activation), next_intrinsic()
+    kernel, activate, next_of, share_of = rows_kernel(shape), _activation(activation), next_intrinsic(), _share()
     nm, tile, rows, many = shape.nm, shape.tile, shape.rows, shape.lanes
     itemsize = 4 if shape.dtype == "float32" else 2
 
@@ -35,8 +35,6 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
     def layer(weight, masks, x, y, threads):  # type: ignore[no-untyped-def]
         d, columns = weight.shape
         batch, blocks = y.shape[0], columns // LANES
-        band = d // rows
-        turns = (band + many - 1) // many
         counter = np.zeros(1, np.int64)
         w_row, m_row = columns * itemsize, blocks * nm * 2
         for _ in numba.prange(threads):
@@ -44,13 +42,9 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
             acted, result = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
             while True:
                 turn = next_of(counter.ctypes.data)
-                # Behind the bands a few rows may be left, less than one of each: one a turn, read by every stream.
-                if turn >= turns + d - band * rows:
+                first, count, streams, apart = share_of(turn, d, rows, many)
+                if not count:
                     break
-                left = turn >= turns
-                first = band * rows + turn - turns if left else turn * many
-                count = 1 if left else min(many, band - first)
-                apart = 0 if left else band
                 for token in range(0, batch, tile):
                     for j in range(count):
                         kernel(
@@ -66,7 +60,7 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
                             LANES * 4,
                             rows * LANES * 4,
                         )
-                    for a in range(1 if left else rows):
+                    for a in range(streams):
                         result[:] = 0.0
                         for i in range(nm):
                             activate(sums[i, a], acted)
@@ -89,7 +83,7 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
 
     from mglubench.kernels.activation_ir import next_intrinsic
 
-    kernel, activate, next_of = rows_kernel(shape), _activation(activation), next_intrinsic()
+    kernel, activate, next_of, share_of = rows_kernel(shape), _activation(activation), next_intrinsic(), _share()
     tile, rows, many = shape.tile, shape.rows, shape.lanes
     itemsize = 4 if shape.dtype == "float32" else 2
 
@@ -97,8 +91,6 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
     def layer(gate, value, x, y, threads):  # type: ignore[no-untyped-def]
         d, columns = gate.shape
         batch, blocks = y.shape[0], columns // LANES
-        band = d // rows
-        turns = (band + many - 1) // many
         counter = np.zeros(1, np.int64)
         w_row = columns * itemsize
         for _ in numba.prange(threads):
@@ -106,12 +98,9 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
             acted = np.empty(LANES, np.float32)
             while True:
                 turn = next_of(counter.ctypes.data)
-                if turn >= turns + d - band * rows:
+                first, count, streams, apart = share_of(turn, d, rows, many)
+                if not count:
                     break
-                left = turn >= turns
-                first = band * rows + turn - turns if left else turn * many
-                count = 1 if left else min(many, band - first)
-                apart = 0 if left else band
                 for token in range(0, batch, tile):
                     for j in range(count):
                         kernel(
@@ -127,7 +116,7 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
                             LANES * 4,
                             rows * LANES * 4,
                         )
-                    for a in range(1 if left else rows):
+                    for a in range(streams):
                         activate(sums[0, a], acted)
                         for j in range(count):
                             for t in range(min(tile, batch - token)):
@@ -157,6 +146,24 @@ def row_sums(dtype: str) -> Layer:
                 out[r] = total[0]
 
     return keep_code(layer, "row sums", dtype)
+
+
+@cache
+def _share() -> Callable[..., tuple[int, int, int, int]]:
+    """``share_of(turn, d, rows, many)``: first row, rows from there on (none: all is done), streams, and rows between."""
+    import numba
+
+    def share_of(turn, d, rows, many):  # type: ignore[no-untyped-def]
+        band = d // rows
+        turns = (band + many - 1) // many
+        if turn < turns:
+            return turn * many, min(many, band - turn * many), rows, band
+        # Behind the bands a few rows may be left, less than one of each: one a turn, read by every stream.
+        first = band * rows + turn - turns
+        return first, 1 if first < d else 0, 1, 0
+
+    compiled: Callable[..., tuple[int, int, int, int]] = numba.njit(inline="always")(share_of)
+    return compiled
 
 
 @cache
