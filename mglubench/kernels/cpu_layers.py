@@ -150,7 +150,7 @@ def row_sums(dtype: str) -> Layer:
 
 @cache
 def _share() -> Callable[..., tuple[int, int, int, int]]:
-    """``share_of(turn, d, rows, many)``: first row, rows from there on (none: all is done), streams, and rows between."""
+    """``share_of(turn, d, rows, many)``: first row, rows from there (none: all is done), streams, rows between."""
     import numba
 
     def share_of(turn, d, rows, many):  # type: ignore[no-untyped-def]

@@ -17,52 +17,59 @@ import torch
 from torch.nn import functional
 
 from mglubench.nn import SwiMGLU
+from tests.benchmarks.recorded import Found, head, recorded, row, spread
 
 PROCESSES, SAMPLES = 5, 5
 # h, d, tokens, numbers of masks: as many tokens as h, where masked copies of W count, and many more, where they do not.
 SHAPES = ((512, 2048, 512, (1, 2, 4, 8, 16)), (512, 2048, 2048, (1, 4)))
 FASTER, FASTER_FROM, OF_MEMORY = 1.25, 4, 0.25
 Arms = dict[str, Callable[[], torch.Tensor]]
-Ratio = dict[str, float]
 
 
 def main(arguments: list[str]) -> int:
     """Print the table and one line per promise; 1 if any fails."""
-    if arguments:
+    if arguments == ["measure"]:
         print(json.dumps(one_process()))
         return 0
-    command = [sys.executable, "-m", "tests.benchmarks.layer", "measure"]
-    runs = [json.loads(subprocess.check_output(command)) for _ in range(PROCESSES)]
-    print(f"training, one thread, forward and backward, median [lowest, highest] of {PROCESSES} processes")
-    print("h x d, tokens, nm: plain over lean, kept for backward of plain's | over SwiGLU, (6 + 8 nm) / 18, / 12")
+    runs = recorded(arguments, measured)
+    print(f"training, one thread, forward and backward, median [lowest, highest] of {len(runs)} processes\n")
+    kept = "kept for backward, of plain's:"
+    head("tokens:", "nm:", "plain over lean", kept, "over SwiGLU", "(6 + 8 nm) / 18:", "(6 + 8 nm) / 12:")
     results = []
-    for key in runs[0]:
-        h, d, tokens, nm = map(int, key.split())
-        speed, memory, cost = (np.array([run[key][name] for run in runs]) for name in ("speed", "memory", "cost"))
-        words = f"{h} x {d}, {tokens}, {nm}"
+    for h, d, tokens, nm in ((h, d, tokens, nm) for h, d, tokens, numbers in SHAPES for nm in numbers):
+        key = f"{h} {d} {tokens} {nm}"
+        speed, memory, cost = ([run[f"{key} {name}"] for run in runs] for name in ("speed", "memory", "cost"))
         flops = 6 + 8 * nm
-        print(f"  {words}: {spread(speed)}, {memory[0]:.3f} | {spread(cost)}, {flops / 18:.2f}, {flops / 12:.2f}")
+        row(tokens, nm, spread(speed), f"{memory[0]:.2f}", spread(cost), f"{flops / 18:.2f}", f"{flops / 12:.2f}")
         floor = FASTER if nm >= FASTER_FROM else 1.0
+        words = f"{h} x {d}, {tokens}, {nm}"
         results.append((bool(np.median(speed) >= floor), f"{words}: plain over lean {spread(speed)}, at least {floor}"))
         if nm == FASTER_FROM and tokens <= 2 * h:
             results.append((memory[0] <= OF_MEMORY, f"{words}: kept for backward {memory[0]:.3f} of plain's"))
+    print()
     for holds, line in results:
         print(f"{'holds' if holds else 'FAILS'}  {line}")
     return 0 if all(holds for holds, _ in results) else 1
 
 
-def spread(values: np.ndarray) -> str:
-    """``1.30 [1.28, 1.33]``."""
-    return f"{np.median(values):.2f} [{values.min():.2f}, {values.max():.2f}]"
+def measured() -> list[Found]:
+    """Every process afresh."""
+    command = [sys.executable, "-m", "tests.benchmarks.layer", "measure"]
+    return [json.loads(subprocess.check_output(command)) for _ in range(PROCESSES)]
 
 
-def one_process() -> dict[str, Ratio]:
-    """Ratios by "h d tokens nm": speed (plain over lean), memory (lean of plain), cost (lean over SwiGLU)."""
+def one_process() -> Found:
+    """Ratios by "h d tokens nm what": speed (plain over lean), memory (lean of plain), cost (lean over SwiGLU)."""
     torch.set_num_threads(1)
-    return {f"{h} {d} {tokens} {nm}": ratios(h, d, tokens, nm) for h, d, tokens, numbers in SHAPES for nm in numbers}
+    return {
+        f"{h} {d} {tokens} {nm} {name}": value
+        for h, d, tokens, numbers in SHAPES
+        for nm in numbers
+        for name, value in ratios(h, d, tokens, nm).items()
+    }
 
 
-def ratios(h: int, d: int, tokens: int, nm: int) -> Ratio:
+def ratios(h: int, d: int, tokens: int, nm: int) -> Found:
     """Of medians over the samples."""
     torch.manual_seed(nm)
     x, up = torch.randn(tokens, h, requires_grad=True), torch.randn(tokens, d)

@@ -22,6 +22,7 @@ from mglubench.nn import PackedMGLU
 from mglubench.nn.mask_planes import to_planes
 from mglubench.nn.routed import routed_mglu
 from mglubench.nn.topk import routing
+from tests.benchmarks.recorded import Found, head, recorded, row, spread
 
 PROCESSES, SAMPLES = 5, 4
 H, D = 1024, 4096
@@ -30,16 +31,14 @@ COPIES, FEWER, MANY = 6, 2, 64
 NUMBERS, TOKENS = (1, 4), (1, 16, 64, 128, 256, 512)
 NEW_TOKENS, LLAMA_LAYERS = 16, 6
 ROUTED, BATCHES = ((4, 1), (4, 2), (8, 2)), (1, 4, 16)
-Found = dict[str, float]
 
 
 def main(arguments: list[str]) -> int:
     """Measure in fresh processes, and tell."""
-    if arguments:
+    if arguments and arguments[0] in PARTS:
         print(json.dumps(PARTS[arguments[0]]()))
         return 0
-    runs = [one_run() for _ in range(PROCESSES)]
-    told(runs)
+    told(recorded(arguments, lambda: [one_run() for _ in range(PROCESSES)]))
     return 0
 
 
@@ -47,35 +46,31 @@ def one_run() -> Found:
     """Every part in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.serving"]
     parts = [json.loads(subprocess.check_output([*command, part])) for part in PARTS]
-    return {name: value for part in parts for name, value in part.items()}
+    return {"threads": torch.get_num_threads(), **{name: value for part in parts for name, value in part.items()}}
 
 
 def told(runs: list[Found]) -> None:
     """Print the tables."""
-    print(
-        f"{torch.get_num_threads()} threads, float32, cold weights; median [lowest, highest] of {PROCESSES} processes"
-    )
-    print(f"{H} x {D}: time over SwiGLU's gate and up projections, by kernel | by products with masked copies")
+    threads = f"{runs[0]['threads']:.0f} threads"
+    print(f"{threads}, float32, cold weights; median [lowest, highest] of {len(runs)} processes\n")
+    print(f"{H} x {D}: time over SwiGLU's gate and up projections\n")
+    head("nm:", "tokens:", "by the kernel", "by products with masked copies")
     for nm in NUMBERS:
         for tokens in TOKENS:
-            kernel, dense = (spread([run[f"{nm} {tokens} {arm}"] for run in runs]) for arm in ("kernel", "dense"))
-            print(f"  nm={nm}, {tokens} tokens: {kernel} | {dense}")
-    print(f"a random Llama of {LLAMA_LAYERS} layers decodes: tokens per second, over dense, share of time in MLPs")
+            row(nm, tokens, *(spread([run[f"{nm} {tokens} {arm}"] for run in runs]) for arm in ("kernel", "dense")))
+    print(f"\na random Llama of {LLAMA_LAYERS} layers decodes\n")
+    head("MLPs", "tokens per second", "over dense", "share of time in MLPs")
     for name in ("dense", "nm=1", "nm=4"):
-        rate, ratio, share = ([run[f"{name} {what}"] for run in runs] for what in ("rate", "ratio", "share"))
-        print(f"  {name}: {spread(rate)}, {spread(ratio)}, {spread(share)}")
-    print(f"Top-K, {H} x {D}, random routing: masks in use; of all nm masks: additions, bytes, time")
+        found = (spread([run[f"{name} {what}"] for run in runs]) for what in ("rate", "ratio", "share"))
+        row(name if name == "dense" else f"stand-ins, {name}", *found)
+    print(f"\nTop-K, {H} x {D}, random routing; of all nm masks: additions, bytes, time\n")
+    head("nm:", "K:", "batch:", "masks in use:", "additions:", "bytes:", "time")
     for nm, k in ROUTED:
         for batch in BATCHES:
             used, taken_of_all = ([run[f"{nm} {k} {batch} {what}"] for run in runs] for what in ("used", "time"))
             mean = float(np.mean(used))
-            saved = f"{(1 + mean) / (1 + nm):.2f}, {(32 + mean) / (32 + nm):.2f}, {spread(taken_of_all)}"
-            print(f"  nm={nm}, K={k}, batch {batch}: {mean:.1f}; {saved}")
-
-
-def spread(values: list[float]) -> str:
-    """``1.30 [1.28, 1.33]``."""
-    return f"{np.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
+            saved = f"{(1 + mean) / (1 + nm):.2f}", f"{(32 + mean) / (32 + nm):.2f}"
+            row(nm, k, batch, f"{mean:.1f}", *saved, spread(taken_of_all))
 
 
 def layers() -> Found:
