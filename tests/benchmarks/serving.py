@@ -11,13 +11,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from mglubench.kernels.cpu_call import glu_call
 from mglubench.nn import PackedMGLU
 from mglubench.nn.mask_planes import to_planes
 from mglubench.nn.routed import routed_mglu
@@ -28,7 +29,13 @@ PROCESSES, SAMPLES = 5, 4
 H, D = 1024, 4096
 # Copies of a layer in decode, where its weights are what counts, and from 64 tokens on, where they are not.
 COPIES, FEWER, MANY = 6, 2, 64
+# Awake threads need tens of milliseconds on cores of their own before a launch takes what it takes in a server.
+TURN_SECONDS = 0.04
+RIVALS = ("two products", "one product", "swiglu-numba-cpu")
+Arm = Callable[[int, torch.Tensor], object]
 NUMBERS, TOKENS = (1, 4), (1, 16, 64, 128, 256, 512)
+# Up to how many tokens a layer takes the kernel: always, or never.
+LIMITS = {"kernel": max(TOKENS), "dense": 0}
 NEW_TOKENS, LLAMA_LAYERS = 16, 6
 ROUTED, BATCHES = ((4, 1), (4, 2), (8, 2)), (1, 4, 16)
 
@@ -53,11 +60,11 @@ def told(runs: list[Found]) -> None:
     """Print the tables."""
     threads = f"{runs[0]['threads']:.0f} threads"
     print(f"{threads}, float32, cold weights; median [lowest, highest] of {len(runs)} processes\n")
-    print(f"{H} x {D}: time over SwiGLU's gate and up projections\n")
-    head("nm:", "tokens:", "by the kernel", "by products with masked copies")
+    print(f"{H} x {D}: time over the gate and up projections of the fastest SwiGLU\n")
+    head("nm:", "tokens:", "by the kernel", "by products with masked copies", *RIVALS)
     for nm in NUMBERS:
         for tokens in TOKENS:
-            row(nm, tokens, *(spread([run[f"{nm} {tokens} {arm}"] for run in runs]) for arm in ("kernel", "dense")))
+            row(nm, tokens, *(spread([run[f"{nm} {tokens} {arm}"] for run in runs]) for arm in (*LIMITS, *RIVALS)))
     print(f"\na random Llama of {LLAMA_LAYERS} layers decodes\n")
     head("MLPs", "tokens per second", "over dense", "share of time in MLPs")
     for name in ("dense", "nm=1", "nm=4"):
@@ -74,29 +81,41 @@ def told(runs: list[Found]) -> None:
 
 
 def layers() -> Found:
-    """Ratios by "nm tokens arm"; medians over samples of neighbours' ratios."""
+    """Ratios by "nm tokens arm" over the SwiGLU that is the fastest in this process at so many tokens."""
     torch.manual_seed(0)
     gates, ups = ([torch.randn(D, H) / H**0.5 for _ in range(COPIES)] for _ in range(2))
+    glus = swiglus(gates, ups)
     found: Found = {}
     for nm in NUMBERS:
-        packed = [layer_of(gate, nm) for gate in gates]
+        arms = packed_arms([layer_of(gate, nm) for gate in gates])
         for tokens in TOKENS:
-            x = torch.randn(tokens, H)
-            times = taken(arms_of(gates, ups, packed, x), COPIES if tokens < MANY else FEWER)
-            for arm in ("kernel", "dense"):
-                found[f"{nm} {tokens} {arm}"] = float(np.median(times[arm] / times["swiglu"]))
+            times = taken(glus | arms, COPIES if tokens < MANY else FEWER, torch.randn(tokens, H))
+            fastest = min(glus, key=lambda name: float(np.median(times[name])))
+            for arm in arms:
+                found[f"{nm} {tokens} {arm}"] = float(np.median(times[arm] / times[fastest]))
+            for rival in glus:
+                found[f"{nm} {tokens} {rival}"] = float(np.median(times[rival] / times[fastest]))
     return found
 
 
-def arms_of(
-    gates: list[torch.Tensor], ups: list[torch.Tensor], packed: list[PackedMGLU], x: torch.Tensor
-) -> dict[str, Callable[[int], object]]:
-    """One launch of the k-th copy, by arm."""
-    return {
-        "swiglu": lambda k: functional.silu(x @ gates[k].T) * (x @ ups[k].T),
-        "kernel": lambda k: with_limit(packed[k], len(x))(x),
-        "dense": lambda k: with_limit(packed[k], 0)(x),
-    }
+def swiglus(gates: list[torch.Tensor], ups: list[torch.Tensor]) -> dict[str, Arm]:
+    """What people serve today (two products, one product over both matrices), and the loop of ours over both."""
+    both = [torch.cat(pair) for pair in zip(gates, ups, strict=True)]
+    calls = [glu_call(gate, up, "silu") for gate, up in zip(gates, ups, strict=True)]
+
+    def one_product(k: int, x: torch.Tensor) -> torch.Tensor:
+        gate, up = functional.linear(x, both[k]).chunk(2, dim=-1)
+        return functional.silu(gate) * up
+
+    def two_products(k: int, x: torch.Tensor) -> torch.Tensor:
+        return functional.silu(functional.linear(x, gates[k])) * functional.linear(x, ups[k])
+
+    return dict(zip(RIVALS, (two_products, one_product, lambda k, x: calls[k](x, x.new_empty(len(x), D))), strict=True))
+
+
+def packed_arms(packed: list[PackedMGLU]) -> dict[str, Arm]:
+    """The two ways of a packed layer."""
+    return {name: lambda k, x, limit=limit: with_limit(packed[k], limit)(x) for name, limit in LIMITS.items()}
 
 
 def with_limit(layer: PackedMGLU, tokens: int) -> PackedMGLU:
@@ -112,16 +131,25 @@ def layer_of(weight: torch.Tensor, nm: int) -> PackedMGLU:
     return layer.prepare()
 
 
-def taken(arms: dict[str, Callable[[int], object]], copies: int) -> dict[str, np.ndarray]:
-    """Seconds per launch by arm: a sample goes once over all copies of the layer, arm after arm."""
+def taken(arms: Mapping[str, Arm], copies: int, x: torch.Tensor) -> dict[str, np.ndarray]:
+    """Seconds per launch by arm: arms take turns, and each goes over all copies until its threads have settled."""
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(SAMPLES + 1):
         for name, arm in arms.items():
-            start = time.perf_counter()
-            for k in range(copies):
-                arm(k)
-            seconds[name].append((time.perf_counter() - start) / copies)
+            turn(arm, copies, x)
+            seconds[name].append(turn(arm, copies, x))
     return {name: np.array(samples[1:]) for name, samples in seconds.items()}
+
+
+def turn(arm: Arm, copies: int, x: torch.Tensor) -> float:
+    """Seconds per launch of an arm that goes over the copies again and again for a while."""
+    start, launches, lasted = time.perf_counter(), 0, 0.0
+    while lasted < TURN_SECONDS:
+        for k in range(copies):
+            arm(k, x)
+        launches += copies
+        lasted = time.perf_counter() - start
+    return lasted / launches
 
 
 def llama() -> Found:
@@ -167,18 +195,18 @@ def routed() -> Found:
             x = torch.randn(batch, H)
             gates = routing(torch.randn((batch, nm), generator=generator), k, "softmax-then-topk")
             whole = torch.full((batch, nm), 1.0 / nm)
-            times = taken(routed_arms(x, weights, planes[nm], {"kept": gates, "all": whole}), COPIES)
+            times = taken(routed_arms(weights, planes[nm], {"kept": gates, "all": whole}), COPIES, x)
             found[f"{nm} {k} {batch} used"] = float((gates != 0).any(0).sum())
             found[f"{nm} {k} {batch} time"] = float(np.median(times["kept"] / times["all"]))
     return found
 
 
 def routed_arms(
-    x: torch.Tensor, weights: list[torch.Tensor], planes: list[torch.Tensor], gates: dict[str, torch.Tensor]
-) -> dict[str, Callable[[int], object]]:
+    weights: list[torch.Tensor], planes: list[torch.Tensor], gates: dict[str, torch.Tensor]
+) -> dict[str, Arm]:
     """One launch of the k-th copy, by name of the gate weights."""
     return {
-        name: lambda k, given=given: routed_mglu(x, weights[k], planes[k], given, "silu")
+        name: lambda k, x, given=given: routed_mglu(x, weights[k], planes[k], given, "silu")
         for name, given in gates.items()
     }
 
