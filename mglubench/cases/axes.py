@@ -12,7 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self, get_type_hints
 
-from mglubench.cases.vocabulary import NM_MAX, activation_name, device_name, dtype_name, mask_name, mode_name
+from mglubench.cases.vocabulary import (
+    NM_MAX,
+    SAME,
+    activation_name,
+    device_name,
+    dtype_name,
+    mask_name,
+    mode_name,
+    weights_name,
+)
 from mglubench.errors import UsageError
 
 Value = int | str
@@ -114,12 +123,13 @@ class Coordinates:
         h: hidden size (columns of W). d: intermediate size (rows of W).
         nm: number of masks; 0 for a layer without masks.
         batch: tokens, rows of x.
-        dtype: of W, x and y (``float32``, ``bfloat16``, ``float16``).
+        dtype: of x and y, and of W unless ``weights`` says otherwise (``float32``, ``bfloat16``, ``float16``).
         activation: ``silu``, ``gelu`` or ``relu``.
         mask: distribution of the masks, e.g. ``bernoulli:0.5``; ``none`` for a layer without masks.
         mode: how caches are treated, ``cold``, ``hot``, ...
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         seed: of all random inputs.
+        weights: how W is stored (``same``: as dtype; ``int8``, ``int4``, ``fp8-e4m3``, ``mxfp4``).
     """
 
     variant: Annotated[
@@ -238,6 +248,15 @@ class Coordinates:
             single=True,
         ),
     ] = 0
+    weights: Annotated[
+        str,
+        Axis(
+            word(weights_name),
+            "How W is stored: same, int8, int4, fp8-e4m3, mxfp4. (default: same)",
+            walked=(SAME,),
+            pace=2,
+        ),
+    ] = SAME
 
     def value(self, axis: str) -> Value:
         """The value of one axis."""

@@ -52,7 +52,7 @@ class Case(Coordinates):
 
     @property
     def itemsize(self) -> int:
-        """Bytes of one element of W, x or y."""
+        """Bytes of one element of x or y, and of W where it is stored in their dtype."""
         return ITEMSIZE[self.dtype]
 
     @property

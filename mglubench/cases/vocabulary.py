@@ -27,6 +27,16 @@ NM_MAX = 16
 
 ITEMSIZE: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 DTYPE_ALIASES = {"fp32": "float32", "f32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
+# How W is stored; what each means is said in ``layer/formats``.
+SAME = "same"
+WEIGHTS: dict[str, str] = {
+    SAME: "in the dtype of x and y",
+    "int8": "8 bits an element, symmetric, a scale per row",
+    "int4": "4 bits an element, symmetric, a scale per 128 columns of a row",
+    "fp8-e4m3": "8-bit floats of 4 exponent bits, a scale per row",
+    "mxfp4": "4-bit floats, a power of two per 32 columns of a row (OCP microscaling)",
+}
+WEIGHTS_ALIASES = {"fp8": "fp8-e4m3", "e4m3": "fp8-e4m3"}
 ACTIVATIONS = ("silu", "gelu", "relu")
 MODES: dict[str, str] = {
     "cold": "weights come from memory, as in a decode step: a GPU's L2 is emptied before every sample, on a CPU "
@@ -42,6 +52,12 @@ def dtype_name(text: str) -> str:
     """Canonical dtype name (``bf16`` becomes ``bfloat16``)."""
     name = DTYPE_ALIASES.get(text.lower(), text.lower())
     return one_of(name, ITEMSIZE, "dtype")
+
+
+def weights_name(text: str) -> str:
+    """Canonical weight format (``fp8`` becomes ``fp8-e4m3``)."""
+    name = WEIGHTS_ALIASES.get(text.lower(), text.lower())
+    return one_of(name, WEIGHTS, "weights")
 
 
 def activation_name(text: str) -> str:

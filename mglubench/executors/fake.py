@@ -71,7 +71,7 @@ class FakeSession:
         if case.variant in self._faults:
             raise CaseError(self._faults[case.variant], f"planted fault in {case.variant}")
         try:
-            reason, ledger = variant.why_unsupported(case), variant.declare(case).to_dict()
+            reason, ledger = variant.why_refused(case), variant.declare(case).to_dict()
         except Exception as error:
             # A plug-in's own mistake is a row with a reason, as in the worker.
             raise CaseError(Status.ERROR, f"{type(error).__name__}: {first_line(error)}") from None

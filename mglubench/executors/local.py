@@ -23,6 +23,7 @@ from mglubench.hardware.devices import Reading
 from mglubench.hardware.environment import available_memory, device_here, total_memory
 from mglubench.hardware.telemetry import GpuTelemetry, too_slow
 from mglubench.layer.problem import Problem, dense_key, host_bytes, input_key
+from mglubench.layer.quantisation import quantisation_error
 from mglubench.measure.annotate import case_range, phase_range
 from mglubench.measure.check import Check
 from mglubench.measure.cpu_timer import CPU_MODES, CpuTimer
@@ -118,7 +119,10 @@ class LocalSession:
             "check": checked - built,
             "warm_up": time.perf_counter() - checked,
         }
-        return Prepared(check.to_dict(), variant.declare(case).to_dict(), live.timer.description, seconds)
+        errors = check.to_dict()
+        if (lost := quantisation_error(live.judge, variant.layer, case.nm)) is not None:
+            errors["quantisation"] = lost
+        return Prepared(errors, variant.declare(case).to_dict(), live.timer.description, seconds)
 
     def sample(self, case: Case, seconds: float, most: int) -> Block:
         """Take samples; a block whose SM clock was too low is discarded whole. A case that fails is released."""
@@ -214,7 +218,7 @@ class LocalSession:
         require_device(case.device)
         if reason := variant.why_unavailable(case.device_kind):
             raise CaseError(Status.UNAVAILABLE, reason)
-        if reason := variant.why_unsupported(case):
+        if reason := variant.why_refused(case):
             raise CaseError(Status.UNSUPPORTED, reason)
         for place, needed in memory_needed(variant, case).items():
             if needed > memory_of(place).available:

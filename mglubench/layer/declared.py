@@ -1,6 +1,6 @@
 """The declared bytes and FLOPs of a case: what must move through memory if every operand moves once.
 
-What is counted, for W of d x h elements of ``itemsize`` bytes:
+What is counted, for W of d x h elements in their format (the dtype of x, or codes of a few bits and their scales):
 
 ==========  ==========================================  ==================================================
 layer       bytes                                       FLOPs (a multiply-add is two)
@@ -14,7 +14,7 @@ mglu        W + nm bits per element + x + y             2 d h batch (nm + 1)    
 
 A variant that stores or materialises more than its layer needs (byte masks, masked copies of W) declares that as well:
 :class:`Ledger` keeps the parts apart, so a table can show where the bytes go. Source of the mglu row: arXiv 2506.23225,
-section 3; with truly bit-packed masks the layer costs ``8 * itemsize + nm`` bits per weight element.
+section 3; with truly bit-packed masks the layer costs ``bits + nm`` bits per weight element.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import LayerKind
+from mglubench.layer.formats.weight_formats import matrix_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Ledger:
 
 def declare(layer: LayerKind, case: Case, *, mask_bytes: int | None = None, scratch: int = 0) -> Ledger:
     """Ledger of ``layer`` for ``case``; ``mask_bytes`` replaces the nm-bits-per-element floor."""
-    matrix = case.elements * case.itemsize
+    matrix = matrix_bytes(case)
     x = case.batch * case.h * case.itemsize
     y = case.batch * case.d * case.itemsize
     product = 2 * case.elements * case.batch

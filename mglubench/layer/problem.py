@@ -1,8 +1,9 @@
 """The one definition of a problem: inputs from a seed, and what the answer is in float64.
 
 W has standard deviation 1/sqrt(h), x has 1, so projections have about 1 whatever the shape. Inputs are drawn on the
-host with numpy, rounded to the case's dtype, and moved to its device; the reference uses the rounded values. Mask i of
-a problem does not depend on nm: a sweep over nm shares weights, masks and partial references.
+host with numpy, rounded to the case's dtype, and moved to its device; the reference uses the rounded values. Weights
+of a format are then quantised, and what their codes and scales stand for is W. Mask i of a problem does not depend on
+nm: a sweep over nm shares weights, masks and partial references.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mglubench.cases.case import Case
-from mglubench.cases.vocabulary import LayerKind
+from mglubench.cases.vocabulary import SAME, LayerKind
+from mglubench.layer.formats.weight_format import Quantised
+from mglubench.layer.formats.weight_formats import format_of
 from mglubench.layer.non_finite import plant
 from mglubench.system.limits import affinity
 from mglubench.system.sealed import SealedMemory
@@ -32,7 +35,11 @@ _REFERENCE_BLOCK = 1 << 20
 # Numbers drawn by one generator.
 _DRAWN_BLOCK = 1 << 22
 _MANY_COLUMNS = 64
+# Rows of which weights are kept as they were before they were quantised, spread over the matrix.
+_SAMPLED_ROWS = 256
 Float64 = npt.NDArray[np.float64]
+Matrix = Literal["weight", "weight_value"]
+_MATRICES: tuple[Matrix, ...] = ("weight", "weight_value")
 
 
 class Sums(NamedTuple):
@@ -44,6 +51,14 @@ class Sums(NamedTuple):
     def of(self, tokens: slice) -> Sums:
         """Columns of some tokens."""
         return Sums(self.values[:, tokens], self.squares[:, tokens])
+
+
+class Sampled(NamedTuple):
+    """Some rows of a quantised matrix: their numbers, and in float64 what they were and what they are stored as."""
+
+    rows: npt.NDArray[np.int64]
+    original: Float64
+    stored: Float64
 
 
 class DenseInputs:
@@ -67,8 +82,47 @@ class DenseInputs:
         self.h, self.d, self.batch, self.seed = case.h, case.d, case.batch, case.seed
         self.dtype: torch.dtype = getattr(torch, case.dtype)
         self._copies: dict[tuple[str, int], torch.Tensor] = {}
+        self.format = format_of(case)
+        self._stored: dict[Matrix, tuple[Quantised, Sampled]] = {}
 
-    def copy_of(self, matrix: Literal["weight", "weight_value"], number: int) -> torch.Tensor:
+    def stored(self, matrix: Matrix) -> Quantised:
+        """Codes and scales of a matrix, where weights have a format; whoever asks gets a copy of their own."""
+        source = self if self._source is None else self._source
+        return source._quantised(matrix)[0].clone()
+
+    def sampled(self, matrix: Matrix) -> Sampled:
+        """Some rows of a quantised matrix before and after."""
+        return self._quantised(matrix)[1]
+
+    def _quantised(self, matrix: Matrix) -> tuple[Quantised, Sampled]:
+        if matrix not in self._stored:
+            assert self.format is not None
+            drawn = self._draw(matrix)
+            made = self.format.quantise(drawn)
+            rows = np.linspace(0, self.d - 1, min(self.d, _SAMPLED_ROWS)).astype(np.int64)
+            few = Quantised(self.format, made.codes[rows], made.scales[rows])
+            sampled = Sampled(rows, drawn[rows].double().numpy(), few.dequantised().double().numpy())
+            self._stored[matrix] = made, sampled
+        return self._stored[matrix]
+
+    def _draw(self, matrix: Matrix) -> torch.Tensor:
+        return self._normal(_MATRICES.index(matrix), (self.d, self.h), 1 / math.sqrt(self.h))
+
+    def _matrix(self, matrix: Matrix) -> torch.Tensor:
+        """A matrix as it is computed with: in the dtype of x, or in fp32 what its codes stand for."""
+        if self._source is not None:
+            given: torch.Tensor = getattr(self._source, matrix)
+            return given.clone()
+        if self.format is None:
+            return self._draw(matrix)
+        values = self._quantised(matrix)[0].dequantised()
+        if not self._sealed:
+            return values
+        room = SealedMemory(values.numel(), values.dtype)
+        room.tensor.copy_(values.view(-1))
+        return room.seal().view(values.shape)
+
+    def copy_of(self, matrix: Matrix, number: int) -> torch.Tensor:
         """A copy of a matrix with addresses of its own; the same one whenever this number is asked for.
 
         Launches on a CPU take turns over copies so that they find cold weights. The cases of a setting share them.
@@ -84,16 +138,12 @@ class DenseInputs:
     @cached_property
     def weight(self) -> torch.Tensor:
         """W, [d, h]; the gate matrix Wg of a GLU."""
-        if self._source is not None:
-            return self._source.weight.clone()
-        return self._normal(0, (self.d, self.h), 1 / math.sqrt(self.h))
+        return self._matrix("weight")
 
     @cached_property
     def weight_value(self) -> torch.Tensor:
         """Wv of a GLU, [d, h]."""
-        if self._source is not None:
-            return self._source.weight_value.clone()
-        return self._normal(1, (self.d, self.h), 1 / math.sqrt(self.h))
+        return self._matrix("weight_value")
 
     @cached_property
     def tokens_drawn(self) -> torch.Tensor:
@@ -204,7 +254,8 @@ class DenseInputs:
 
         with ThreadPoolExecutor(affinity()) as pool:
             list(pool.map(draw, range(-(-len(out) // _DRAWN_BLOCK))))
-        if self._non_finite:
+        # No format has a code for such weights, so only x has them there.
+        if self._non_finite and (self.format is None or stream >= len(_MATRICES)):
             plant(out.view(shape), stream)
         return (out if room is None else room.seal()).reshape(shape)
 
@@ -339,7 +390,7 @@ class InputSet:
 
 def dense_key(case: Case) -> tuple[Any, ...]:
     """Cases with equal keys share one :class:`DenseInputs`."""
-    return case.h, case.d, case.batch, case.dtype, case.seed
+    return case.h, case.d, case.batch, case.dtype, case.seed, case.weights
 
 
 def input_key(case: Case) -> tuple[Any, ...]:
@@ -352,7 +403,8 @@ class Problem:
     """What a variant gets to prepare from: a case, device buffers, and the shared inputs.
 
     Attributes:
-        weight: W, [d, h], row-major as ``nn.Linear`` stores it, on the case's device. A GLU's gate matrix.
+        weight: W, [d, h], row-major as ``nn.Linear`` stores it, on the case's device. A GLU's gate matrix. Of a format
+            it is what codes and scales stand for, in fp32; those are had from :meth:`stored`.
         x: [batch, h]; read by the launch; its content is replaced between launches, its address is not.
         y: [batch, d]; written by the launch; poisoned with NaN before every check.
         copy: 0, or the number of this replica, whose matrices and masks have addresses of their own.
@@ -387,6 +439,8 @@ class Problem:
         """
         on_host = self.case.device_kind == "cpu"
         inputs = self.inputs
+        if self.case.weights != SAME:
+            return Problem(self.case, inputs, self.weight, self.x.clone(), self.y.clone(), number)
         weight = inputs.dense.copy_of("weight", number) if on_host else inputs.weight.to(self.case.device, copy=True)
         return Problem(self.case, inputs, weight, self.x.clone(), self.y.clone(), number)
 
@@ -396,6 +450,10 @@ class Problem:
         own = self.copy and self.case.device_kind == "cpu"
         value = self.inputs.dense.copy_of("weight_value", self.copy) if own else self.inputs.weight_value
         return value.to(self.case.device)
+
+    def stored(self, matrix: Matrix = "weight") -> Quantised:
+        """Codes and scales of W or Wv on the host, where weights have a format: a copy of the caller's own."""
+        return self.inputs.dense.stored(matrix)
 
     def masks(self) -> npt.NDArray[np.bool_]:
         """Boolean masks [nm, d, h] on the host, for packing."""
@@ -426,4 +484,6 @@ def host_bytes(case: Case) -> int:
     """Host memory that the shared inputs take: weights and byte masks, each twice (what variants get, and what results
     are judged by), references.
     """
-    return case.elements * (4 * case.itemsize + 2 * case.nm) + 64 * case.d * case.batch * (case.nm + 2)
+    # Of a format, what codes stand for is fp32, and codes take a byte each.
+    weights = 4 * case.itemsize if case.weights == SAME else 4 * 4 + 2
+    return case.elements * (weights + 2 * case.nm) + 64 * case.d * case.batch * (case.nm + 2)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mglubench.cases.axes import AXES
+from mglubench.cases.vocabulary import SAME
 from mglubench.measure.measurement import Round
 from mglubench.results.round_latencies import Patterns, Turns, latencies_by_rounds
 from mglubench.results.rows import Row
@@ -102,6 +103,9 @@ class Columns:
             self._rounds += map(_rounds, rows)
         for number in [n for n, row in enumerate(rows) if row.telemetry or len(row.overhead) > len(OVERHEAD)]:
             self._few(start + number, rows[number])
+        for number in [n for n, row in enumerate(rows) if row.case.weights != SAME and row.checks]:
+            lost = rows[number].checks[0].get("quantisation")
+            self._rare.setdefault("quantisation_error", _Rare()).put(start + number, lost)
 
     def _add_words(self, rows: Sequence[Row]) -> None:
         """Axes and texts."""

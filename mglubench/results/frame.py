@@ -37,11 +37,13 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
 
     Returns:
         One row per case, in measuring order. Columns: ``key``, ``status``, ``reason``; the case (``variant``, ``h``,
-        ``d``, ``nm``, ``batch``, ``dtype``, ``activation``, ``mask``, ``mode``, ``device``, ``seed``); ``layer``;
+        ``d``, ``nm``, ``batch``, ``dtype``, ``activation``, ``mask``, ``mode``, ``device``, ``seed``,
+        ``weights``); ``layer``;
         ``latency_us`` (median), ``latency_p5_us``, ``latency_p95_us``, ``latency_low_us`` and ``latency_high_us``
         (95 % interval of the median), ``samples``, ``discarded``, ``stop``, ``timer``; ``bytes_weights``,
         ``bytes_masks``, ``bytes_x``, ``bytes_y``, ``bytes_scratch``, ``bytes_total`` and ``flops`` (declared);
         ``gb_per_s`` (declared bytes over the median); ``error_before``, ``error_after`` (relative, against float64);
+        where a run has weight formats a column quantisation_error (of the format alone, no kernel's);
         ``overhead_*_s``; ``notes`` (what a case did to its process);
         ``gpu_*`` (clocks, power, temperature where there is a GPU). A case that failed has NaN where a figure would be.
 

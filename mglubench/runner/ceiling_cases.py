@@ -41,7 +41,7 @@ def _of_device(spec: SweepSpec, device: str, machine: Machine) -> Iterator[Case]
     absent = machine.unavailable[device_kind(device)]
     free = machine.memory[device].available
     for case in (*_reads(spec, device, machine.devices[device]), *_products(spec, device)):
-        able = case.variant not in absent and not get_variant(case.variant).why_unsupported(case)
+        able = case.variant not in absent and not get_variant(case.variant).why_refused(case)
         if able and host_bytes(case) < free // 2:
             yield case
 

@@ -14,6 +14,7 @@ from mglubench.executors.machine import Machine
 from mglubench.executors.session import Session
 from mglubench.hardware.cpu import last_level_cache
 from mglubench.hardware.environment import host_record
+from mglubench.layer.formats.weight_formats import matrix_bytes
 from mglubench.layer.problem import host_bytes
 from mglubench.results.header import Header, checked_header
 from mglubench.results.rows import SCHEMA
@@ -110,7 +111,7 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
 def _refuse_absurd(cases: Sequence[Case], machine: Machine) -> None:
     for case in cases:
         total = machine.memory[case.device].total
-        matrix = case.elements * case.itemsize
+        matrix = matrix_bytes(case)
         needed = host_bytes(case) if case.device_kind == "cpu" else matrix
         if needed > total:
             raise UsageError(

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mglubench.cases.case import Case, Setting
-from mglubench.cases.vocabulary import CEILINGS
+from mglubench.cases.vocabulary import CEILINGS, SAME
 from mglubench.comparison import NAIVE_FAMILY, Role, role_of
+from mglubench.layer.formats.weight_formats import matrix_bytes
 from mglubench.layer.problem import host_bytes
 from mglubench.measure.rotation import copies_wanted
 from mglubench.variants.registry import get_variant
@@ -106,13 +107,16 @@ class _Room:
         return copies_wanted(_resident(case), self.cache, _moved(case))
 
     def _shared(self, case: Case) -> int:
-        """Copies of the weights are the set's, whatever layer reads them."""
-        return self._copies(case) * _MATRICES.get(_layer(case), 1) * case.elements * case.itemsize
+        """Copies of the weights are the set's, whatever layer reads them; codes of a format are each variant's own."""
+        return self._copies(case) * self._given(case)
 
     def _own(self, case: Case) -> int:
-        matrices = _MATRICES.get(_layer(case), 1) * case.elements * case.itemsize
-        own = max(0, _resident(case) - (matrices if case.device_kind == "cpu" else 0))
+        own = max(0, _resident(case) - (self._given(case) if case.device_kind == "cpu" else 0))
         return self._copies(case) * own
+
+    def _given(self, case: Case) -> int:
+        """Bytes of the matrices that variants read where they are."""
+        return _MATRICES.get(_layer(case), 1) * matrix_bytes(case) if case.weights == SAME else 0
 
 
 def _split(members: Sequence[Case], reads: Sequence[Case], room: _Room) -> list[list[Case]]:

@@ -67,7 +67,7 @@ def plan_search(case: Case) -> Search:
         UsageError: the variant cannot run there or cannot compute this case.
     """
     variant, gpu = tunable(case.variant), gpu_of(case.device)
-    if reason := variant.why_unavailable("cuda") or variant.why_unsupported(case):
+    if reason := variant.why_unavailable("cuda") or variant.why_refused(case):
         raise UsageError(f"{case.variant}: {reason}")
     choices = variant.kernel.candidates(job_of(variant, case), gpu)
     targets = [variant.kernel.target(gpu.arch, case.nm, case.dtype, choice) for choice in choices]

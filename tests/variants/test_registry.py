@@ -172,3 +172,9 @@ def test_a_variant_that_cannot_say_whether_it_runs_is_left_out_with_that_reason(
     assert rows["silent"][0] != "ok"
     assert "no answer" in rows["silent"][1]
     assert rows["greedy"] == ("error", "RuntimeError: no answer")
+
+
+def test_a_variant_that_does_not_know_a_weight_format_says_so():
+    case = make_case(variant="mglu-naive", weights="int4")
+    assert get_variant("mglu-naive").why_refused(case) == "weights int4 are not among same"
+    assert get_variant("mglu-naive").why_refused(make_case()) is None

@@ -1,0 +1,1 @@
+"""Weight formats: one file each, found by name in :mod:`mglubench.layer.formats.weight_formats`."""
