@@ -7,11 +7,11 @@ is held against the fastest GLU of the set, and every MGLU against the fastest l
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mglubench.estimates import Estimate, Series, latency, ratio
+from mglubench.estimates import Estimate, Series, latencies, ratios, shared_rounds
 
 # Layers that mask W at every call; the second one is the paper's Algorithm 2 as it is printed.
 NAIVE_FAMILY = ("mglu-naive", "mglu-naive-float", "mglu-naive-complement")
@@ -64,17 +64,19 @@ class Compared:
 
 def compare_set(members: Sequence[Member]) -> dict[Hashable, Compared]:
     """Latency and ratios of every member, by key. Members without samples must be left out."""
-    latencies = {member.key: latency(member.series) for member in members}
-    glu = _fastest((m for m in members if m.role is Role.GLU), latencies)
+    found = latencies([member.series for member in members])
+    by_key = {member.key: estimate for member, estimate in zip(members, found, strict=True)}
+    glu = _fastest((m for m in members if m.role is Role.GLU), by_key)
     groups = {member.group for member in members if member.group is not None}
     family = [m for m in members if m.role in (Role.NAIVE, Role.PRINTED)]
-    naive = {group: _fastest((m for m in family if m.group == group), latencies) for group in groups}
+    naive = {group: _fastest((m for m in family if m.group == group), by_key) for group in groups}
     printed = {m.group: m for m in members if m.role is Role.PRINTED}
+    over_glu = _over([glu] * len(members), members)
+    over_naive = _over([naive.get(member.group) for member in members], members)
+    over_printed = _over([printed.get(member.group) for member in members], members)
     return {
-        m.key: Compared(
-            latencies[m.key], *_over(glu, m), *_over(naive.get(m.group), m), *_over(printed.get(m.group), m)
-        )
-        for m in members
+        member.key: Compared(by_key[member.key], *over[0], *over[1], *over[2])
+        for member, *over in zip(members, over_glu, over_naive, over_printed, strict=True)
     }
 
 
@@ -92,12 +94,17 @@ def _fastest(members: Iterable[Member], latencies: Mapping[Hashable, Estimate]) 
     return min(members, key=lambda member: latencies[member.key].value, default=None)
 
 
-def _over(base: Member | None, own: Member) -> tuple[Hashable | None, Estimate | None]:
-    """The base's key and base over own; nothing where they share no round."""
-    if base is None:
-        return None, None
-    if base.key == own.key:
-        return base.key, ratio(own.series, own.series)
-    if not set(base.series.round_numbers.tolist()) & set(own.series.round_numbers.tolist()):
-        return None, None
-    return base.key, ratio(base.series, own.series)
+def _over(
+    bases: Sequence[Member | None], members: Sequence[Member]
+) -> Iterator[tuple[Hashable | None, Estimate | None]]:
+    """The key of each member's base and base over own; nothing where there is none, or they share no round."""
+    both = enumerate(zip(bases, members, strict=True))
+    pairs = {place: (base, own) for place, (base, own) in both if base is not None and _meet(base, own)}
+    found = iter(ratios([(base.series, own.series) for base, own in pairs.values()]))
+    for place in range(len(members)):
+        yield (pairs[place][0].key, next(found)) if place in pairs else (None, None)
+
+
+def _meet(base: Member, own: Member) -> bool:
+    """Whether they share a round."""
+    return base is own or bool(len(shared_rounds(base.series, own.series)[0].rounds))

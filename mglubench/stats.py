@@ -47,13 +47,16 @@ def medians(values: FloatArray) -> FloatArray:
 
 
 def medians_in_turn(values: FloatArray, sizes: npt.NDArray[np.int64]) -> FloatArray:
-    """The median of each run of values, given how long each run is; NaN for an empty one."""
+    """The median of each run of values along the last axis, given how long each run is; NaN for an empty one."""
+    lead, lengths = values.shape[:-1], np.unique(sizes[sizes > 0]).tolist()
     starts = np.cumsum(sizes) - sizes
-    found = np.full(len(sizes), np.nan)
+    found = np.full((*lead, len(sizes)), np.nan)
     # Runs of one length are the rows of a matrix: many short sorts are far cheaper than a long one.
-    for size in np.unique(sizes[sizes > 0]).tolist():
+    for size in lengths:
         alike = np.flatnonzero(sizes == size)
-        found[alike] = medians(values[starts[alike, None] + np.arange(size)])
+        whole = len(alike) * size == values.shape[-1]
+        rows = values.reshape(*lead, -1, size) if whole else values[..., starts[alike, None] + np.arange(size)]
+        found[..., alike] = medians(rows)
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mglubench.estimates import Estimate, Series, group_medians, latency, ratio
+from mglubench.estimates import Estimate, Series, group_medians, latencies, latency, ratio, ratios
 
 
 def rounds_of(levels, per_round=5, copies=1, noise=0.0, seed=0):
@@ -142,3 +142,29 @@ def test_medians_of_groups():
 def test_the_shown_noise_is_the_half_width_of_the_interval_over_the_value():
     estimate = Estimate(10.0, 0.1, 5, 4, 20.0)
     assert estimate.relative == pytest.approx((estimate.high - estimate.low) / 2 / 10.0)
+
+
+def test_many_series_say_together_what_each_says_alone():
+    shapes = [(6, 10, 5), (6, 10, 5), (8, 10, 5), (6, 7, 1), (6, 10, 5), (2, 4, 2), (1, 1, 1)]
+
+    def made():
+        drawn = [rounds_of([100.0 + n] * r, k, c, 0.02, n) for n, (r, k, c) in enumerate(shapes)]
+        shared = [Series.of(one.samples, one.rounds, one.copies, one.rounds // 3) for one in drawn[:3]]
+        return [*drawn, *shared, rounds_of([90.0] * 4, 10, 5, 0.02, 99).only(np.array([1, 3]))]
+
+    assert latencies(made()) == [latency(series) for series in made()]
+    places = [(a, b) for a in range(len(made())) for b in range(len(made()))]
+    together, alone = made(), made()
+    pairs = [(together[a], together[b]) for a, b in places if (a, b) != (6, 10) != (b, a)]
+    found = ratios(pairs)
+    assert found == [ratio(alone[a], alone[b]) for a, b in places if (a, b) != (6, 10) != (b, a)]
+    assert len({estimate.rounds for estimate in found}) > 3
+
+
+def test_series_that_are_alike_are_stacked():
+    many = [rounds_of([100.0 + n] * 6, 10, 5, 0.02, n) for n in range(4)]
+    stack = Series(np.stack([one.samples for one in many]), many[0].rounds, many[0].copies, many[0].processes)
+    for name in ("round_medians", "within"):
+        np.testing.assert_array_equal(getattr(stack, name), [getattr(one, name) for one in many])
+    np.testing.assert_array_equal(stack.between_copies.variance, [one.between_copies.variance for one in many])
+    assert stack.only(np.array([0, 2])).samples.shape == (4, 20)
