@@ -19,7 +19,7 @@ section 3; with truly bit-packed masks the layer costs ``bits + nm`` bits per we
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import LayerKind
@@ -50,7 +50,10 @@ class Ledger:
 
     def to_dict(self) -> dict[str, int]:
         """Plain values with the total, for JSON."""
-        return {**asdict(self), "total": self.total}
+        return {name: getattr(self, name) for name in (*_PARTS, "total")}
+
+
+_PARTS = tuple(part.name for part in fields(Ledger))
 
 
 def declare(layer: LayerKind, case: Case, *, mask_bytes: int | None = None, scratch: int = 0) -> Ledger:
