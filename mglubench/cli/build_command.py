@@ -46,13 +46,15 @@ def build(
 
 def _targets(arch: str, names: str | None, nm: str, dtype: str) -> list[Target]:
     from mglubench.hardware.cuda_toolchain import capability
+    from mglubench.kernels.cuda_kernel import CudaKernel
     from mglubench.runner.tune import tunable
     from mglubench.variants.cuda_kernels import KERNELS
 
-    wanted = options.items(names, "variants") if names else [variant.name for variant in KERNELS]
+    wanted = options.items(names, "variants") if names else [kind.name for kind in KERNELS]
     targets = [
         kernel.target(one, count, kind, kernel.usual_choice(one, count))
-        for kernel in (tunable(name).kernel for name in wanted)
+        for kernel in (tunable(name) for name in wanted)
+        if isinstance(kernel, CudaKernel)
         for one in options.archs(arch)
         if capability(one) >= kernel.oldest
         for count in options.nms(nm)

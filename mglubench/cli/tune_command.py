@@ -1,4 +1,4 @@
-"""``mglubench tune``: search launch choices on the GPU at hand."""
+"""``mglubench tune``: search launch choices on the GPU or CPU at hand."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ import typer
 
 from mglubench.cli import kernel_options, options
 from mglubench.cli.output import print_json, progress_bar, publish_json
-from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
     from mglubench.cases.case import Case
     from mglubench.runner.tune import TuneRow
 
 
+DEFAULTS = {
+    "cpu": {"variants": "mglu-numba-cpu,swiglu-numba-cpu", "dtype": "float32"},
+    "cuda": {"variants": "flash-mglu-mma", "dtype": "float16"},
+}
+
+
 def tune(
-    variants: Annotated[str, typer.Option(help="CUDA variants.")] = "flash-mglu-mma",
+    variants: Annotated[str | None, typer.Option(help="Variants. (default: by device)")] = None,
     shape: Annotated[str, typer.Option(help="Pairs HxD.")] = "2048x8192",
     nm: kernel_options.Nm = "1,2,4,8",
     batch: Annotated[str, typer.Option(help="Tokens, 1 to 16.")] = "1",
-    dtype: kernel_options.Dtype = "float16",
-    mode: Annotated[str, typer.Option(help="cold, hot or graph.")] = "cold",
-    device: Annotated[str, typer.Option(help="cuda or cuda:N.")] = "cuda",
+    dtype: Annotated[str | None, typer.Option(help="float32 (CPU), float16, bfloat16. (default: by device)")] = None,
+    mode: Annotated[str, typer.Option(help="cold; on a GPU also hot or graph.")] = "cold",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N. (default: CUDA if there is one)")] = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="Sampling time per candidate.")] = 0.2,
     as_json: options.Json = False,
     out_json: options.OutJson = None,
 ) -> int:
-    """Search launch choices on this GPU and remember the best per GPU, shape, nm, batch and dtype."""
-    given = {"shape": shape, "nm": nm, "batch": batch, "dtype": dtype, "mode": mode, "device": device}
-    cases = _cases({**given, "variants": variants, "name": "tune"})
+    """Search launch choices on this GPU or CPU and remember the best per machine, shape, nm, batch and dtype."""
+    device = device or _device(variants)
+    usual = DEFAULTS["cuda" if device.startswith("cuda") else "cpu"]
+    given = {"shape": shape, "nm": nm, "batch": batch, "dtype": dtype or usual["dtype"], "mode": mode, "device": device}
+    cases = _cases({**given, "variants": variants or usual["variants"], "name": "tune"})
     rows = [_tuned(case, seconds) for case in cases]
     publish_json(rows, out_json)
     if as_json:
@@ -45,8 +52,21 @@ def tune(
     return 0
 
 
+def _device(names: str | None) -> str:
+    """Where these variants run; without names, CUDA if there is one."""
+    from mglubench.kernels.cpu_choice import CpuKernel
+    from mglubench.runner.tune import tunable
+
+    if names:
+        kernels = [tunable(name) for name in kernel_options.items(names, "variants")]
+        return "cpu" if all(isinstance(kernel, CpuKernel) for kernel in kernels) else "cuda"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def _cases(given: Mapping[str, str]) -> list[Case]:
-    """The cases to tune; refuses what has no GPU before anything is built."""
+    """The cases to tune; refuses what cannot run here before anything is built."""
     from mglubench.cases.config import build_spec
     from mglubench.executors.local import require_device
     from mglubench.runner.tune import tunable
@@ -56,8 +76,6 @@ def _cases(given: Mapping[str, str]) -> list[Case]:
     for name in spec.variants:
         tunable(name)
     for device in spec.device:
-        if not device.startswith("cuda"):
-            raise UsageError(f"device {device!r} cannot be tuned; only the CUDA kernels have launch choices")
         require_device(device)
     return spec.cases(has_masks)
 

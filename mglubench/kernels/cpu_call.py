@@ -10,9 +10,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import TYPE_CHECKING
 
-from mglubench.kernels.cpu_choice import shape_for
+from mglubench.kernels.cpu_choice import GLU, MGLU, CpuKernel
 from mglubench.kernels.cpu_layers import Layer, glu_layer, mglu_layer, row_sums
 from mglubench.kernels.cpu_rows import LANES, RowShape, as_bits
 from mglubench.kernels.on_device import dtype_of
@@ -31,30 +32,37 @@ SCRATCH_KEPT, SCRATCH_ELEMENTS = 8, 1 << 23
 CpuCall = Callable[["torch.Tensor", "torch.Tensor"], None]
 
 
-def mglu_call(weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str) -> CpuCall:
+def mglu_call(
+    weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str, shape: RowShape | None = None
+) -> CpuCall:
     """``call(x, y)``: MGLU of x [tokens, h] into y [tokens, d], both of the weight's dtype; any number of tokens.
 
     Args:
         weight: [d, columns], rows padded to a multiple of 16. masks: uint8 [bytes] in layout ``row-lanes32``.
+        shape: of the loop; the one that was chosen for this machine if left out.
     """
     import numpy as np
 
     dtype, operands = dtype_of(weight), (as_bits(weight), masks.numpy().view(np.uint16))
 
+    chosen = _shapes(MGLU, operands[0], nm, dtype)
+
     def call(x: torch.Tensor, y: torch.Tensor) -> None:
-        shape = shape_for(nm, x.shape[0], dtype)
-        _run(mglu_layer(shape, activation), operands, x, y, shape)
+        made = shape or chosen(x.shape[0])
+        _run(mglu_layer(made, activation), operands, x, y, made)
 
     return call
 
 
-def glu_call(gate: torch.Tensor, value: torch.Tensor, activation: str) -> CpuCall:
+def glu_call(gate: torch.Tensor, value: torch.Tensor, activation: str, shape: RowShape | None = None) -> CpuCall:
     """``call(x, y)``: the gated layer of two matrices [d, columns], otherwise as :func:`mglu_call`."""
     dtype, operands = dtype_of(gate), (as_bits(gate), as_bits(value))
 
+    chosen = _shapes(GLU, operands[0], 0, dtype)
+
     def call(x: torch.Tensor, y: torch.Tensor) -> None:
-        shape = shape_for(0, x.shape[0], dtype, gated=True)
-        _run(glu_layer(shape, activation), operands, x, y, shape)
+        made = shape or chosen(x.shape[0])
+        _run(glu_layer(made, activation), operands, x, y, made)
 
     return call
 
@@ -71,6 +79,16 @@ def row_sums_call(weight: torch.Tensor) -> Callable[[torch.Tensor], None]:
             layer(bits, ones, sums.numpy(), min(bits.shape[0], _threads()))
 
     return call
+
+
+def _shapes(kernel: CpuKernel, weight: Bits, nm: int, dtype: str) -> Callable[[int], RowShape]:
+    """The shape of a kernel's loop by the number of tokens."""
+    d, columns = weight.shape
+
+    def shape_of(tokens: int) -> RowShape:
+        return kernel.shape(kernel.job(columns, d, nm, tokens, dtype))
+
+    return cache(shape_of)
 
 
 def _run(layer: Layer, operands: tuple[Bits, Bits], x: torch.Tensor, y: torch.Tensor, shape: RowShape) -> None:

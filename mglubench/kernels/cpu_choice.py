@@ -1,14 +1,20 @@
 """How the loops of a CPU kernel are made: rows side by side, blocks a turn, bytes asked for ahead.
 
-Measured on an EPYC (Zen 4, two cores). fp32 at nm = 1 and 2 is faster when the hardware looks ahead by itself; with
-more masks, whose words are then read again for every block, and with 16-bit weights, asking ahead is faster.
+``mglubench tune`` finds them for a machine and a shape (:mod:`~mglubench.kernels.cpu_search`); the rules hold where
+nothing is remembered. They were measured on an EPYC (Zen 4, two cores): fp32 at nm = 1 and 2 is faster when the
+hardware looks ahead by itself; with more masks, whose words are then read again for every block, and with 16-bit
+weights, asking ahead is faster.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
+from mglubench.hardware.cpu import cpu_model
 from mglubench.kernels.cpu_rows import LANES, RowShape, token_tile
+from mglubench.kernels.tuning import Chip, Choice, Job, Tunable, grid
+from mglubench.layer.masks import round_up
 
 # Streams of memory that a core follows at once, and how far ahead of their use it is asked for weights.
 STREAMS, AHEAD = 4, 512
@@ -17,20 +23,80 @@ UNROLL = 2
 MOST_ACCUMULATORS = 20
 
 
-@cache
-def shape_for(nm: int, tokens: int, dtype: str, *, gated: bool = False) -> RowShape:
-    """The shape of a kernel for so many tokens: as many streams as registers allow."""
-    tile = token_tile(nm + gated, tokens)
-    shape = RowShape(nm, tile, dtype, STREAMS // (1 + gated), UNROLL, AHEAD, gated)
-    if dtype == "float32" and not gated:
-        while shape.rows > 1 and shape.accumulators > MOST_ACCUMULATORS:
+class CpuKernel(Tunable[Chip]):
+    """A layer in one pass over its rows: MGLU, or the gated layer of two matrices."""
+
+    def __init__(self, name: str, *, gated: bool = False) -> None:
+        self.name, self.gated = name, gated
+        self._shapes: dict[Job, RowShape] = {}
+
+    def job(self, h: int, d: int, nm: int, batch: int, dtype: str) -> Job:
+        """What a choice depends on; its batch is the tokens that share a pass, its h that of padded rows."""
+        return Job(self.name, round_up(h, LANES), d, nm, token_tile(nm + self.gated, batch), dtype)
+
+    def rule(self, job: Job, chip: Chip) -> Choice:
+        """As many streams as registers allow."""
+        shape = RowShape(job.nm, job.batch, job.dtype, STREAMS // (1 + self.gated), UNROLL, AHEAD, self.gated)
+        if job.dtype == "float32" and not self.gated:
+            while shape.rows > 1 and shape.accumulators > MOST_ACCUMULATORS:
+                shape = shape._replace(rows=shape.rows // 2)
+            return choice_of(shape._replace(ahead=0) if shape.fits else shape._replace(unroll=1))
+        while shape.rows > 1 and not shape.fits:
             shape = shape._replace(rows=shape.rows // 2)
-        return shape._replace(ahead=0) if shape.fits else shape._replace(unroll=1)
-    while shape.rows > 1 and not shape.fits:
-        shape = shape._replace(rows=shape.rows // 2)
-    return shape
+        return choice_of(shape)
+
+    def tried(self) -> Iterable[Choice]:
+        """Streams and bytes ahead: half a dozen, each of which takes a second or two to compile."""
+        return grid((0,), ROWS=(1, 2, 4), UNROLL=(UNROLL,), AHEAD=(0, AHEAD))
+
+    def suits(self, job: Job, choice: Choice, chip: Chip) -> bool:
+        """Whether the loop can be made, and most of its sums stay in registers."""
+        shape = self.made(job, choice)
+        if shape.rows not in (1, 2, 4, 8) or shape.unroll not in (1, 2, 4, 8) or shape.ahead < 0:
+            return False
+        # A line is asked for once, whatever the width of its weights.
+        asked_once = shape.ahead == 0 or shape.unroll % shape.blocks_per_line == 0
+        return asked_once and (shape.rows == 1 or shape.accumulators * shape.partials <= MOST_ACCUMULATORS)
+
+    def made(self, job: Job, choice: Choice) -> RowShape:
+        """The shape of a loop by a choice."""
+        rows, unroll, ahead = (choice.get(name, least) for name, least in (("ROWS", 1), ("UNROLL", 1), ("AHEAD", 0)))
+        return RowShape(job.nm, job.batch, job.dtype, rows, unroll, ahead, self.gated)
+
+    def shape(self, job: Job) -> RowShape:
+        """The shape of a job's loop; the table is read at the first time.
+
+        Raises:
+            UsageError: the tuning table is damaged.
+        """
+        if (found := self._shapes.get(job)) is None:
+            choice, chip = self.choose(job, chip_here()), chip_here()
+            found = self.made(job, choice if self.suits(job, choice, chip) else self.rule(job, chip))
+            self._shapes[job] = found
+        return found
+
+    def running_sums(self, job: Job) -> int:
+        """Partial sums that a projection of a layer is kept in: lanes of a vector, times the independent ones."""
+        return LANES * self.shape(job).partials
+
+    def forget(self) -> None:
+        """Read the table anew."""
+        self._shapes.clear()
 
 
-def running_sums(nm: int, tokens: int, dtype: str, *, gated: bool = False) -> int:
-    """Partial sums that a projection of a layer is kept in: lanes of a vector, times the independent ones."""
-    return LANES * shape_for(nm, tokens, dtype, gated=gated).partials
+MGLU, GLU = CpuKernel("mglu_cpu"), CpuKernel("glu_cpu", gated=True)
+
+
+def choice_of(shape: RowShape) -> Choice:
+    """What can be chosen of a shape."""
+    return Choice.of(ROWS=shape.rows, UNROLL=shape.unroll, AHEAD=shape.ahead)
+
+
+@cache
+def chip_here() -> Chip:
+    """The CPU of this machine and the threads that kernels use; which processor a virtual one is, LLVM knows."""
+    import llvmlite.binding as llvm
+    import numba
+
+    arch = str(llvm.get_host_cpu_name())
+    return Chip(f"{cpu_model()} ({arch}), {numba.get_num_threads()} threads", arch)

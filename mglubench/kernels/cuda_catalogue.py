@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mglubench.kernels.cuda_kernel import WARPS, CudaKernel, grid, reduction_bytes
+from mglubench.kernels.cuda_kernel import WARPS, CudaKernel, reduction_bytes
 from mglubench.kernels.occupancy import limits_of
 from mglubench.kernels.sass import Work
-from mglubench.kernels.tuning import Choice, Gpu, Job
+from mglubench.kernels.tuning import Choice, Gpu, Job, grid
 
 
 class PaperKernel(CudaKernel):
@@ -35,10 +35,10 @@ class PackedKernel(CudaKernel):
     entry = "flash_mglu_packed<1,1>"
     tokens_per_pass = 2
 
-    def rule(self, job: Job, gpu: Gpu) -> Choice:
+    def rule(self, job: Job, chip: Gpu) -> Choice:
         """One row per warp where two would leave multiprocessors without a block."""
         blocks = job.d // (WARPS * 2)
-        return Choice.of(ROWS=1) if job.nm <= 8 and blocks < gpu.sm_count else Choice()
+        return Choice.of(ROWS=1) if job.nm <= 8 and blocks < chip.sm_count else Choice()
 
     def tried(self) -> Iterable[Choice]:
         """Warps, rows per warp, bytes per L2 fetch."""
@@ -76,10 +76,10 @@ class BulkKernel(MmaKernel):
     entry = "flash_mglu_bulk<1,1>"
     oldest = 90
 
-    def rule(self, job: Job, gpu: Gpu) -> Choice:
+    def rule(self, job: Job, chip: Gpu) -> Choice:
         """The kernel's own ring if it fits a block's shared memory, else shorter ones."""
         for choice in (Choice(), Choice.of(RING=2), Choice.of(RING=2, SEGMENT=64)):
-            if self.fits(job.nm, choice, gpu.arch):
+            if self.fits(job.nm, choice, chip.arch):
                 return choice
         return Choice.of(RING=2, SEGMENT=64, WARPS=2)
 

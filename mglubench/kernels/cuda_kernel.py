@@ -6,8 +6,6 @@ rule here only says where those do not fit a GPU or a shape; everything else is 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +14,7 @@ from mglubench.kernels.accepted_nm import LIBRARY_NMS
 from mglubench.kernels.cuda_build import Target, build
 from mglubench.kernels.cuda_library import KernelLibrary, load
 from mglubench.kernels.inspect import Block, Inspectable
-from mglubench.kernels.tuning import Choice, Gpu, Job, remembered
+from mglubench.kernels.tuning import Choice, Gpu, Job, Tunable
 
 # MGLU_WARPS of every kernel, and kMaxBatch.
 WARPS = 4
@@ -26,7 +24,7 @@ ROW_MULTIPLE = 8  # elements, 16 bytes
 SHARED_BYTES = 48 * 1024
 
 
-class CudaKernel(Inspectable):
+class CudaKernel(Inspectable, Tunable[Gpu]):
     """A source file, and all that differs between it and the others.
 
     Attributes:
@@ -42,14 +40,6 @@ class CudaKernel(Inspectable):
     matrices: ClassVar[int] = 1
     tokens_per_pass: ClassVar[int] = TOKENS_MAX
     tokens_max: ClassVar[int] = TOKENS_MAX
-
-    def rule(self, job: Job, gpu: Gpu) -> Choice:
-        """The launch choice where nothing is remembered."""
-        return Choice()
-
-    def tried(self) -> Iterable[Choice]:
-        """What a search tries beside the rule, whether it fits or not."""
-        return ()
 
     def shared_bytes(self, nm: int, choice: Choice) -> int:
         """Dynamic shared memory of a block, as the source computes it."""
@@ -67,15 +57,9 @@ class CudaKernel(Inspectable):
         """Whether a block of this choice gets its shared memory."""
         return self.shared_bytes(nm, choice) <= self.shared_limit(arch)
 
-    def choose(self, job: Job, gpu: Gpu) -> Choice:
-        """A forced or remembered choice if there is one, else the rule's."""
-        choice = remembered(gpu.name, job)
-        return self.rule(job, gpu) if choice is None else choice
-
-    def candidates(self, job: Job, gpu: Gpu) -> list[Choice]:
-        """What a search tries, the present choice first."""
-        wanted = [choice for choice in self.tried() if self.fits(job.nm, choice, gpu.arch)]
-        return list(dict.fromkeys([self.choose(job, gpu), *wanted]))
+    def suits(self, job: Job, choice: Choice, chip: Gpu) -> bool:
+        """Whether a block of this choice gets its shared memory there."""
+        return self.fits(job.nm, choice, chip.arch)
 
     def target(self, arch: str, nm: int, dtype: str, choice: Choice) -> Target:
         """What to compile."""
@@ -107,14 +91,6 @@ class CudaKernel(Inspectable):
         """Of the usual choice."""
         choice = self.usual_choice(arch, nm)
         return Block(32 * choice.get("WARPS", WARPS), self.shared_bytes(nm, choice))
-
-
-def grid(splits: Iterable[int], **macros: Iterable[int]) -> Iterator[Choice]:
-    """All combinations of splits and macro values."""
-    wanted = tuple(splits)
-    for values in itertools.product(*macros.values()):
-        for split in wanted:
-            yield Choice.of(split, **dict(zip(macros, values, strict=True)))
 
 
 def reduction_bytes(choice: Choice, sums: int) -> int:

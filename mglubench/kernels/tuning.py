@@ -1,16 +1,19 @@
-"""Launch choices that were found to be best on this machine's GPU, remembered between runs.
+"""Launch choices that were found to be best on this machine's GPU or CPU, remembered between runs.
 
-``mglubench tune`` writes them; every later launch of the same kernel on the same GPU, shape, nm, batch and dtype uses
+``mglubench tune`` writes them; every later launch of the same kernel on the same chip, shape, nm, batch and dtype uses
 them. The table is one JSON file in the user's data folder, or the file that MGLUBENCH_TUNING names; deleting it brings
 the built-in heuristics back.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from mglubench.system.notebook import Notebook
 
@@ -55,17 +58,23 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Gpu:
-    """What choices depend on: the name that tables use, ``sm_90a``, multiprocessors (0 if unknown)."""
+class Chip:
+    """What choices depend on: the name that tables use, and what code is made for (``sm_90a``, ``znver4``)."""
 
     name: str
     arch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu(Chip):
+    """A GPU with its multiprocessors (0 if unknown)."""
+
     sm_count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a choice depends on, beside the GPU."""
+    """What a choice depends on, beside the chip."""
 
     kernel: str
     h: int
@@ -74,14 +83,14 @@ class Job:
     batch: int
     dtype: str
 
-    def key(self, gpu: str) -> str:
-        """Name of this job on a GPU in the table."""
-        return f"{gpu}/{self.kernel}/{self.h}x{self.d}/nm{self.nm}/b{self.batch}/{self.dtype}"
+    def key(self, chip: str) -> str:
+        """Name of this job on a chip in the table."""
+        return f"{chip}/{self.kernel}/{self.h}x{self.d}/nm{self.nm}/b{self.batch}/{self.dtype}"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search found for a job: the choice, and the median in nanoseconds (infinite where none was kept)."""
+    """What a search found for a job: the choice, and its time in nanoseconds (infinite where none was kept)."""
 
     choice: Choice
     median_ns: float
@@ -90,7 +99,7 @@ class Found:
 _forced: Choice | None = None
 
 
-def remembered(gpu: str, job: Job) -> Choice | None:
+def remembered(chip: str, job: Job) -> Choice | None:
     """The choice to use for this job: a forced one, else the table's, else ``None``.
 
     Raises:
@@ -98,25 +107,25 @@ def remembered(gpu: str, job: Job) -> Choice | None:
     """
     if _forced is not None:
         return _forced
-    found = recalled(gpu, job)
+    found = recalled(chip, job)
     return found.choice if found else None
 
 
-def recalled(gpu: str, job: Job) -> Found | None:
+def recalled(chip: str, job: Job) -> Found | None:
     """The table's entry for this job, whatever is forced; raises as :func:`remembered`."""
-    entry = NOTEBOOK.read().get(job.key(gpu))
+    entry = NOTEBOOK.read().get(job.key(chip))
     if entry is None:
         return None
     try:
         macros = tuple(sorted((str(name), int(value)) for name, value in entry["macros"].items()))
         return Found(Choice(macros, int(entry["split_k"])), float(entry.get("median_ns", math.inf)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise NOTEBOOK.damaged(f"{job.key(gpu)}: {type(error).__name__} {error}") from None
+        raise NOTEBOOK.damaged(f"{job.key(chip)}: {type(error).__name__} {error}") from None
 
 
-def remember(gpu: str, job: Job, choice: Choice, median_ns: float) -> None:
+def remember(chip: str, job: Job, choice: Choice, median_ns: float) -> None:
     """Keep a choice; raises :class:`StoreError` if the table cannot be written."""
-    found = {job.key(gpu): {**choice.to_dict(), "median_ns": median_ns}}
+    found = {job.key(chip): {**choice.to_dict(), "median_ns": median_ns}}
     NOTEBOOK.change(lambda choices: {**choices, **found})
 
 
@@ -129,3 +138,44 @@ def forced(choice: Choice) -> Iterator[None]:
         yield
     finally:
         _forced = before
+
+
+AnyChip = TypeVar("AnyChip", bound=Chip)
+
+
+class Tunable(ABC, Generic[AnyChip]):
+    """A kernel that can be launched in more than one way."""
+
+    @abstractmethod
+    def job(self, h: int, d: int, nm: int, batch: int, dtype: str) -> Job:
+        """What the launch choice for a shape depends on."""
+
+    def rule(self, job: Job, chip: AnyChip) -> Choice:
+        """The launch choice where nothing is remembered."""
+        return Choice()
+
+    def tried(self) -> Iterable[Choice]:
+        """What a search tries beside the rule, whether it suits the job or not."""
+        return ()
+
+    def suits(self, job: Job, choice: Choice, chip: AnyChip) -> bool:
+        """Whether a job can be launched so on this chip."""
+        return True
+
+    def choose(self, job: Job, chip: AnyChip) -> Choice:
+        """A forced or remembered choice if there is one, else the rule's."""
+        choice = remembered(chip.name, job)
+        return self.rule(job, chip) if choice is None else choice
+
+    def candidates(self, job: Job, chip: AnyChip) -> list[Choice]:
+        """What a search tries, the present choice first."""
+        wanted = [choice for choice in self.tried() if self.suits(job, choice, chip)]
+        return list(dict.fromkeys([self.choose(job, chip), *wanted]))
+
+
+def grid(splits: Iterable[int], **macros: Iterable[int]) -> Iterator[Choice]:
+    """All combinations of splits and macro values."""
+    wanted = tuple(splits)
+    for values in itertools.product(*macros.values()):
+        for split in wanted:
+            yield Choice.of(split, **dict(zip(macros, values, strict=True)))

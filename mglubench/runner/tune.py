@@ -1,12 +1,14 @@
-"""Search launch choices on the GPU at hand, through the session that sweeps use, and remember the best.
+"""Search launch choices on the GPU or CPU at hand, and remember the best.
 
-Each candidate is built, checked against float64 and sampled like any case; one that fails takes no part. The medians
-are of one short session, so the winner of a near tie is a coin toss: a candidate replaces the built-in rule only where
-it is faster by more than ``MARGIN``.
+On a GPU each candidate is built, checked against float64 and sampled like any case, through the session that sweeps
+use; on a CPU all read the same copies of a layer in turns (:mod:`~mglubench.runner.cpu_search`). One that fails takes
+no part. The medians are of one short session, so the winner of a near tie is a coin toss: a candidate replaces the
+built-in rule only where it is faster by more than ``MARGIN``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -15,13 +17,15 @@ from mglubench.cases.case import Case
 from mglubench.errors import CaseError, UnavailableError, UsageError
 from mglubench.executors.local import LocalSession
 from mglubench.executors.session import Session
+from mglubench.kernels.cpu_choice import CpuKernel, chip_here
 from mglubench.kernels.cuda_build import Target, build_all
+from mglubench.kernels.cuda_kernel import CudaKernel
 from mglubench.kernels.on_device import gpu_of
-from mglubench.kernels.tuning import Choice, Gpu, forced, remember
+from mglubench.kernels.tuning import Chip, Choice, Found, Gpu, Job, forced, remember
+from mglubench.runner.cpu_search import search_on_cpu
 from mglubench.system.limits import affinity
 from mglubench.system.plain_text import words_of
-from mglubench.variants.cuda_kernels import CudaVariant, job_of
-from mglubench.variants.registry import get_variant
+from mglubench.variants.registry import get_variant, variants
 
 MARGIN = 0.01
 
@@ -39,10 +43,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a search is going to do: the case, its GPU, the candidates (the rule first), the libraries to build."""
+    """What a search is going to do: the case, its chip, the candidates (the rule first), the libraries to build."""
 
     case: Case
-    gpu: Gpu
+    chip: Chip
     choices: Sequence[Choice]
     targets: Sequence[Target]
 
@@ -52,12 +56,13 @@ class Search:
         return len(self.targets) + len(self.choices)
 
 
-def tunable(name: str) -> CudaVariant:
-    """The variant of this name; raises :class:`UsageError` if it has no launch choices."""
-    variant = get_variant(name)
-    if not isinstance(variant, CudaVariant):
-        raise UsageError(f"variant {name!r} has no launch choices to tune; the CUDA kernels have")
-    return variant
+def tunable(name: str) -> CpuKernel | CudaKernel:
+    """The kernel of the variant of this name; raises :class:`UsageError` if it has no launch choices."""
+    kernel = getattr(get_variant(name), "kernel", None)
+    if not isinstance(kernel, CpuKernel | CudaKernel):
+        able = ", ".join(sorted(name for name, known in variants().items() if hasattr(known, "kernel")))
+        raise UsageError(f"variant {name!r} has no launch choices to tune; those of {able} can be tuned")
+    return kernel
 
 
 def plan_search(case: Case) -> Search:
@@ -66,11 +71,18 @@ def plan_search(case: Case) -> Search:
     Raises:
         UsageError: the variant cannot run there or cannot compute this case.
     """
-    variant, gpu = tunable(case.variant), gpu_of(case.device)
-    if reason := variant.why_unavailable("cuda") or variant.why_refused(case):
+    kernel, variant = tunable(case.variant), get_variant(case.variant)
+    if reason := variant.why_unavailable(case.device_kind) or variant.why_refused(case):
         raise UsageError(f"{case.variant}: {reason}")
-    choices = variant.kernel.candidates(job_of(variant, case), gpu)
-    targets = [variant.kernel.target(gpu.arch, case.nm, case.dtype, choice) for choice in choices]
+    job = _job(kernel, case)
+    if isinstance(kernel, CpuKernel):
+        if case.mode != "cold":
+            raise UsageError(f"mode {case.mode} is not tuned for on a CPU; its choices are for cold weights")
+        chip = chip_here()
+        return Search(case, chip, kernel.candidates(job, chip), ())
+    gpu = gpu_of(case.device)
+    choices = kernel.candidates(job, gpu)
+    targets = [kernel.target(gpu.arch, case.nm, case.dtype, choice) for choice in choices]
     return Search(case, gpu, choices, list(dict.fromkeys(targets)))
 
 
@@ -83,19 +95,15 @@ def tune_case(planned: Search, seconds: float, finished: Callable[[str], None] =
     Raises:
         UnavailableError: every candidate failed.
     """
-    case, gpu = planned.case, planned.gpu
+    case, chip = planned.case, planned.chip
     for target, _ in build_all(planned.targets, affinity()):
         finished(f"build {target.label}")
-    session = LocalSession()
-    try:
-        trials = search(session, case, gpu, seconds, lambda trial: finished(f"{case.key} {trial.choice}"))
-    finally:
-        session.close()
-    best = keep(case, gpu, trials)
+    trials = _trials(planned, seconds, finished)
+    best = keep(case, chip, trials)
     rule = next(trial for trial in trials if trial.choice == planned.choices[0])
     return {
         "case": case.key,
-        "gpu": gpu.name,
+        "gpu": chip.name,
         **best.choice.to_dict(),
         "choice": str(best.choice),
         "median_us": (best.median_ns or 0.0) / 1e3,
@@ -105,32 +113,65 @@ def tune_case(planned: Search, seconds: float, finished: Callable[[str], None] =
     }
 
 
+def _trials(planned: Search, seconds: float, finished: Callable[[str], None]) -> list[Trial]:
+    case, kernel = planned.case, tunable(planned.case.variant)
+    if isinstance(kernel, CpuKernel):
+        done = search_on_cpu(
+            kernel, _job(kernel, case), planned.choices, seconds, lambda c: finished(f"{case.key} {c}")
+        )
+        return _sorted([_trial(found) for found in done])
+    session = LocalSession()
+    try:
+        gpu = gpu_of(case.device)
+        return search(session, case, gpu, seconds, lambda trial: finished(f"{case.key} {trial.choice}"))
+    finally:
+        session.close()
+
+
 def search(
     session: Session, case: Case, gpu: Gpu, seconds: float, finished: Callable[[Trial], None] = lambda trial: None
 ) -> list[Trial]:
     """Try every candidate for ``case`` in ``session`` (in this process), best first, failures last."""
-    variant = tunable(case.variant)
+    kernel = tunable(case.variant)
+    assert isinstance(kernel, CudaKernel)
     trials = []
-    for choice in variant.kernel.candidates(job_of(variant, case), gpu):
+    for choice in kernel.candidates(_job(kernel, case), gpu):
         with forced(choice):
             trial = _try(session, case, choice, seconds)
         trials.append(trial)
         finished(trial)
-    rule = trials[0]
-    return sorted(trials, key=lambda trial: _rank(trial, rule))
+    return _sorted(trials)
 
 
-def keep(case: Case, gpu: Gpu, trials: Sequence[Trial]) -> Trial:
+def keep(case: Case, chip: Chip, trials: Sequence[Trial]) -> Trial:
     """Remember the first of sorted trials.
 
     Raises:
         UnavailableError: every candidate failed; the message holds the first reason.
     """
-    best = trials[0]
+    best, kernel = trials[0], tunable(case.variant)
     if best.median_ns is None:
         raise UnavailableError(f"no launch choice of {case.variant} works here: {best.reason}")
-    remember(gpu.name, job_of(tunable(case.variant), case), best.choice, best.median_ns)
+    remember(chip.name, _job(kernel, case), best.choice, best.median_ns)
+    if isinstance(kernel, CpuKernel):
+        kernel.forget()
     return best
+
+
+def _job(kernel: CpuKernel | CudaKernel, case: Case) -> Job:
+    """What the launch choice for a case depends on."""
+    return kernel.job(case.h, case.d, case.nm, case.batch, case.dtype)
+
+
+def _trial(found: Found) -> Trial:
+    if math.isinf(found.median_ns):
+        return Trial(found.choice, None, "its result is not that of the others")
+    return Trial(found.choice, found.median_ns)
+
+
+def _sorted(trials: Sequence[Trial]) -> list[Trial]:
+    """Best first; the first of them, which is the present choice, wins a near tie."""
+    return sorted(trials, key=lambda trial: _rank(trial, trials[0]))
 
 
 def _rank(trial: Trial, rule: Trial) -> float:

@@ -14,7 +14,6 @@ from mglubench.kernels import cuda_catalogue as catalogue
 from mglubench.kernels.cuda_call import Operands, bind
 from mglubench.kernels.cuda_kernel import ROW_MULTIPLE, CudaKernel
 from mglubench.kernels.on_device import masks_on_device, pad_columns, why_no_gpu
-from mglubench.kernels.tuning import Job
 from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.masks import get_layout, round_up
 from mglubench.layer.problem import Problem
@@ -155,11 +154,6 @@ class StreamReadCuda(CudaVariant):
 
 
 KERNELS = (FlashMGLUPaper, FlashMGLUPacked, FlashMGLUMma, FlashMGLUBulk, SwiGLUFused, StreamReadCuda)
-
-
-def job_of(variant: CudaVariant, case: Case) -> Job:
-    """What the launch choice for a case depends on."""
-    return variant.kernel.job(case.h, case.d, case.nm, case.batch, case.dtype)
 
 
 def _padded_matrix(case: Case) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Case
 from mglubench.hardware.cuda_toolchain import why_cannot_build
-from mglubench.kernels.cpu_choice import running_sums
+from mglubench.kernels.cpu_choice import MGLU
 from mglubench.kernels.cuda_catalogue import SHIPPED
 from mglubench.kernels.on_device import masks_on_device, why_no_gpu
 from mglubench.kernels.operator_backends import BACKENDS
@@ -36,7 +36,7 @@ class MGLUOperator(Variant):
         """On a CPU, that of its kernel."""
         if case.device_kind != "cpu":
             return self.method
-        return f"fused-difference/{running_sums(case.nm, case.batch, case.dtype)}"
+        return f"fused-difference/{MGLU.running_sums(MGLU.job(case.h, case.d, case.nm, case.batch, case.dtype))}"
 
     def why_unavailable(self, device: str) -> str | None:
         """On CUDA it needs what its kernels need."""

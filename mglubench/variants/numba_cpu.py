@@ -8,9 +8,11 @@ between the two is the method, not the quality of the code.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from mglubench.cases.case import Case
 from mglubench.kernels.cpu_call import LAYOUT, ROW_MULTIPLE, glu_call, mglu_call
-from mglubench.kernels.cpu_choice import running_sums
+from mglubench.kernels.cpu_choice import GLU, MGLU, CpuKernel
 from mglubench.kernels.on_device import masks_on_device, pad_columns
 from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.masks import get_layout, round_up
@@ -18,19 +20,32 @@ from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
 
 
-class MGLUNumbaCPU(Variant):
+class CpuVariant(Variant):
+    """A CPU kernel.
+
+    Attributes:
+        kernel: what it runs, and in which ways it can be made.
+    """
+
+    backend = "numba"
+    devices = ("cpu",)
+
+    kernel: ClassVar[CpuKernel]
+
+    def method_of(self, case: Case) -> str:
+        """Vectors times what is unrolled."""
+        job = self.kernel.job(case.h, case.d, case.nm, case.batch, case.dtype)
+        return f"{self.method}/{self.kernel.running_sums(job)}"
+
+
+class MGLUNumbaCPU(CpuVariant):
     """The embedded default for machines without a GPU."""
 
     name = "mglu-numba-cpu"
     summary = "one pass over W with bit-packed masks, LLVM vector code through Numba"
     layer = "mglu"
     method = "fused-difference"
-    backend = "numba"
-    devices = ("cpu",)
-
-    def method_of(self, case: Case) -> str:
-        """Vectors times what is unrolled."""
-        return f"{self.method}/{running_sums(case.nm, case.batch, case.dtype)}"
+    kernel = MGLU
 
     def declare(self, case: Case) -> Ledger:
         """nm bits per element; columns are padded to 16."""
@@ -52,7 +67,7 @@ class MGLUNumbaCPU(Variant):
         return launch
 
 
-class SwiGLUNumbaCPU(Variant):
+class SwiGLUNumbaCPU(CpuVariant):
     """The fair baseline on a CPU: as good a loop as ours, over two matrices."""
 
     name = "swiglu-numba-cpu"
@@ -60,12 +75,7 @@ class SwiGLUNumbaCPU(Variant):
     layer = "glu"
     method = "fused"
     nan_for_infinity = ()
-    backend = "numba"
-    devices = ("cpu",)
-
-    def method_of(self, case: Case) -> str:
-        """Vectors times what is unrolled."""
-        return f"{self.method}/{running_sums(0, case.batch, case.dtype, gated=True)}"
+    kernel = GLU
 
     def prepare(self, problem: Problem) -> Launch:
         """Pad rows to 16 columns where h is not a multiple, compile for (tile, dtype)."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mglubench.kernels.activation_ir import next_intrinsic
-from mglubench.kernels.cpu_choice import shape_for
+from mglubench.kernels.cpu_choice import MGLU
 from mglubench.kernels.cpu_layers import _activation
 from mglubench.kernels.cpu_rows import ACCUMULATORS
 
@@ -69,7 +69,7 @@ def test_no_turn_is_taken_twice() -> None:
 def test_sums_of_rows_side_by_side_stay_in_registers(nm: int) -> None:
     for tokens in (1, 2, 4, 8, 20):
         for dtype in ("float32", "bfloat16", "float16"):
-            shape = shape_for(nm, tokens, dtype)
+            shape = MGLU.shape(MGLU.job(64, 8, nm, tokens, dtype))
             assert shape.rows == 1 or shape.accumulators * shape.partials <= ACCUMULATORS
             assert shape.lanes * shape.tile == 16
             assert shape.ahead == 0 or shape.unroll % shape.blocks_per_line == 0

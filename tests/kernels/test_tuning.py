@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from mglubench.cases.case import Case
 from mglubench.errors import CaseError, StoreError, UnavailableError, UsageError
 from mglubench.executors.session import Block, Finished, Prepared
+from mglubench.kernels.cpu_choice import GLU, MGLU, CpuKernel, chip_here
 from mglubench.kernels.cuda_catalogue import BULK
 from mglubench.kernels.occupancy import occupancy
-from mglubench.kernels.tuning import NOTEBOOK, Choice, Gpu, Job, forced, remember, remembered
-from mglubench.runner import tune
+from mglubench.kernels.tuning import NOTEBOOK, Choice, Found, Gpu, Job, forced, remember, remembered
+from mglubench.runner import cpu_search, tune
 from mglubench.variants.cuda_kernels import KERNELS, CudaVariant
 
 HOPPER = Gpu("some hopper", "sm_90a", 132)
@@ -166,6 +169,51 @@ def test_nothing_is_remembered_if_nothing_works(table: Path) -> None:
     assert not table.exists()
 
 
-def test_only_the_cuda_kernels_can_be_tuned() -> None:
+def test_only_kernels_with_choices_can_be_tuned() -> None:
     with pytest.raises(UsageError, match="no launch choices"):
         tune.tunable("swiglu")
+
+
+SMALL = Case("mglu-numba-cpu", 64, 96, 1, 1, "float32", "silu", "bernoulli:0.5", "cold", "cpu")
+
+
+def test_a_cpu_kernel_is_tuned_and_made_as_found(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, chip = MGLU.job(64, 96, 1, 1, "float32"), chip_here()
+    monkeypatch.setattr(MGLU, "_shapes", {})
+    assert MGLU.shape(job) == MGLU.made(job, MGLU.rule(job, chip))
+    planned = tune.plan_search(SMALL)
+    assert planned.choices[0] == MGLU.rule(job, chip)
+    wanted = planned.choices[-1]
+    assert wanted != planned.choices[0]
+
+    def found(*arguments: object) -> list[Found]:
+        return [Found(choice, 800.0 if choice == wanted else 1000.0) for choice in planned.choices]
+
+    monkeypatch.setattr(tune, "search_on_cpu", found)
+    row = tune.tune_case(planned, 0.1)
+    assert (row["choice"], row["failed"]) == (str(wanted), 0)
+    assert MGLU.shape(job) == MGLU.made(job, wanted)
+    assert MGLU.shape(MGLU.job(64, 97, 1, 1, "float32")) != MGLU.made(job, wanted)
+    # What no loop can be made of, in a table that somebody wrote, is not made.
+    remember(chip.name, job, Choice.of(ROWS=3, UNROLL=2, AHEAD=0), 1.0)
+    MGLU.forget()
+    assert MGLU.shape(job) == MGLU.made(job, MGLU.rule(job, chip))
+
+
+@pytest.mark.parametrize("kernel", [MGLU, GLU], ids=["mglu", "glu"])
+def test_a_search_on_a_cpu_times_what_is_right(kernel: CpuKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = kernel.job(64, 96, 0 if kernel.gated else 2, 2, "bfloat16")
+    choices, seen = kernel.candidates(job, chip_here())[:2], []
+    done = cpu_search.search_on_cpu(kernel, job, choices, 0.01, seen.append)
+    assert [found.choice for found in done] == choices == seen
+    assert all(0 < found.median_ns < math.inf for found in done)
+
+    def planted(kernel: CpuKernel, job: Job, choice: Choice, operands: object) -> object:
+        def call(x: torch.Tensor, y: torch.Tensor) -> None:
+            y.fill_(1.0 + choices.index(choice))
+
+        return call
+
+    monkeypatch.setattr(cpu_search, "_call", planted)
+    first, second = cpu_search.search_on_cpu(kernel, job, choices, 0.01, seen.append)
+    assert first.median_ns < math.inf == second.median_ns
