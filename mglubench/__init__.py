@@ -2,9 +2,12 @@
 
 The public surface of the package:
 
-* :func:`sweep` measures, as the ``mglubench sweep`` command does, and returns the run that it stored;
+* :func:`sweep` measures, as the ``mglubench sweep`` command does, and returns the run that it stored; :func:`run`
+  measures one case, :func:`bench` a plain function beside variants;
+* :func:`load` reads a stored run into a pandas DataFrame with its speed-ups, :func:`derive` takes them anew;
+* :func:`tables` are the tables of a run, :func:`plot` and :func:`roofline` its pictures, as matplotlib figures;
 * :func:`compare` holds stored runs against each other, as ``mglubench compare`` does: a :class:`Comparison`;
-* :func:`load` reads a stored run into a pandas DataFrame, :func:`derive` adds speed-ups and shares to it;
+* :func:`predict` estimates what a GPU that is not here could reach at best;
 * :func:`flash_mglu`, :func:`pack_weight` and :class:`PackedWeight` are the layer as a torch operator;
 * :class:`Variant`, :class:`Problem`, :class:`Case`, :class:`Ledger` and :func:`declare` are what a third-party variant
   is made of; it says what is missing or failed by :class:`UnavailableError` and :class:`MglubenchError`;
@@ -27,10 +30,12 @@ if TYPE_CHECKING:
     from mglubench.layer.masks import pack, unpack
     from mglubench.layer.problem import Problem
     from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
+    from mglubench.report.from_python import plot, predict, roofline, tables
     from mglubench.results.compare import compare
-    from mglubench.results.frame import load
+    from mglubench.results.load_run import load
     from mglubench.results.metrics import derive
     from mglubench.results.run_comparison import Comparison
+    from mglubench.runner.single import bench, run
     from mglubench.runner.sweep import sweep
     from mglubench.variants.base import Variant
 
@@ -43,6 +48,7 @@ __all__ = [
     "Problem",
     "UnavailableError",
     "Variant",
+    "bench",
     "compare",
     "declare",
     "derive",
@@ -50,7 +56,12 @@ __all__ = [
     "load",
     "pack",
     "pack_weight",
+    "plot",
+    "predict",
+    "roofline",
+    "run",
     "sweep",
+    "tables",
     "unpack",
 ]
 
@@ -63,14 +74,20 @@ _HOMES = {
     "Problem": "mglubench.layer.problem",
     "UnavailableError": "mglubench.errors",
     "Variant": "mglubench.variants.base",
+    "bench": "mglubench.runner.single",
     "compare": "mglubench.results.compare",
     "declare": "mglubench.layer.declared",
     "derive": "mglubench.results.metrics",
     "flash_mglu": "mglubench.nn.functional",
-    "load": "mglubench.results.frame",
+    "load": "mglubench.results.load_run",
     "pack": "mglubench.layer.masks",
     "pack_weight": "mglubench.nn.functional",
+    "plot": "mglubench.report.from_python",
+    "predict": "mglubench.report.from_python",
+    "roofline": "mglubench.report.from_python",
+    "run": "mglubench.runner.single",
     "sweep": "mglubench.runner.sweep",
+    "tables": "mglubench.report.from_python",
     "unpack": "mglubench.layer.masks",
 }
 
@@ -79,8 +96,16 @@ sys.meta_path.append(FormerPaths())
 
 def __getattr__(name: str) -> Any:
     """Import on first use: ``import mglubench`` stays instant."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mglubench")
     if name not in _HOMES:
         raise AttributeError(f"module 'mglubench' has no attribute {name!r}")
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

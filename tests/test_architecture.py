@@ -28,6 +28,7 @@ SURFACE = [
     "Problem",
     "UnavailableError",
     "Variant",
+    "bench",
     "compare",
     "declare",
     "derive",
@@ -35,7 +36,12 @@ SURFACE = [
     "load",
     "pack",
     "pack_weight",
+    "plot",
+    "predict",
+    "roofline",
+    "run",
     "sweep",
+    "tables",
     "unpack",
 ]
 

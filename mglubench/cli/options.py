@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,20 @@ def path(text: str | Path) -> Path:
     return Path(text)
 
 
+def _know_plugins(given: list[str] | None) -> None:
+    """Make the variants of files known to this process and to those that it starts."""
+    if given:
+        from mglubench.variants.plugins import FILES_VARIABLE, name_files
+
+        os.environ[FILES_VARIABLE] = name_files(given)
+
+
+Plugin = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin", callback=_know_plugins, help="Also take the variants in FILE.py, or one: FILE.py:NAME; repeatable."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print one CSV row per case.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print markdown tables.")]

@@ -48,6 +48,7 @@ def sweep(
     ] = None,
     ceiling: Annotated[bool | None, typer.Option(help="Measure what memory and arithmetic can give first.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    plugin: options.Plugin = None,
     out: Annotated[Path | None, typer.Option(parser=options.path, help="Run folder. (default: runs/NAME-TIME)")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cases, measure nothing.")] = False,

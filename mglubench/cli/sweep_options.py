@@ -28,7 +28,7 @@ def with_options_of(sweep: Command) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         offered = inspect.signature(sweep, eval_str=True).parameters
-        return _signed(command, [*_own(command), *(offered[name] for name in (*KNOWN, "config"))])
+        return _signed(command, [*_own(command), *(offered[name] for name in (*KNOWN, "config", "plugin"))])
 
     return decorate
 

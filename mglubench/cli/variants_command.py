@@ -12,6 +12,7 @@ from mglubench.cli.output import print_json, print_tables
 
 def variants(
     device: Annotated[str, typer.Option(help="Say what can run on cpu or cuda.")] = "auto",
+    plugin: options.Plugin = None,
     as_json: options.Json = False,
 ) -> None:
     """List the variants: what each is, where it runs, and why it is unavailable here."""

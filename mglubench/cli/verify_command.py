@@ -15,6 +15,7 @@ def verify(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N. (default: CUDA if there is one)")] = "auto",
     dtype: Annotated[str, typer.Option(help="dtypes to check.")] = "float32,bfloat16,float16",
     nm: Annotated[str | None, typer.Option(help="Numbers of masks. (default: all that a variant takes)")] = None,
+    plugin: options.Plugin = None,
     case_timeout: Annotated[float, typer.Option(help="Kill a case after this many seconds.")] = 300.0,
     as_json: options.Json = False,
     out_json: options.OutJson = None,

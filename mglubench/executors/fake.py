@@ -12,13 +12,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from mglubench.cases.case import Case
-from mglubench.errors import CaseError, UnavailableError
+from mglubench.errors import CaseError, MglubenchError, UnavailableError
 from mglubench.executors.machine import Machine, Memory
 from mglubench.executors.session import Block, Finished, Prepared
 from mglubench.hardware.devices import Device
 from mglubench.measure.measurement import Errors
 from mglubench.status import Status
-from mglubench.system.plain_text import first_line
+from mglubench.system.plain_text import first_line, words_of
 from mglubench.variants.registry import get_variant, variants
 
 BANDWIDTH = 50e9
@@ -72,6 +72,8 @@ class FakeSession:
             raise CaseError(self._faults[case.variant], f"planted fault in {case.variant}")
         try:
             reason, ledger = variant.why_refused(case), variant.declare(case).to_dict()
+        except MglubenchError as error:
+            raise CaseError(Status.ERROR, words_of(error)) from None
         except Exception as error:
             # A plug-in's own mistake is a row with a reason, as in the worker.
             raise CaseError(Status.ERROR, f"{type(error).__name__}: {first_line(error)}") from None

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from mglubench.results.judgement import COMMON, FAIL_ON, LATENCY, FailOn, Judgement, Reason, Verdict, exit_code
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,19 @@ class Comparison:
         """How many judgements each verdict has; verdicts without one are left out."""
         counted = Counter(judgement.verdict for judgement in self.all)
         return {verdict: counted[verdict] for verdict in Verdict if counted[verdict]}
+
+    def frame(self) -> pd.DataFrame:
+        """The judgements as pandas has them, one a row: their fields, and the axes of the case beside its key.
+
+        ``base`` and ``new`` are microseconds of a latency, factors of a ratio; ``change``, ``low``, ``high`` and
+        ``visible`` are relative.
+        """
+        import pandas as pd
+
+        names = [field.name for field in fields(Judgement) if field.name != "case"]
+        rows = [{name: getattr(judgement, name) for name in names} for judgement in self.all]
+        cases = [{} if judgement.case is None else judgement.case.to_dict() for judgement in self.all]
+        return pd.DataFrame([row | case for row, case in zip(rows, cases, strict=True)])
 
     def exit_code(self, fail_on: frozenset[FailOn] = FAIL_ON) -> int:
         """0 good, 1 a defective case, 3 a regression, 4 something is missing or incomparable."""

@@ -20,7 +20,7 @@ from mglubench.results.header import Header, checked_header
 from mglubench.results.rows import SCHEMA
 from mglubench.runner.ceiling_cases import ceiling_cases
 from mglubench.runner.sets import ComparisonSet, sets_of
-from mglubench.variants.registry import check_names, has_masks, variants
+from mglubench.variants.registry import asked_plugins, check_names, has_masks, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ def make_plan(spec: SweepSpec, session: Session) -> Plan:
         for name in variants()
         if (reasons := [r for k in kinds if (r := machine.unavailable[k].get(name))]) and len(reasons) == len(kinds)
     }
-    chosen = tuple(name for name, variant in variants().items() if variant.default and name not in absent)
+    usual = [name for name, variant in variants().items() if variant.default and name not in absent]
+    chosen = tuple(dict.fromkeys([*usual, *asked_plugins()]))
     resolved = spec.with_lists(device=devices).resolve(
         device=devices[0], dtype="float32" if kinds == ["cpu"] else "float16", variants=chosen
     )

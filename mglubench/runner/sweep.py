@@ -26,6 +26,7 @@ from mglubench.runner.progress import Progress
 from mglubench.runner.run import open_store, run_plan, stored_in
 from mglubench.status import Status
 from mglubench.system.resources import RUNS_FOLDER
+from mglubench.variants.plugins import plugin_files
 from mglubench.variants.registry import check_names
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def sweep(
     resume: bool = False,
     progress: Progress | None = None,
     executor: str = "child",
+    plugin: str | Path | Sequence[str | Path] | None = None,
     **options: Option | None,
 ) -> pd.DataFrame:
     """Measure a sweep from Python: ``mglubench.sweep(h=2048, d=8192, nm=[1, 4])`` is ``mglubench sweep``.
@@ -122,13 +124,13 @@ def sweep(
         config: a sweep file, or the name of a shipped one (``quick``, ``paper``), whose values ``options`` override.
         out: run folder (a fresh one below ``runs``). resume: continue the run in ``out``. progress: is told what
             happens. executor: where cases run, ``child`` (a process of their own) or ``local`` (this process).
+        plugin: files whose variants are known as well, ``FILE.py`` or ``FILE.py:NAME``; ``auto`` includes them.
         options: those of ``mglubench sweep``, with underscores: ``h``, ``d``, ``shape``, ``nm``, ``batch``, ``dtype``,
             ``activation``, ``mask``, ``mode``, ``variants``, ``device``, ``max_seconds``, ... A list, a single value,
             or text with commas.
 
     Returns:
-        The run as :func:`~mglubench.results.frame.load` reads it, raw samples included, with the columns that
-        :func:`~mglubench.results.metrics.derive` adds (speed-ups, shares of the ceiling); its folder is
+        The run as :func:`~mglubench.results.load_run.load` reads it, raw samples included; its folder is
         ``frame.attrs["run"]["folder"]``. A case that failed is a row with a status and a reason, not an exception.
 
     Raises:
@@ -136,17 +138,29 @@ def sweep(
         UnavailableError: a device that is not here. StoreError: a row could not be written.
         KeyboardInterrupt: finished rows are kept, and ``resume=True`` goes on behind them.
     """
-    from mglubench.results.frame import load
-    from mglubench.results.metrics import derive
+    with plugin_files(plugin):
+        spec = merged_spec(options, None if config is None else str(config), check_names)
+        return swept_frame(spec, executor, out, resume=resume, progress=progress)
 
-    spec = merged_spec(options, None if config is None else str(config), check_names)
+
+def swept_frame(
+    spec: SweepSpec,
+    executor: str,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """The same for a sweep that is described already."""
+    from mglubench.results.load_run import load
+
     if out == "":
         raise UsageError("out is empty; name a folder, or leave it out")
     folder = None if out is None else Path(out)
     swept = run_sweep(spec, lambda seconds: open_session(executor, seconds), folder, resume=resume, progress=progress)
     if swept.note:
-        warnings.warn(swept.note, stacklevel=2)
-    return derive(load(swept.folder, samples=True))
+        warnings.warn(swept.note, stacklevel=3)
+    return load(swept.folder, samples=True)
 
 
 def fresh_folder(name: str) -> Path:

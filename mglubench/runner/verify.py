@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from mglubench.cases.case import Case
 from mglubench.cases.config import build_spec
-from mglubench.cases.vocabulary import ACTIVATIONS, device_kind, device_name
+from mglubench.cases.vocabulary import device_kind, device_name
 from mglubench.errors import CaseError
 from mglubench.executors.session import Session
 from mglubench.measure.measurement import Errors
 from mglubench.results.checked import Checked
 from mglubench.status import Status
 from mglubench.system.plain_text import words_of
-from mglubench.variants.registry import check_names, get_variant, has_masks, variants
+from mglubench.variants.registry import asked_plugins, check_names, get_variant, has_masks, variants
 
 # (h, d): one element, odd sizes below a vector, tails in both directions, and a size that enters every unrolled body.
 SHAPES = ((1, 1), (7, 5), (64, 3001), (1000, 33), (2048, 264))
@@ -60,8 +60,9 @@ def verify_cases(
     """Every variant at every shape and dtype, and at every nm; batch, activation and masks take turns."""
     cases = []
     for name in names:
+        activations = get_variant(name).activations
         turns = zip(
-            itertools.cycle(nms), itertools.cycle(BATCHES), itertools.cycle(ACTIVATIONS), itertools.cycle(MASKS)
+            itertools.cycle(nms), itertools.cycle(BATCHES), itertools.cycle(activations), itertools.cycle(MASKS)
         )
         wanted = [(shape, dtype) for dtype in dtypes for shape in SHAPES]
         wanted += [(SHAPES[-1], dtypes[k % len(dtypes)]) for k in range(len(nms)) if has_masks(name)]
@@ -70,10 +71,11 @@ def verify_cases(
             cases.append(dataclasses.replace(case, nm=nm, mask=mask) if has_masks(name) else case)
         for k, path in enumerate(kernel_paths(multiprocessors)):
             dtype = dtypes[-1 - k % min(2, len(dtypes))]
-            case = Case(name, path.h, path.d, 0, path.batch, dtype, ACTIVATIONS[k], "none", "hot", device)
+            activation = activations[k % len(activations)]
+            case = Case(name, path.h, path.d, 0, path.batch, dtype, activation, "none", "hot", device)
             nm = nms[path.nm_at % len(nms)]
             cases.append(dataclasses.replace(case, nm=nm, mask="bernoulli:0.5") if has_masks(name) else case)
-        for k, (activation, batch) in enumerate(zip(ACTIVATIONS, NON_FINITE_BATCHES, strict=True)):
+        for k, (activation, batch) in enumerate(zip(activations, NON_FINITE_BATCHES, strict=False)):
             case = Case(name, *NON_FINITE, 0, batch, dtypes[k % len(dtypes)], activation, "none", "hot", device)
             nm = nms[k % len(nms)]
             cases.append(dataclasses.replace(case, nm=nm, mask="bernoulli:0.5") if has_masks(name) else case)
@@ -115,7 +117,7 @@ def verify_plan(session: Session, names: str | None, device: str, dtypes: str, n
     here = next(iter(machine.devices))
     absent = machine.unavailable[device_kind(here)]
     check_names(spec.variants)
-    here_all = tuple(name for name in variants() if name not in absent)
+    here_all = tuple(dict.fromkeys([*(name for name in variants() if name not in absent), *asked_plugins()]))
     multiprocessors = machine.devices[here].sm_count or MULTIPROCESSORS
     cases: list[Case] = []
     for name in spec.resolve(device=here, dtype="float32", variants=here_all).variants:

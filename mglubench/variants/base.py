@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from mglubench.cases.case import Case
-from mglubench.cases.vocabulary import ITEMSIZE, NM_MAX, SAME, LayerKind
+from mglubench.cases.vocabulary import ACTIVATIONS, ITEMSIZE, NM_MAX, SAME, LayerKind
 from mglubench.kernels.accepted_nm import in_words
 from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.problem import Problem
@@ -33,6 +33,7 @@ class Variant(ABC):
         layer: what it computes (``read``, ``lu``, ``glu``, ``mglu``).
         backend: who runs it (``torch``, ``numba``, ``cuda``, ``triton``); groups colours in plots.
         devices: device kinds it can run on. dtypes: of W, x and y. formats: of W, values of the axis ``weights``.
+            activations: that it computes.
         nm_max, batch_max: largest nm and batch it accepts.
         default: whether ``--variants auto`` includes it.
         method: what it rounds where (:mod:`mglubench.layer.rounding`), by which each element of its output is judged;
@@ -48,6 +49,7 @@ class Variant(ABC):
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
     dtypes: ClassVar[tuple[str, ...]] = tuple(ITEMSIZE)
     formats: ClassVar[tuple[str, ...]] = (SAME,)
+    activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
     nm_max: ClassVar[int] = NM_MAX
     batch_max: ClassVar[int] = 1024
     default: ClassVar[bool] = True
@@ -81,6 +83,8 @@ class Variant(ABC):
         """Why this case is not run; what a variant says of itself comes after what holds for all."""
         if case.weights not in self.formats:
             return f"weights {case.weights} are not among {', '.join(self.formats)}"
+        if case.activation not in self.activations:
+            return f"activation {case.activation} is not among {', '.join(self.activations)}"
         return self.why_unsupported(case)
 
     def why_unsupported(self, case: Case) -> str | None:

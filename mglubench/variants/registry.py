@@ -1,11 +1,11 @@
-"""All variants by name: the built-in ones, and those that installed packages offer as entry points.
+"""All variants by name: the built-in ones, and those of packages, files and functions of a user's own.
 
 A package adds variants without a change here::
 
     [project.entry-points."mglubench.variants"]
     my-kernel = "my_package.kernels:MyVariant"
 
-A package that cannot be used costs a warning, and an error only where it is named.
+What cannot be used (:mod:`mglubench.variants.plugins`) costs a warning, and where it is named a row with the reason.
 
 Built-in modules import torch and numba only inside the functions that need them, so listing names is quick.
 """
@@ -13,23 +13,19 @@ Built-in modules import torch and numba only inside the functions that need them
 from __future__ import annotations
 
 import importlib
-import re
-import sys
+import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
-from types import MappingProxyType
+from functools import lru_cache
 
-from mglubench.cases.vocabulary import LAYERS, near
+from mglubench.cases.vocabulary import near
 from mglubench.errors import UsageError
 from mglubench.kernels.inspect import Inspectable
 from mglubench.system.plain_text import first_line, plain
 from mglubench.variants.base import Variant
-
-GROUP = "mglubench.variants"
+from mglubench.variants.plugins import FILES_VARIABLE, BrokenPlugin, plugins, why_unfit
 
 # In the order of tables: the ceilings, the baselines, then MGLU from the slowest idea to the fastest.
 BUILT_IN = (
@@ -64,30 +60,62 @@ BUILT_IN = (
 
 @dataclass(frozen=True, slots=True)
 class _Registry:
-    """Variants by name, and by the name of its entry point why something that a package offers is none."""
+    """Variants by name; why plug-ins are none, by theirs; and the names of both that a user asked for by a file."""
 
     variants: Mapping[str, Variant]
     broken: Mapping[str, str]
+    asked: tuple[str, ...]
+
+
+# Variants that this process alone knows, for the length of a call.
+_added: dict[str, Variant] = {}
 
 
 def variants() -> Mapping[str, Variant]:
     """Every registered variant by name, in table order."""
-    return _registry().variants
+    return {**_registry().variants, **_added}
 
 
 def broken_plugins() -> Mapping[str, str]:
-    """Why what an installed package offers cannot be used, by the name of its entry point."""
+    """Why what a package or a file offers cannot be used, by the name of its entry point or file."""
     return _registry().broken
 
 
+def asked_plugins() -> tuple[str, ...]:
+    """Names of what a user's files offer, in vain or not; ``auto`` includes them all."""
+    return _registry().asked
+
+
 def get_variant(name: str) -> Variant:
-    """The variant of this name; raises :class:`UsageError` with the near matches, or what is wrong with its package."""
-    known = variants()
-    if name in known:
-        return known[name]
+    """The variant of this name; of a plug-in that cannot be used, one whose cases say why.
+
+    Raises:
+        UsageError: there is none; the message has the near matches.
+    """
+    found = _added.get(name) or _registry().variants.get(name)
+    if found:
+        return found
     if name in broken_plugins():
-        raise UsageError(broken_plugins()[name])
-    raise UsageError(f"unknown variant {name!r}; {near(name, known)}")
+        return BrokenPlugin(name, broken_plugins()[name])
+    raise UsageError(f"unknown variant {name!r}; {near(name, variants())}")
+
+
+@contextmanager
+def added(variant: Variant) -> Iterator[None]:
+    """A variant that is known in this process meanwhile.
+
+    Raises:
+        UsageError: its name is taken, or it lacks what a variant needs.
+    """
+    if why := why_unfit(variant):
+        raise UsageError(f"a variant {why}")
+    if variant.name in variants():
+        raise UsageError(f"variant {variant.name!r} exists already; give another name")
+    _added[variant.name] = variant
+    try:
+        yield
+    finally:
+        del _added[variant.name]
 
 
 def why_not_here(variant: Variant, kind: str) -> str | None:
@@ -116,52 +144,29 @@ def inspectable() -> dict[str, Inspectable]:
     return {name: kernel for name, kernel in kernels.items() if isinstance(kernel, Inspectable)}
 
 
-@cache
 def _registry() -> _Registry:
-    """Found once per process; every package that is broken is a warning."""
+    return _found(os.environ.get(FILES_VARIABLE, ""))
+
+
+@lru_cache(maxsize=4)
+def _found(files: str) -> _Registry:
+    """Found once per process and list of files; everything that is broken is a warning."""
     found: dict[str, Variant] = {}
     broken: dict[str, str] = {}
+    asked: list[str] = []
     for location in BUILT_IN:
         module, _, attribute = location.partition(":")
         variant = getattr(importlib.import_module(f"mglubench.variants.{module}"), attribute)()
         found[variant.name] = variant
-    for entry in entry_points(group=GROUP):
+    for plugin in plugins(files):
         try:
-            plugin = _load(entry.name, entry.load)
-            if plugin.name in found:
-                raise UsageError(f"entry point {entry.value} offers variant {plugin.name!r}, which exists already")
-            found[plugin.name] = plugin
+            offered = {variant.name: variant for variant in plugin.variants()}
+            if taken := next((name for name in offered if name in found), None):
+                raise UsageError(f"{plugin.words} offers variant {taken!r}, which exists already")
+            found |= offered
+            asked += offered if plugin.asked else ()
         except UsageError as error:
-            broken[plain(entry.name)] = plain(str(error))
-            warnings.warn(plain(str(error)), stacklevel=3)
-    return _Registry(MappingProxyType(found), MappingProxyType(broken))
-
-
-def _load(name: str, load: Callable[[], object]) -> Variant:
-    try:
-        # What a package prints while it is imported is no part of a table or a document.
-        with redirect_stdout(sys.stderr):
-            offered = load()
-            variant = offered() if isinstance(offered, type) else offered
-    except (Exception, SystemExit) as error:
-        raise UsageError(
-            f"entry point {name!r} of group {GROUP} cannot be loaded: {type(error).__name__}: {first_line(error)}; "
-            "fix or uninstall the package that offers it"
-        ) from error
-    if not isinstance(variant, Variant):
-        raise UsageError(f"entry point {name!r} of group {GROUP} is a {type(variant).__name__}, not a Variant")
-    if why := _why_unfit(variant):
-        raise UsageError(f"entry point {name!r} of group {GROUP} offers a variant {why}")
-    return variant
-
-
-def _why_unfit(variant: Variant) -> str | None:
-    """What a variant lacks of what tables and keys are made of."""
-    for attribute in ("name", "summary", "layer"):
-        if not isinstance(getattr(variant, attribute, None), str):
-            return f"without a {attribute}"
-    if not re.fullmatch(r"[^\s,/-][^\s,/]*", variant.name) or plain(variant.name) != variant.name:
-        return f"whose name {plain(variant.name)!r} has characters that no name may have"
-    if variant.layer not in LAYERS:
-        return f"of an unknown layer {variant.layer!r}; known: {', '.join(LAYERS)}"
-    return None
+            broken[plugin.name] = plain(str(error))
+            asked += [plugin.name] if plugin.asked else ()
+            warnings.warn(plain(str(error)), stacklevel=4)
+    return _Registry(found, broken, tuple(asked))

@@ -127,7 +127,7 @@ BROKEN = {
 }
 
 
-def test_broken_entry_points_are_warnings_and_rows_and_errors_where_they_are_named(tmp_path):
+def test_broken_entry_points_are_warnings_lines_and_rows_where_they_are_named(tmp_path):
     plugin = make_plugin(tmp_path / "site", SOURCE, {f"it-{name}": name for name in BROKEN} | {"mine": "Mine"})
     fake = ("sweep", "--executor", "fake", "--shape", "8x8", "--dry-run")
     result = run_command(*fake, cwd=tmp_path, env=plugin.env)
@@ -144,12 +144,15 @@ def test_broken_entry_points_are_warnings_and_rows_and_errors_where_they_are_nam
     for name, words in BROKEN.items():
         assert words in rows[f"it-{name}"]["here"]
         assert not rows[f"it-{name}"]["available"]
-    named = run_command(*fake, "--variants", "lu,it-Explodes", cwd=tmp_path, env=plugin.env)
-    assert (named.code, named.out) == (2, "")
-    last = named.err.splitlines()[-1]
-    assert last.startswith("error: entry point")
-    assert BROKEN["Explodes"] in last
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
+    named = ("sweep", "--executor", "fake", "--shape", "8x8", "--variants", "lu,it-Explodes", "--no-ceiling", "--json")
+    swept = run_command(*named, cwd=tmp_path, env=plugin.env)
+    assert swept.code == 1
+    rows = {row["variant"]: row for row in json.loads(swept.out)["rows"]}
+    exploded = rows["it-Explodes"]
+    assert [rows["lu"]["status"], exploded["status"]] == ["ok", "error"]
+    assert exploded["reason"].startswith("entry point")
+    assert BROKEN["Explodes"] in exploded["reason"]
 
 
 def test_a_package_that_cannot_be_imported_is_named(tmp_path):
