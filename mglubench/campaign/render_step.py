@@ -81,8 +81,6 @@ def _render_run(folder: Path, frame: pd.DataFrame) -> list[str]:
     for name in (*PICTURES, SAVING) if batches and PICTURES else PICTURES:
         try:
             _draw(frame, folder / name)
-        except ModuleNotFoundError as error:
-            return [f"pictures need {error.name}; install mglubench[reports]"]
         except (MglubenchError, ValueError) as error:
             problems.append(f"{folder.name}/{name}: {error}")
     return problems

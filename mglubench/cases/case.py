@@ -73,9 +73,9 @@ class Setting(Coordinates):
         """The setting of a case's values or of a frame's row, by name; an axis that is not there has its default."""
         return cls.from_dict({"variant": "", **{name: values[name] for name in SHARED if name in values}})
 
-    def title(self) -> str:
-        """One line for a table heading."""
-        return "".join(axis.in_title(self.value(name)) for name, axis in AXES.items() if axis.shared)
+    def title(self, but: str = "") -> str:
+        """One line for a heading, without one of the axes if that is told apart below it."""
+        return "".join(axis.in_title(self.value(name)) for name, axis in AXES.items() if axis.shared and name != but)
 
 
 @lru_cache(maxsize=4096)

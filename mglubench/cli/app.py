@@ -25,6 +25,8 @@ from mglubench.cli.repeat_command import repeat
 from mglubench.cli.report_command import report
 from mglubench.cli.roofline_command import roofline
 from mglubench.cli.runs_command import runs
+from mglubench.cli.samples_command import samples
+from mglubench.cli.saving_command import saving
 from mglubench.cli.start import complain, refuse
 from mglubench.cli.streams import drop_output
 from mglubench.cli.sweep_command import sweep
@@ -50,6 +52,8 @@ COMMANDS: dict[str, Callable[..., Any] | typer.Typer] = {
     "report": report,
     "plot": plot,
     "roofline": roofline,
+    "saving": saving,
+    "samples": samples,
     "predict": predict,
     "runs": runs,
     "baseline": baseline,

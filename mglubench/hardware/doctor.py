@@ -128,7 +128,7 @@ def _packages() -> list[Finding]:
         "numba-cuda": "pip install numba-cuda[cu13]",
         "triton": "pip install mglubench[triton]",
         "pyarrow": "pip install mglubench[reports] (Parquet export)",
-        "matplotlib": "pip install mglubench[reports] (plots)",
+        "matplotlib": "pip install matplotlib (plots)",
         "nvidia-ml-py": "pip install nvidia-ml-py",
         "nvtx": "pip install nvtx",
         "ncu-report": "pip install mglubench[profile] (reads .ncu-rep files)",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mglubench.errors import UsageError
-from mglubench.report.chart import colours_of, label_ends, panels, setting_of
-from mglubench.results.metrics import SETTING
+from mglubench.report.chart import key_by_nm, layers_of, line, panels, steps_of_two, title_of
+from mglubench.report.looks import dashes_of, look_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LAYER = [name for name in SETTING if name != "batch"]
-DASHES = ("-", "--", ":", "-.")
+SAVING = ("vs_glu", "vs_glu_low", "vs_glu_high")
 
 
 def saving_plot(frame: pd.DataFrame) -> Figure:
@@ -24,36 +24,26 @@ def saving_plot(frame: pd.DataFrame) -> Figure:
         UsageError: no layer was measured at two batch sizes.
     """
     good = frame[(frame["status"] == "ok") & (frame["layer"] == "mglu") & frame["vs_glu"].notna()]
-    groups = [(setting_of(rows), rows) for _, rows in good.groupby(LAYER, sort=False) if rows["batch"].nunique() > 1]
+    groups = [found for found in layers_of(good) if found[1]["batch"].nunique() > 1] if len(good) else []
     if not groups:
-        raise UsageError("this run has no layer with an MGLU, a GLU and two batch sizes")
+        raise UsageError("this run has no layer with an MGLU, a GLU and two batch sizes; sweep with --batch 1,4,16")
     figure, axes = panels(groups, frame.attrs.get("run", {}), width=9.0, height=5.2)
-    colours = colours_of(good)
     for panel, (setting, rows) in zip(axes, groups, strict=False):
-        _panel(panel, rows, colours)
-        panel.set_title(
-            f"h={setting.h} d={setting.d}, {setting.dtype}, {setting.mode} on {setting.device}", fontsize=10
-        )
+        _panel(panel, rows)
+        panel.set_title(title_of(frame, setting.title(but="batch"), setting.device), fontsize=10, loc="left")
     return figure
 
 
-def _panel(panel: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> None:
-    nms = sorted(set(rows["nm"]))
-    ends: list[tuple[float, str, str]] = []
-    for (name, nm), line in rows.sort_values("batch").groupby(["variant", "nm"], sort=False):
-        values = line["vs_glu"]
-        # An interval of few samples may lie to one side of the ratio.
-        errors = [(values - line["vs_glu_low"]).clip(lower=0), (line["vs_glu_high"] - values).clip(lower=0)]
-        dash = DASHES[nms.index(nm) % len(DASHES)]
-        colour = colours[str(name)]
-        panel.errorbar(line["batch"], values, yerr=errors, color=colour, linestyle=dash, marker="o", markersize=4)
-        ends.append((float(values.iloc[-1]), f"{name}, nm={nm}", colour))
+def _panel(panel: Axes, rows: pd.DataFrame) -> None:
+    nms = sorted({int(nm) for nm in rows["nm"]})
+    ends = []
+    for (name, _), own in rows.sort_values("batch").groupby(["variant", "nm"], sort=False):
+        plain, number = look_of(str(name), "mglu"), int(own["nm"].iloc[0])
+        look = replace(plain, dashes=dashes_of(nms.index(number)))
+        ends.append((line(panel, own, "batch", SAVING, look), str(name), plain, number))
     panel.axhline(1.0, color="0.3", linewidth=1.0)
-    panel.set_xscale("log", base=2)
-    batches = sorted(set(rows["batch"]))
-    panel.set_xticks(batches, [str(batch) for batch in batches])
-    panel.set_xlabel("tokens")
+    steps_of_two(panel, rows["batch"], "tokens")
     panel.set_ylabel("times as fast as the fastest GLU")
     panel.set_ylim(bottom=0.0)
     panel.spines[["top", "right"]].set_visible(False)
-    label_ends(panel, ends)
+    key_by_nm(panel, ends, nms)

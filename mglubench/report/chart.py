@@ -1,34 +1,43 @@
-"""What charts share: panels by setting, one look per variant, names at line ends, and saving."""
+"""What charts share: panels by setting, titles that name the device, keys, and saving."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Setting
 from mglubench.errors import UsageError
+from mglubench.report.looks import Look, dashes_of
+from mglubench.results.ceilings import device_of
 from mglubench.results.metrics import SETTING
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette: told apart in print and by colour-blind readers.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vP*X"
-PLAIN_MARKERS = "<>hpd8H"
 PANELS_MAX = 6
 
 
-def groups_of(good: pd.DataFrame) -> list[tuple[Setting, pd.DataFrame]]:
-    """The rows of every setting, in measuring order.
+def layers_of(good: pd.DataFrame) -> list[tuple[Setting, pd.DataFrame]]:
+    """The rows of every layer, whatever the number of tokens, in measuring order.
 
     Raises:
         UsageError: there are none.
     """
-    found = [(setting_of(rows), rows) for _, rows in good.groupby(SETTING, sort=False)]
+    return groups_of(good, but="batch")
+
+
+def groups_of(good: pd.DataFrame, but: str = "") -> list[tuple[Setting, pd.DataFrame]]:
+    """The rows of every setting, in measuring order; those that differ in the axis ``but`` alone are one group.
+
+    Raises:
+        UsageError: there are none.
+    """
+    by = [name for name in SETTING if name != but]
+    found = [(setting_of(rows), rows) for _, rows in good.groupby(by, sort=False)]
     if not found:
         raise UsageError("this run has no measured case to draw")
     return found
@@ -39,15 +48,21 @@ def setting_of(rows: pd.DataFrame) -> Setting:
     return Setting.of({str(name): value for name, value in rows.iloc[0].items()})
 
 
+def title_of(frame: pd.DataFrame, words: str, device: str) -> str:
+    """The heading of a panel: the setting in words and the name of the device that it was measured on."""
+    known = device_of(frame, device)
+    return f"{words}: {known.name}" if known and known.name else words
+
+
 def panels(
-    groups: Sequence[tuple[Setting, object]], run: Mapping[str, object], width: float, height: float
+    groups: Sequence[object], run: Mapping[str, object], width: float, height: float, what: str = "settings"
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with one panel above another for the first settings, and its axes; fake runs are branded."""
+    """A figure with one panel above another for the first groups, and its axes; fake runs are branded."""
     from matplotlib.figure import Figure
 
     count = min(len(groups), PANELS_MAX)
     figure = Figure(figsize=(width, height * count), layout="constrained")
-    words = [f"first {count} of {len(groups)} settings"] if len(groups) > count else []
+    words = [f"first {count} of {len(groups)} {what}"] if len(groups) > count else []
     if run.get("fake"):
         words.insert(0, "FAKE RUN: nothing was measured")
     if words:
@@ -74,60 +89,59 @@ def save(figure: Figure, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def colours_of(good: pd.DataFrame) -> dict[str, str]:
-    """A colour per variant, the same in every panel; layers without masks share greys."""
-    masked, plain = _names(good)
-    colours = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(masked)}
-    return colours | {name: str(0.15 + 0.5 * k / max(1, len(plain))) for k, name in enumerate(plain)}
+def line(panel: Axes, rows: pd.DataFrame, x: str, figures: tuple[str, str, str], look: Look) -> float:
+    """Draw ``figures`` (value, lowest, highest) of rows over a column; the value where the line ends."""
+    value, low, high = (rows[name] for name in figures)
+    # An interval of few samples may lie to one side of the value.
+    errors = [(value - low).clip(lower=0), (high - value).clip(lower=0)]
+    bars = panel.errorbar(rows[x], value, yerr=errors, capsize=2, linewidth=1.6, color=look.colour)
+    bars.lines[0].set(marker=look.marker, markersize=5, linestyle=look.dashes)
+    return float(value.iloc[-1])
 
 
-def markers_of(good: pd.DataFrame) -> dict[str, str]:
-    """A marker per variant, the same in every panel."""
-    masked, plain = _names(good)
-    markers = {name: MARKERS[k % len(MARKERS)] for k, name in enumerate(masked)}
-    return markers | {name: PLAIN_MARKERS[k % len(PLAIN_MARKERS)] for k, name in enumerate(plain)}
+def steps_of_two(panel: Axes, values: Iterable[int], words: str) -> None:
+    """The x axis of sizes that double: a tick at each."""
+    places = sorted({int(value) for value in values})
+    panel.set_xscale("log", base=2)
+    panel.set_xticks(places, [str(place) for place in places])
+    panel.minorticks_off()
+    panel.set_xlabel(words)
 
 
-def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
-    """Ascending positions at least ``gap`` apart inside [low, high], as near to ``wanted`` as can be (least squares).
-
-    ``wanted`` is ascending. Where the span is too short for all gaps, they shrink alike.
-    """
-    count = len(wanted)
-    if count > 1:
-        gap = min(gap, (high - low) / (count - 1))
-    # Without the gaps, positions need only be ascending: pool neighbours that are not.
-    pools: list[tuple[float, int]] = []
-    for k, value in enumerate(wanted):
-        total, size = value - k * gap, 1
-        while pools and pools[-1][0] / pools[-1][1] > total / size:
-            total, size = total + pools[-1][0], size + pools[-1][1]
-            pools.pop()
-        pools.append((total, size))
-    flat = [total / size for total, size in pools for _ in range(size)]
-    top = high - (count - 1) * gap
-    return [min(max(value, low), top) + k * gap for k, value in enumerate(flat)]
+def key_by_nm(panel: Axes, ends: Sequence[tuple[float, str, Look, int]], nms: Sequence[int]) -> None:
+    """A key for lines that differ in variant and nm: variants as high as their lines end, then dashes of nm."""
+    looks = {name: look for _, name, look, _ in sorted(ends, key=lambda end: -end[0])}
+    entries = [(name, look, True) for name, look in looks.items()]
+    plain = [(f"nm={nm}", Look(0, "0.3", "", dashes_of(number)), True) for number, nm in enumerate(nms)]
+    key(panel, entries + (plain if len(nms) > 1 else []), "" if len(nms) > 1 else "".join(f"nm={nm}" for nm in nms))
 
 
-def label_ends(panel: Axes, ends: Sequence[tuple[float, str, str]], gap: float = 0.045) -> None:
-    """Names (value, text, colour) at the right edge, pushed apart where lines end close together."""
-    ordered = sorted(ends)
-    to_axes = panel.transData + panel.transAxes.inverted()
-    wanted = [float(to_axes.transform((panel.get_xlim()[1], value))[1]) for value, _, _ in ordered]
-    for (_, name, colour), start, end in zip(ordered, wanted, spread(wanted, gap), strict=True):
-        panel.annotate(
-            name,
-            xy=(1.0, start),
-            xycoords="axes fraction",
-            xytext=(1.03, end),
-            textcoords="axes fraction",
-            fontsize=8,
-            color=colour,
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0.0, 0.5)},
+def key(panel: Axes, entries: Sequence[tuple[str, Look, bool]], title: str = "") -> None:
+    """Names with their looks beside the panel, in the order given; ``True`` for lines, ``False`` for markers alone."""
+    from matplotlib.lines import Line2D
+
+    handles: list[Artist] = [
+        Line2D(
+            [],
+            [],
+            label=name,
+            color=look.colour,
+            marker=look.marker or None,
+            markersize=6,
+            linestyle=look.dashes if line else "none",
         )
-
-
-def _names(good: pd.DataFrame) -> tuple[list[str], list[str]]:
-    masked = list(dict.fromkeys(good[good["layer"] == "mglu"]["variant"]))
-    return masked, list(dict.fromkeys(good[good["layer"] != "mglu"]["variant"]))
+        for name, look, line in entries
+    ]
+    panel.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        frameon=False,
+        fontsize=8,
+        labelcolor=[look.colour for _, look, _ in entries],
+        title=title,
+        title_fontsize=8,
+        alignment="left",
+        handletextpad=0.5,
+        handlelength=2.6 if any(line for _, _, line in entries) else 1.0,
+    )

@@ -11,31 +11,19 @@ counted where a case has them (filled markers), else declared ones (open markers
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mglubench.cases.vocabulary import CEILINGS, one_of
-from mglubench.report.chart import colours_of, groups_of, markers_of, panels
-from mglubench.report.labels import (
-    FONT,
-    Box,
-    Line,
-    PointLabel,
-    around,
-    boxes_between,
-    label_lines,
-    label_points,
-    pixels,
-    points_to_pixels,
-    stroke,
-)
+from mglubench.report.chart import groups_of, key, panels
+from mglubench.report.labels import FONT, Label, Line, place
+from mglubench.report.looks import Look, look_of
 from mglubench.report.roofs import Roof, Roofs, roofs_of
+from mglubench.report.ticks import log_axis
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -64,12 +52,6 @@ class Point:
         return self.flops / self.us * 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    colours: dict[str, str]
-    markers: dict[str, str]
-
-
 def draw(frame: pd.DataFrame, kind: str = "roofline") -> Figure:
     """The chart of a run (as :func:`mglubench.load` returns it); ``kind`` is ``roofline`` or ``bandwidth``.
 
@@ -80,19 +62,19 @@ def draw(frame: pd.DataFrame, kind: str = "roofline") -> Figure:
     good = frame[(frame["status"] == "ok") & ~frame["layer"].isin(CEILINGS)]
     groups = groups_of(good)
     figure, axes = panels(groups, frame.attrs.get("run", {}), width=11.0, height=6.4)
-    look = _Look(colours_of(good), markers_of(good))
     drawn = []
     for panel, (setting, rows) in zip(axes, groups, strict=False):
         roofs = roofs_of(frame, setting.device, setting.dtype)
         points = points_of(rows)
         where = KINDS[kind]
-        _markers(panel, points, where, look)
+        looks = {name: look_of(name, layer) for name, layer in zip(rows["variant"], rows["layer"], strict=True)}
+        _markers(panel, points, where, looks)
         panel.set_title(f"{setting.title()}: {roofs.device}", fontsize=10, loc="left")
-        drawn.append((panel, points, where, _DRAW[kind](panel, points, roofs)))
+        drawn.append((panel, points, where, _DRAW[kind](panel, points, roofs), looks))
     # Labels are placed in pixels: the layout must be settled before.
     figure.draw_without_rendering()
-    for panel, points, where, lines in drawn:
-        _label(panel, points, where, lines, look)
+    for parts in drawn:
+        _label(*parts)
     return figure
 
 
@@ -123,15 +105,15 @@ def _draw_roofline(panel: Axes, points: list[Point], roofs: Roofs) -> list[Line]
     intensities = [point.intensity for point in points]
     low, high = min(intensities) / 2, max(intensities) * 3
     if top and fastest:
-        high = max(high, 2 * top / fastest)
+        high = max(high, 6 * top / fastest)
     lines = [_memory_line(roof, low, high, top) for roof in roofs.memory]
     lines += [_compute_line(roof, high, fastest) for roof in roofs.compute]
     _draw_lines(panel, lines)
     reached = [point.flops_per_s / 1e9 for point in points]
     heights = [*reached, *(line.end[1] for line in lines)]
-    _log_axes(panel, (low, high), (min(reached) / 2, max(heights) * 2))
+    _log_axes(panel, (low, high), (min(reached) / 2, max(heights) * 2), ("", "GFLOP/s"))
     panel.set_xlabel(f"arithmetic intensity, FLOP per byte ({_bytes_words(points)})")
-    panel.set_ylabel("reached, GFLOP/s (declared FLOPs)")
+    panel.set_ylabel("reached (declared FLOPs)")
     return lines
 
 
@@ -142,7 +124,7 @@ def _draw_bandwidth(panel: Axes, points: list[Point], roofs: Roofs) -> list[Line
     lines = [_floor_line(roof, low, high) for roof in roofs.memory]
     _draw_lines(panel, lines)
     floors, ends = [line.start[1] for line in lines], [line.end[1] for line in lines]
-    _log_axes(panel, (low, high), (min([*times, *floors]) / 1.6, max([*times, *ends]) * 1.6))
+    _log_axes(panel, (low, high), (min([*times, *floors]) / 1.6, max([*times, *ends]) * 1.6), ("MB", "us"))
     if roofs.l2_bytes and low < roofs.l2_bytes / 1e6 < high:
         edge = roofs.l2_bytes / 1e6
         panel.axvspan(low, edge, color="0.96", zorder=0)
@@ -157,8 +139,8 @@ def _draw_bandwidth(panel: Axes, points: list[Point], roofs: Roofs) -> list[Line
             ha="right",
         )
         note.set_in_layout(False)
-    panel.set_xlabel(f"megabytes moved by one run ({_bytes_words(points)})")
-    panel.set_ylabel("time, microseconds")
+    panel.set_xlabel(f"moved by one run ({_bytes_words(points)})")
+    panel.set_ylabel("time")
     return lines
 
 
@@ -190,62 +172,44 @@ def _draw_lines(panel: Axes, lines: list[Line]) -> None:
         panel.plot(*ends, color=line.colour, zorder=1, linewidth=width, linestyle=style)
 
 
-def _markers(panel: Axes, points: list[Point], where: Where, look: _Look) -> None:
+def _markers(panel: Axes, points: list[Point], where: Where, looks: Mapping[str, Look]) -> None:
     """Markers joined by a thin line per variant; the key beside the panel has the fastest on top."""
     ends: dict[str, Point] = {}
     for name in dict.fromkeys(point.variant for point in points):
         own = [point for point in points if point.variant == name]
-        colour, ends[name] = look.colours[name], own[-1]
-        panel.plot(*zip(*map(where, own), strict=True), color=colour, linewidth=0.7, alpha=0.45, zorder=2)
+        look, ends[name] = looks[name], own[-1]
+        panel.plot(*zip(*map(where, own), strict=True), color=look.colour, linewidth=0.7, alpha=0.45, zorder=2)
         for point in own:
             x, y = where(point)
-            face = colour if point.counted else "white"
-            (drawn,) = panel.plot([x], [y], linestyle="none", marker=look.markers[name], markersize=5.5, zorder=3)
-            drawn.set(markeredgewidth=1.3, markeredgecolor=colour, markerfacecolor=face)
-    _key(panel, sorted(ends, key=lambda name: ends[name].us), look)
+            face = look.colour if point.counted else "white"
+            (drawn,) = panel.plot([x], [y], linestyle="none", marker=look.marker, markersize=5.5, zorder=3)
+            drawn.set(markeredgewidth=1.3, markeredgecolor=look.colour, markerfacecolor=face)
+    fastest_first = sorted(ends, key=lambda name: ends[name].us)
+    key(panel, [(name, looks[name], False) for name in fastest_first], "fastest first; digits: nm")
 
 
-def _key(panel: Axes, names: list[str], look: _Look) -> None:
-    from matplotlib.lines import Line2D
-
-    handles: list[Artist] = [
-        Line2D([], [], color=look.colours[name], marker=look.markers[name], linestyle="none", markersize=6, label=name)
-        for name in names
-    ]
-    panel.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        frameon=False,
-        fontsize=8,
-        labelcolor=[look.colours[name] for name in names],
-        title="fastest first; digits: nm",
-        title_fontsize=8,
-        alignment="left",
-        handletextpad=0.3,
-    )
+def _label(panel: Axes, points: list[Point], where: Where, lines: list[Line], looks: Mapping[str, Look]) -> None:
+    """Names of the roofs beside them, then the nm of every point with masks."""
+    labels = list(_roof_labels(lines))
+    # Away from the roofs: they are above what was reached, and below the time that it took.
+    away = "southeast" if where is KINDS["roofline"] else "northwest"
+    labels += [Label(where(point), str(point.nm), looks[point.variant].colour, away) for point in points if point.nm]
+    trails = [[where(point) for point in points if point.variant == name] for name in looks]
+    place(panel, labels, [where(point) for point in points], [[line.start, line.end] for line in lines] + trails)
 
 
-def _label(panel: Axes, points: list[Point], where: Where, lines: list[Line], look: _Look) -> None:
-    """Names of the roofs along their lines, then the nm of every point with masks; no two texts overlap."""
-    marks = [around(*pixels(panel, *where(point)), 6 * points_to_pixels(panel)) for point in points]
-    names = label_lines(panel, lines, [*marks, *_trails(panel, points, where)])
-    texts = [PointLabel(*where(point), str(point.nm), look.colours[point.variant]) for point in points if point.nm]
-    label_points(panel, texts, [*names, *(box for line in lines for box in stroke(panel, line))])
+def _roof_labels(lines: list[Line]) -> Iterator[Label]:
+    """The highest slope is named above, those below it below; names of neighbours stand apart along their lines."""
+    slopes = sorted((line for line in lines if not line.level), key=lambda line: -line.start[1] / line.start[0])
+    for number, line in enumerate(slopes):
+        yield Label(line.at(0.9 - 0.09 * number), line.label, line.colour, "southeast" if number else "northwest")
+    for number, line in enumerate(line for line in lines if line.level):
+        yield Label(line.at(0.6), line.label, line.colour, "south" if number % 2 else "north")
 
 
-def _trails(panel: Axes, points: list[Point], where: Where) -> list[Box]:
-    """Boxes along the thin lines that join a variant's points."""
-    boxes: list[Box] = []
-    for one, other in pairwise(sorted(points, key=lambda point: (point.variant, point.nm))):
-        if one.variant == other.variant:
-            boxes += boxes_between(pixels(panel, *where(one)), pixels(panel, *where(other)), 2.0)
-    return boxes
-
-
-def _log_axes(panel: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
-    panel.set_xscale("log")
-    panel.set_yscale("log")
+def _log_axes(panel: Axes, x: tuple[float, float], y: tuple[float, float], units: tuple[str, str]) -> None:
+    for which, unit in zip("xy", units, strict=True):
+        log_axis(panel, which, unit)
     panel.set_xlim(*x)
     panel.set_ylim(*y)
     panel.grid(True, which="major", color="0.92", linewidth=0.8)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mglubench.cases.case import Case, Setting
 from mglubench.hardware.gpus import GpuData, gpu_of_device
+from mglubench.layer.declared import declare
 from mglubench.results.ceilings import L2, MEMORY, PRODUCT, ceilings_of, device_of, remembered
 
 if TYPE_CHECKING:
@@ -65,6 +67,12 @@ def roofs_of(frame: pd.DataFrame, device: str, dtype: str) -> Roofs:
         if sold:
             compute.append(Roof(sold, f"{unit}, datasheet {_flops(sold)}", measured=False))
     return Roofs(name, tuple(memory), tuple(compute), known.l2_size if known else None)
+
+
+def floor_us(setting: Setting, nm: int, ceiling: float) -> float:
+    """Microseconds that the bytes of a bit-packed MGLU take at the measured ceiling."""
+    case = Case("", setting.h, setting.d, nm, setting.batch, setting.dtype)
+    return declare("mglu", case).total / ceiling / 1e3
 
 
 def _measured(frame: pd.DataFrame, device: str, name: str) -> dict[str, tuple[float, str]]:

@@ -169,7 +169,7 @@ def test_the_saving_is_drawn_over_the_batch():
     measured = frame(*(row(v, nm, batch=b, vs_glu=2.0 / b, **ends) for v in "ab" for nm in (1, 8) for b in (1, 2, 4)))
     panel = saving_plot(measured).axes[0]
     assert [label.get_text() for label in panel.get_xticklabels()] == ["1", "2", "4"]
-    assert {text.get_text() for text in panel.texts} == {f"{v}, nm={nm}" for v in "ab" for nm in (1, 8)}
+    assert {text.get_text() for text in panel.get_legend().get_texts()} == {"a", "b", "nm=1", "nm=8"}
     assert list(panel.containers[0].lines[0].get_ydata()) == [2.0, 1.0, 0.5]
     with pytest.raises(UsageError, match="two batch sizes"):
         saving_plot(frame(row("a", vs_glu=1.0)))

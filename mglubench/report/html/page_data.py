@@ -18,8 +18,8 @@ from mglubench.cases.axes import AXES
 from mglubench.cases.case import Setting
 from mglubench.cases.vocabulary import CEILINGS
 from mglubench.measure.measurement import Round, series_of
-from mglubench.report.plot import floor_us
-from mglubench.report.roofs import roofs_of
+from mglubench.report.looks import look_of
+from mglubench.report.roofs import floor_us, roofs_of
 from mglubench.report.tables import row_notices
 from mglubench.results.ceilings import ceiling_by_device
 from mglubench.results.rows import Plain
@@ -59,9 +59,16 @@ def run_data(frame: pd.DataFrame) -> dict[str, Plain]:
         "ceilings": sorted(CEILINGS),
         "settings": list(_settings(frame)),
         "roofs": _roofs(frame),
+        "places": _places(frame),
         "rule": dict(constants()),
         **_samples(frame),
     }
+
+
+def _places(frame: pd.DataFrame) -> dict[str, Plain]:
+    """The place of every variant among the looks, the same in every page."""
+    layers = dict(zip(frame["variant"], frame["layer"], strict=True))
+    return {str(name): look_of(str(name), str(layer)).place for name, layer in layers.items()}
 
 
 def _coded(values: Sequence[object]) -> Plain:

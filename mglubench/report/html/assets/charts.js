@@ -5,21 +5,18 @@ const MASKED_SYMBOLS = ["circle", "square", "diamond", "triangle", "star", "cros
 const PLAIN_SYMBOLS = ["times", "asterisk", "plus", "triangle2", "square2", "diamond2", "hexagon"];
 const LOOKS = looks();
 
-/** A colour and a symbol per variant, the same in every chart; layers without masks are grey. */
+/** A colour and a symbol per variant, the same in every chart of every page; layers without masks are grey. */
 function looks() {
-  const found = new Map();
-  const count = { masked: 0, plain: 0 };
-  for (const row of LAYERS) {
-    if (found.has(row.variant)) continue;
+  return new Map(LAYERS.map((row) => {
     const masked = row.layer === "mglu";
-    const place = masked ? count.masked++ : count.plain++;
-    found.set(row.variant, {
+    const place = RUN.places[row.variant];
+    return [row.variant, {
       masked,
       colour: masked ? `var(--c${place % MASKED_COLOURS})` : `var(--g${place % 3})`,
-      symbol: (masked ? MASKED_SYMBOLS : PLAIN_SYMBOLS)[place % 7],
-    });
-  }
-  return found;
+      // Seven colours and seven symbols: every seven variants, colours meet the next symbols.
+      symbol: masked ? MASKED_SYMBOLS[(place + Math.floor(place / MASKED_COLOURS)) % 7] : PLAIN_SYMBOLS[place % 7],
+    }];
+  }));
 }
 
 const look = (row) => LOOKS.get(row.variant);
