@@ -9,12 +9,15 @@ import pytest
 from mglubench.campaign import target_tables as tables
 from mglubench.campaign.definition import Goal, Targets
 from mglubench.campaign.outcome import StepState, StepStatus
+from mglubench.cases.axes import SHARED
+from mglubench.cases.case import Setting
 from mglubench.errors import UsageError
 from mglubench.measure.measurement import Round
 from mglubench.report.batch_plot import saving_plot
 from mglubench.results.repeats import repeats_of
 
-SETTING = {"activation": "silu", "device": "cuda", "seed": 0, "h": 64, "d": 96, "dtype": "float16", "mode": "cold"}
+PLACE = {"activation": "silu", "device": "cuda", "seed": 0, "h": 64, "d": 96, "dtype": "float16", "mode": "cold"}
+SETTING = {name: Setting.of(PLACE).value(name) for name in SHARED}
 
 
 def row(variant, nm=1, **values):
