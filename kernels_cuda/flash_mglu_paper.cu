@@ -1,20 +1,24 @@
-// flash_mglu_paper.cu - MGLU after the published kernel (arXiv 2506.23225, Algorithms 1 and 3): the paper's tables.
+// flash_mglu_paper.cu - the published kernel (arXiv 2506.23225, Algorithms 1 and 3), which the paper's tables measure.
 //
-//   pass 1   partial[b, s, r] += the terms of x[b] . W[r] that mask bit sends to sum s       (fp32 atomics, split-K)
-//   pass 2   y[b, r] = sum_i g(gate_i) * value_i,   gate_i = sum 2 i, value_i = sum 2 i + 1
+//   pass 1   t, s_i of one row and one chunk of columns;   z[b, i, r] += s_i,   z[b, nm + i, r] += t - s_i
+//   pass 2   y[b, r] = sum_i g(z[b, i, r]) * z[b, nm + i, r]
 //
-// Kept as published: one mask byte per element whatever nm is (16-bit words for nm = 16), pairs of elements per load,
-// a split along k whose blocks meet in atomics, and the activation in a second kernel. So it moves 24 bits per element
-// where bit-packed masks move 16 + nm, and 2 nm partial vectors where the fused kernels move none.
+// As published: a block per (row, chunk), pairs of weights per load, a mask byte per element whatever nm is and a load
+// for each, nm + 1 sums, value = total - gate, shuffles and a block reduction, one fp32 atomic per row and sum, 2 nm
+// partial vectors, and the activation apart. So it moves 24 bits per element where bit-packed masks move 16 + nm.
+// Block size and split are stated nowhere: MGLU_WARPS and split_k, which `mglubench tune` searches.
 //
-// Partition of pass 1: a warp owns one row (blockIdx.x, warp) and one range of k (blockIdx.y); blockIdx.z is the token.
+// Partition of pass 1: blockIdx.x is the row, blockIdx.y the chunk, blockIdx.z the token.
 //
-//   row r  |  blockIdx.y = 0: lane 0..31, a pair each, ...  |  blockIdx.y = 1  |  ...
+//   row r  |  chunk 0: thread 0..kThreads - 1, a pair each, again ...  |  chunk 1  |  ...
 //
 // NOTES
-//   gate_i and value_i are separate sums, so masks of all ones or all zeros give exactly 0 in whatever order the atomics
-//   land. The sums themselves depend on that order: results are not reproducible to the last bit when split.
-//   Pass 2 leaves the partial sums zeroed for the next launch.
+//   What is not the listing's: an odd number of columns (which there loses its last element), x off 4 bytes, 16 masks
+//   (a 16-bit word each), several tokens, and pass 2, which leaves z zeroed for the next launch.
+//   __fmul_rn and one addition after the other: s_i adds the very products of t in the same order, so a mask of ones
+//   gives t - s_i = 0 to the bit, in whatever order atomics land. Otherwise that order shows in the last bits.
+#include <type_traits>
+
 #include "element.cuh"
 #include "host.cuh"
 #include "ptx.cuh"
@@ -25,77 +29,76 @@
 
 namespace mglu {
 
-constexpr int kSums = 2 * kMasks;
-constexpr int kMaskBytes = kMasks <= 8 ? 1 : 2;  // per element
+constexpr int kSums = kMasks + 1;     // the gates, then the total
+constexpr int kVectors = 2 * kMasks;  // of z
 constexpr int kActivateThreads = 256;
 
+using mask_t = std::conditional_t<kMasks <= 8, uint8_t, uint16_t>;  // of one element, bit i is mask i
+
 struct Params {
-    const element_t* w;    // [d, w_row_stride]
-    const uint8_t* masks;  // layout "bytes": [d, h] of kMaskBytes, bit i is mask i
-    const element_t* x;    // [batch, h]
-    element_t* y;          // [batch, d]
-    float* partial;        // [batch, kSums, d]
+    const element_t* w;   // [d, w_row_stride]
+    const mask_t* masks;  // layout "bytes": [d, h]
+    const element_t* x;   // [batch, h]
+    element_t* y;         // [batch, d]
+    float* z;             // [batch, kVectors, d]
     int h, d, batch, columns_per_block;
     int64_t w_row_stride;  // elements
     int activation;
 };
 
-__device__ __forceinline__ void add_term(float (&sums)[kSums], float product, uint32_t bits) {
+__device__ __forceinline__ void add_term(float (&sums)[kSums], float w, float x, uint32_t bits) {
+    const float product = __fmul_rn(w, x);
+    sums[kMasks] += product;
 #pragma unroll
     for (int i = 0; i < kMasks; i++) {
-        if (bits >> i & 1) {
-            sums[2 * i] += product;
-        } else {
-            sums[2 * i + 1] += product;
-        }
+        if (bits >> i & 1) sums[i] += product;
     }
 }
 
-__device__ __forceinline__ uint32_t load_mask(const uint8_t* masks, int64_t element) {
-    if constexpr (kMaskBytes == 1) return masks[element];
-    return reinterpret_cast<const uint16_t*>(masks)[element];
-}
-
-// Masks of two neighbours, the even element's in the low half; the address is aligned to both.
-__device__ __forceinline__ uint32_t load_mask_pair(const uint8_t* masks, int64_t element) {
-    if constexpr (kMaskBytes == 1) return *reinterpret_cast<const uint16_t*>(masks + element);
-    return *reinterpret_cast<const uint32_t*>(masks + 2 * element);
-}
-
-// kPairs: h is even and x aligned to 4 bytes, so that pairs of x and of masks can be loaded as one.
+// kPairs: h is even and x aligned to 4 bytes.
 template <bool kPairs>
 __global__ void __launch_bounds__(kThreads) flash_mglu_paper_sums(const Params p) {
-    const int lane = threadIdx.x % 32, row = blockIdx.x * kWarps + threadIdx.x / 32, token = blockIdx.z;
-    if (row >= p.d) return;
+    MGLU_DYNAMIC_SHARED(float, shared);  // [kWarps][kSums]
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, row = blockIdx.x, token = blockIdx.z;
     const int begin = blockIdx.y * p.columns_per_block, end = min(begin + p.columns_per_block, p.h);
     const element_t* const w = p.w + row * p.w_row_stride;
     const element_t* const x = p.x + static_cast<int64_t>(token) * p.h;
-    const int64_t first_mask = static_cast<int64_t>(row) * p.h;
+    const mask_t* const masks = p.masks + static_cast<int64_t>(row) * p.h;
 
-    // 1. This lane's terms.
+    // 1. This thread's terms.
     float sums[kSums] = {};
     if constexpr (kPairs) {
-#pragma unroll 4
-        for (int k = begin + 2 * lane; k < end; k += 64) {
+        for (int k = begin + 2 * threadIdx.x; k < end; k += 2 * kThreads) {
             const float2 wf = pair_to_float2(*reinterpret_cast<const uint32_t*>(w + k));
             const float2 xf = pair_to_float2(*reinterpret_cast<const uint32_t*>(x + k));
-            const uint32_t bits = load_mask_pair(p.masks, first_mask + k);
-            add_term(sums, wf.x * xf.x, bits);
-            add_term(sums, wf.y * xf.y, bits >> (8 * kMaskBytes));
+            const uint32_t even = __ldg(masks + k), odd = __ldg(masks + k + 1);
+            add_term(sums, wf.x, xf.x, even);
+            add_term(sums, wf.y, xf.y, odd);
         }
     } else {
-        for (int k = begin + lane; k < end; k += 32)
-            add_term(sums, pair_to_float2(w[k]).x * pair_to_float2(x[k]).x, load_mask(p.masks, first_mask + k));
+        for (int k = begin + threadIdx.x; k < end; k += kThreads)
+            add_term(sums, pair_to_float2(w[k]).x, pair_to_float2(x[k]).x, __ldg(masks + k));
     }
 
-    // 2. Add the lanes, then the blocks.
+    // 2. Add the lanes, then the warps, then (in z) the chunks.
 #pragma unroll
     for (int s = 0; s < kSums; s++) {
-        float sum = sums[s];
 #pragma unroll
-        for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
-        if (lane == 0) ptx::red_add_f32(p.partial + (static_cast<int64_t>(token) * kSums + s) * p.d + row, sum);
+        for (int distance = 16; distance > 0; distance /= 2)
+            sums[s] += __shfl_xor_sync(0xffffffffu, sums[s], distance);
+        if (lane == 0) shared[warp * kSums + s] = sums[s];
     }
+    __syncthreads();
+    if (threadIdx.x >= kMasks) return;
+    float gate = 0.0f, total = 0.0f;
+#pragma unroll
+    for (int i = 0; i < kWarps; i++) {
+        gate += shared[i * kSums + threadIdx.x];
+        total += shared[i * kSums + kMasks];
+    }
+    float* const z = p.z + (static_cast<int64_t>(token) * kVectors + threadIdx.x) * p.d + row;
+    ptx::red_add_f32(z, gate);
+    ptx::red_add_f32(z + static_cast<int64_t>(kMasks) * p.d, total - gate);
 }
 
 __global__ void __launch_bounds__(kActivateThreads) flash_mglu_paper_activate(const Params p) {
@@ -104,8 +107,8 @@ __global__ void __launch_bounds__(kActivateThreads) flash_mglu_paper_activate(co
     float y = 0.0f, t = 0.0f;
 #pragma unroll
     for (int i = 0; i < kMasks; i++) {
-        float* const gate = p.partial + (static_cast<int64_t>(token) * kSums + 2 * i) * p.d + row;
-        float* const value = gate + p.d;
+        float* const gate = p.z + (static_cast<int64_t>(token) * kVectors + i) * p.d + row;
+        float* const value = gate + static_cast<int64_t>(kMasks) * p.d;
         t = *gate + *value;
         y += activate(*gate, p.activation) * *value;
         *gate = 0.0f;
@@ -126,7 +129,7 @@ extern "C" {
 
 size_t mglu_workspace_bytes(const MgluArgs* args) {
     if (!args || args->d < 1 || args->batch < 1) return 0;
-    return sizeof(float) * mglu::kSums * static_cast<size_t>(args->d) * args->batch;
+    return sizeof(float) * mglu::kVectors * static_cast<size_t>(args->d) * args->batch;
 }
 
 int mglu_launch(const MgluArgs* args, void* stream) {
@@ -136,13 +139,13 @@ int mglu_launch(const MgluArgs* args, void* stream) {
     const int status = check_args(a, true, false, true, mglu_workspace_bytes(args));
     if (status != MGLU_OK) return status;
     const int columns = columns_per_block(a);
-    const Params p = {static_cast<const element_t*>(a.w), static_cast<const uint8_t*>(a.masks),
+    const Params p = {static_cast<const element_t*>(a.w), static_cast<const mask_t*>(a.masks),
                       static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
                       static_cast<float*>(a.workspace), a.h, a.d, a.batch, columns, a.w_row_stride, a.activation};
     const bool pairs = a.h % 2 == 0 && aligned(a.x, 4);
-    const dim3 grid(ceil_div(a.d, kWarps), ceil_div(a.h, columns), a.batch);
+    const dim3 grid(a.d, ceil_div(a.h, columns), a.batch);
     const int summed = launch_kernel(pairs ? flash_mglu_paper_sums<true> : flash_mglu_paper_sums<false>, grid, kThreads,
-                                     0, stream, p);
+                                     sizeof(float) * kWarps * kSums, stream, p);
     if (summed != MGLU_OK) return summed;
     return launch_kernel(flash_mglu_paper_activate, dim3(ceil_div(a.d, kActivateThreads), a.batch), kActivateThreads, 0,
                          stream, p);

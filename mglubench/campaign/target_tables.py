@@ -64,6 +64,7 @@ def targets_table(targets: Targets, frame: pd.DataFrame | None) -> Table:
         Column("nm", "nm", text("nm")),
         Column("least", "target", number("least", ".2f")),
         Column("value", "reached", ratio("value")),
+        Column("own", "of own read", number("own", ".2f")),
         Column("variant", "variant", text("variant"), text=True),
         Column("verdict", "verdict", text("verdict"), text=True),
     )
@@ -75,6 +76,7 @@ def targets_table(targets: Targets, frame: pd.DataFrame | None) -> Table:
     notes = [
         ", ".join(f"{count} {verdict}" for verdict, count in counts.items()),
         f"from step {targets.step}: {words}; the best of {', '.join(targets.variants) or 'all MGLU variants'}",
+        "of own read: the share of the rate at which one matrix of the shape is read, launch and ramp included",
     ]
     return Table("Targets", columns, rows, notes, best="met")
 
@@ -89,7 +91,7 @@ def _judged(targets: Targets, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _goal_row(goal: Goal, good: pd.DataFrame | None) -> Row:
     row: Row = {"figure": WORDS[goal.figure], "shape": f"{goal.h}x{goal.d}", "nm": goal.nm, "least": goal.least}
-    row |= {"value": None, "variant": "", "verdict": UNKNOWN, "met": False}
+    row |= {"value": None, "own": None, "variant": "", "verdict": UNKNOWN, "met": False}
     if good is None:
         return row
     cell = good[(good["h"] == goal.h) & (good["d"] == goal.d) & (good["nm"] == goal.nm)]
@@ -100,7 +102,16 @@ def _goal_row(goal: Goal, good: pd.DataFrame | None) -> Row:
     value = float(best[goal.figure])
     ends = {f"value_{end}": best.get(f"{goal.figure}_{end}") for end in ("low", "high")}
     met = value >= goal.least
-    return {**row, "value": value, **ends, "variant": best["variant"], "verdict": MET if met else MISSED, "met": met}
+    own = best.get("share_of_own_read") if goal.figure == "share_of_ceiling" else None
+    return {
+        **row,
+        "value": value,
+        **ends,
+        "own": own,
+        "variant": best["variant"],
+        "verdict": MET if met else MISSED,
+        "met": met,
+    }
 
 
 def batch_table(frames: Frames) -> Table | None:

@@ -53,6 +53,7 @@ MEMORY = (
     Column("gb_per_s", "GB/s", number("gb_per_s", ",.1f")),
     Column("share_of_ceiling", "of ceiling", number("share_of_ceiling", ".0%")),
 )
+OWN_READ = Column("share_of_own_read", "of own read", number("share_of_own_read", ".0%"))
 FAILED = (
     Column("variant", "variant", text("variant"), text=True),
     Column("nm", "nm", lambda row: str(row["nm"] or "")),
@@ -169,7 +170,7 @@ def _letter(number: int) -> str:
 
 def _memory_table(setting: Setting, rows: list[Row], ceiling: float | None) -> Table:
     keys = ("bytes_weights", "bytes_masks", "bytes_x", "bytes_y", "bytes_scratch", "bytes_total")
-    derived = ("bits_per_element", "memory_vs_glu", "gb_per_s", "share_of_ceiling")
+    derived = ("bits_per_element", "memory_vs_glu", "gb_per_s", "share_of_ceiling", "share_of_own_read")
     least = min((amount(row, "bytes_total") for row in rows if row["layer"] == "mglu"), default=None)
     shown = [
         {**_only(row, (*_CASE, *keys, *derived)), "best": row["bytes_total"] == least and row["layer"] == "mglu"}
@@ -178,7 +179,11 @@ def _memory_table(setting: Setting, rows: list[Row], ceiling: float | None) -> T
     notes = ["bytes are declared: every operand once, x and y in the total; not counters"]
     if ceiling:
         notes.append(f"ceiling: {_ceiling_words(rows, ceiling)}")
-    return Table(f"Memory: {setting.title()}", _with_masks(MEMORY, rows), shown, notes, best="best")
+    columns: tuple[Column, ...] = MEMORY
+    if any(not missing(row.get("share_of_own_read")) for row in rows):
+        columns = (*MEMORY, OWN_READ)
+        notes.append(f"own read: the best reader of one matrix of {setting.h} x {setting.d}, launch and ramp included")
+    return Table(f"Memory: {setting.title()}", _with_masks(columns, rows), shown, notes, best="best")
 
 
 def _ceiling_words(rows: list[Row], alone: float) -> str:

@@ -36,7 +36,8 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
     Adds ``fastest_glu`` and ``fastest_naive`` (names), ``vs_glu``, ``vs_naive`` and ``vs_printed`` (speed-ups over
     these and over the naive layer as printed), each with ``_low`` and ``_high`` (95 %, NaN where too little is known);
     ``bits_per_element``; ``memory_vs_glu`` (share of the fastest GLU's bytes saved, negative if more is moved);
-    ``ceiling_gb_per_s`` (the best reader of the set) and ``share_of_ceiling``; ``notices`` (what else a reader must
+    ``ceiling_gb_per_s`` (the best reader of a large buffer in the set) and ``share_of_ceiling``; ``share_of_own_read``
+    (of the rate at which the setting's own matrix was read, where a run has that); ``notices`` (what else a reader must
     know of a figure, by semicolons); and the byte ledger's columns (see
     :func:`~mglubench.results.byte_columns.add_ledger`).
     """
@@ -67,7 +68,8 @@ def _add_comparisons(out: pd.DataFrame) -> None:
 _RATIOS = ("vs_glu", "vs_naive", "vs_printed")
 _NAMES = {"vs_glu": "fastest_glu", "vs_naive": "fastest_naive"}
 _COMPARED_COLUMNS = (
-    *("fastest_glu", "fastest_naive", "memory_vs_glu", "ceiling_gb_per_s", "share_of_ceiling", "notices"),
+    *("fastest_glu", "fastest_naive", "memory_vs_glu", "ceiling_gb_per_s", "share_of_ceiling", "share_of_own_read"),
+    "notices",
     *(f"{name}{end}" for name in _RATIOS for end in ("", "_low", "_high")),
 )
 
@@ -146,13 +148,19 @@ def _add_shares(
     series: dict[int, Series],
     result: Lists,
 ) -> None:
-    """Bytes per second over those of the set's best reader, taken round by round."""
+    """Bytes per second over those of the set's best readers, taken round by round."""
     rates = {i: columns["bytes_total"][i] / latency(series[i]).value for i in reads}
-    best = max(rates, key=rates.__getitem__, default=None)
-    if best is None:
-        return
-    for index in layers:
-        if set(series[best].round_numbers) & set(series[index].round_numbers):
-            more = columns["bytes_total"][index] / columns["bytes_total"][best]
-            result["share_of_ceiling"][index] = more * ratio(series[best], series[index]).value
-            result["ceiling_gb_per_s"][index] = rates[best]
+    most = max((columns["bytes_total"][i] for i in reads), default=0)
+    shape = [(columns["h"][i], columns["d"][i]) for i in layers[:1]]
+    large = [i for i in reads if columns["bytes_total"][i] == most]
+    own = [i for i in reads if [(columns["h"][i], columns["d"][i])] == shape]
+    for name, readers in (("share_of_ceiling", large), ("share_of_own_read", own)):
+        if not readers:
+            continue
+        best = max(readers, key=rates.__getitem__)
+        for index in layers:
+            if set(series[best].round_numbers) & set(series[index].round_numbers):
+                more = columns["bytes_total"][index] / columns["bytes_total"][best]
+                result[name][index] = more * ratio(series[best], series[index]).value
+                if name == "share_of_ceiling":
+                    result["ceiling_gb_per_s"][index] = rates[best]

@@ -3,7 +3,8 @@
 ========== ================= ====================================================================================
 ceiling    variant           case
 ========== ================= ====================================================================================
-memory     stream-read*      a cold read of a buffer far larger than the caches
+memory     stream-read*      a cold read of a buffer far larger than the caches; on GPUs also of each shape's own size,
+                             where launch and ramp cost a share of the time that no layer gets back
 L2         stream-read*      a hot read of a buffer of half the L2 cache, on GPUs that say how large it is
 arithmetic matrix-product    a large product in every dtype of the sweep, on GPUs in float32 as well
 ========== ================= ====================================================================================
@@ -49,8 +50,13 @@ def _of_device(spec: SweepSpec, device: str, machine: Machine) -> Iterator[Case]
 def _reads(spec: SweepSpec, device: str, found: Device) -> Iterator[Case]:
     base = Case("", READ_COLUMNS, 1, dtype=spec.dtype[0], device=device, seed=spec.seed)
     row = READ_COLUMNS * base.itemsize
-    for name in READS:
-        yield dataclasses.replace(base, variant=name, d=READ_BYTES[device_kind(device)] // row)
+    sizes = [dataclasses.replace(base, d=READ_BYTES[device_kind(device)] // row)]
+    if base.device_kind == "cuda" and "cold" in spec.lists["mode"]:
+        by_size = {case.itemsize: case for case in (dataclasses.replace(base, dtype=dtype) for dtype in spec.dtype)}
+        sizes += [dataclasses.replace(case, h=h, d=d) for case in by_size.values() for h, d in spec.shapes]
+    for case in dict.fromkeys(sizes):
+        for name in READS:
+            yield dataclasses.replace(case, variant=name)
     if half := int(found.l2_size or 0) // 2:
         for name in READS:
             yield dataclasses.replace(base, variant=name, d=max(1, half // row), mode="hot")

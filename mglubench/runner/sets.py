@@ -52,6 +52,7 @@ def sets_of(
         processes: that share the rounds of a set.
     """
     ceilings = [case for case in cases if _layer(case) in CEILINGS]
+    most = max((_bytes(case) for case in ceilings if _layer(case) == "read"), default=0)
     by_setting: dict[Setting, list[Case]] = {}
     for case in cases:
         if case not in ceilings:
@@ -59,7 +60,7 @@ def sets_of(
     groups: list[list[Case]] = []
     guests: set[Case] = set()
     for setting, members in by_setting.items():
-        reads = [case for case in ceilings if _serves(case, setting)]
+        reads = [case for case in ceilings if _serves(case, members[0], most)]
         guests.update(reads)
         groups += _split(members, reads, _Room(SET_SHARE * total.get(setting.device, 0), cache))
     alone: dict[Setting, list[Case]] = {}
@@ -82,11 +83,18 @@ def _side_by_side(group: Sequence[Case], processes: int, total: Mapping[str, int
     return processes if devices == {"cpu"} and room.holds(group) else 1
 
 
-def _serves(case: Case, setting: Setting) -> bool:
-    """Whether a read is the ceiling of a setting's memory traffic: both find their weights in memory."""
-    return (
-        _layer(case) == "read" and (case.device, case.mode) == (setting.device, setting.mode) and setting.mode != "hot"
-    )
+def _serves(read: Case, member: Case, most: int) -> bool:
+    """Whether a read is a ceiling of the memory traffic of a setting's cases: both find their weights in memory.
+
+    On a GPU it is the largest read, or one of the setting's own matrix.
+    """
+    alike = (read.device, read.mode) == (member.device, member.mode) and member.mode != "hot"
+    own = (read.h, read.d, read.itemsize) == (member.h, member.d, member.itemsize)
+    return alike and _layer(read) == "read" and (own or read.device_kind == "cpu" or _bytes(read) == most)
+
+
+def _bytes(case: Case) -> int:
+    return case.elements * case.itemsize
 
 
 @dataclass(frozen=True, slots=True)

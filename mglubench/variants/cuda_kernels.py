@@ -91,8 +91,8 @@ class FlashMGLUPaper(CudaVariant):
     """The published kernel (arXiv 2506.23225, Algorithms 1 and 3)."""
 
     name = "flash-mglu-paper"
-    summary = "the paper's kernel: a mask byte per element, split-K with atomics, activation in a second kernel"
-    method = "fused-serial"
+    summary = "the paper's kernel: a block per row and chunk, a mask byte per element, atomics, activation apart"
+    method = "fused-difference"
     layer = "mglu"
     kernel = catalogue.PAPER
 

@@ -37,8 +37,10 @@ WRONG_ARITHMETIC = {
     "x of the wrong token": (MMA, "mma_tile.cuh", "min(n * 8 + group, batch - 1)", "max(n * 8 + group - 1, 0)"),
     "bit of the next element": (PACKED, "flash_mglu_packed.cu", ">> (8 * u + e) & 1", ">> (8 * u + (e ^ 1)) & 1"),
     "vector of the next quarter": (PACKED, "flash_mglu_packed.cu", "kChunk + u * 256;", "kChunk + (u ^ 1) * 256;"),
-    "value and gate swapped": (PAPER, "flash_mglu_paper.cu", "sums[2 * i + 1] += product", "sums[2 * i] += product"),
-    "mask of the wrong neighbour": (PAPER, "flash_mglu_paper.cu", ">> (8 * kMaskBytes)", ">> (8 * kMaskBytes - 1)"),
+    "value and gate swapped": (PAPER, "flash_mglu_paper.cu", "bits >> i & 1", "~bits >> i & 1"),
+    "mask of the wrong neighbour": (PAPER, "flash_mglu_paper.cu", "__ldg(masks + k + 1)", "__ldg(masks + (k ^ 2) + 1)"),
+    "value not what the gate leaves": (PAPER, "flash_mglu_paper.cu", "total - gate);", "total);"),
+    "sums of one warp only": (PAPER, "flash_mglu_paper.cu", "i < kWarps; i++", "i < 1; i++"),
 }
 
 FAST_WAIT = "* kChunk);\n                ptx::mbarrier_wait_parity(&bars[stage], parity);"
@@ -47,6 +49,7 @@ STORED_SUMS = "sums[i][n][q];\n        }\n"
 BROKEN_SYNCHRONISATION = {
     "sums read before all are stored": (MMA, "mma_tile.cuh", STORED_SUMS + "        __syncthreads();", STORED_SUMS),
     "sums overwritten too early": (MMA, "mma_tile.cuh", "if (n > 0) __syncthreads();", ""),
+    "sums of warps read too early": (PAPER, "flash_mglu_paper.cu", "__syncthreads();", ""),
     "barrier for half of the warps": (MMA, "mma_tile.cuh", "if (n > 0) __sync", "if (warp < 2) __sync"),
     "no wait for the copies": (BULK, "flash_mglu_bulk.cu", FAST_WAIT, "* kChunk);"),
     "parity never flips": (BULK, "flash_mglu_bulk.cu", "parity ^= 1;", ""),
@@ -84,15 +87,22 @@ def test_broken_synchronisation_is_found(bug: str) -> None:
 
 
 BROKEN_SPLIT = {
-    "counter not cleared": ("if (threadIdx.x == 0) *counter = 0;", ""),
-    "finished by the last block but one": ("static_cast<uint32_t>(split - 1)", "static_cast<uint32_t>(split - 2)"),
-    "partial sums of one block": ("partial_at(s, n, i, q));", "partial_at(0, n, i, q));"),
+    "sums left for the next launch": (PAPER, "flash_mglu_paper.cu", "*value = 0.0f;", ""),
+    "counter not cleared": (MMA, "mma_tile.cuh", "if (threadIdx.x == 0) *counter = 0;", ""),
+    "finished by the last block but one": (
+        MMA,
+        "mma_tile.cuh",
+        "static_cast<uint32_t>(split - 1)",
+        "static_cast<uint32_t>(split - 2)",
+    ),
+    "partial sums of one block": (MMA, "mma_tile.cuh", "partial_at(s, n, i, q));", "partial_at(0, n, i, q));"),
 }
 
 
 @pytest.mark.parametrize("bug", BROKEN_SPLIT)
 def test_broken_split_is_found(bug: str) -> None:
-    _reject(MMA, ("mma_tile.cuh", *BROKEN_SPLIT[bug]), split_k=3, launches=2)
+    kernel, *patch = BROKEN_SPLIT[bug]
+    _reject(kernel, (patch[0], patch[1], patch[2]), split_k=3, launches=2)
 
 
 @pytest.mark.skipif(skip_reason("asan") is not None, reason=str(skip_reason("asan")))

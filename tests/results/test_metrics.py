@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 import mglubench
 from mglubench.measure.measurement import Round
+from mglubench.report.tables import run_tables
 from mglubench.results.frame import load_first
 from mglubench.results.metrics import ceiling_by_device, derive
 from mglubench.results.store import RunStore
@@ -139,6 +140,25 @@ def test_the_ceiling_is_an_ok_cold_read_of_the_same_device(derived):
     row = frame.iloc[3]
     assert row["share_of_ceiling"] == pytest.approx(row["gb_per_s"] / gigabytes)
     assert np.isnan(frame["vs_glu"].iloc[0])
+
+
+def test_shares_are_of_the_large_buffer_and_of_a_read_of_the_own_matrix(derived):
+    here = {"mode": "cold", "device": "cuda", "dtype": "float16", "nm": 0}
+    frame = derived(
+        make_row("read", around(1000), **here, variant="stream-read", h=1000, d=1000),
+        make_row("read", around(100), **here, variant="stream-read", h=64, d=96),
+        make_row("glu", around(200), **here, variant="swiglu", h=64, d=96),
+        make_row("glu", around(200), **here, variant="swiglu", h=32, d=96),
+    )
+    rates = frame["bytes_total"] / frame["latency_us"]
+    layer, other = frame.iloc[2], frame.iloc[3]
+    assert layer["share_of_ceiling"] == pytest.approx(rates[2] / rates[0])
+    assert layer["share_of_own_read"] == pytest.approx(rates[2] / rates[1])
+    assert np.isnan(other["share_of_own_read"])
+    assert other["ceiling_gb_per_s"] == pytest.approx(1e-3 * rates[0])
+    (memory, _) = (table for table in run_tables(frame) if table.title.startswith("Memory"))
+    assert [column.title for column in memory.columns][-2:] == ["of ceiling", "of own read"]
+    assert memory.cells(memory.rows[0])[-1] == f"{rates[2] / rates[1]:.0%}"
 
 
 def test_without_a_ceiling_there_are_no_shares(derived):

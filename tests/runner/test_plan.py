@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mglubench.cases.config import build_spec
+from mglubench.comparison import NAIVE_FAMILY
 from mglubench.errors import UnavailableError, UsageError
 from mglubench.executors.fake import FakeSession
 from mglubench.executors.machine import Memory
@@ -94,11 +95,31 @@ def test_a_gpu_has_ceilings_of_memory_l2_tensor_cores_and_cuda_cores():
     cases = plan(WithL2(cuda=True), variants="lu", dtype="bfloat16,float16").cases
     found = [(c.variant, c.mode, c.elements * c.itemsize >> 20) for c in cases if c.variant.startswith("stream-read")]
     reads = sorted(dict.fromkeys(found), key=lambda read: (read[1], found.index(read)))
-    assert len(found) == len(reads) + 2, "both dtypes' sets hold the cold reads"
+    assert len(found) == len(reads) + 4, "both dtypes' sets hold the cold reads"
     names = ("stream-read", "stream-read-cuda")
-    assert reads == [*((name, "cold", 1024) for name in names), *((name, "hot", 25) for name in names)]
+    cold = [(name, "cold", megabytes) for megabytes in (1024, 0) for name in names]
+    assert reads == [*cold, *((name, "hot", 25) for name in names)]
     products = [case.dtype for case in cases if case.variant == "matrix-product"]
     assert products == ["bfloat16", "float16", "float32"]
+
+
+def test_a_gpu_reads_the_matrix_of_each_shape_beside_the_large_buffer():
+    given = {"shape": "64x96,128x256", "dtype": "bfloat16,float16,float32", "mode": "cold,hot", "variants": "lu"}
+    sets = plan(FakeSession(cuda=True), **given).sets
+    for group in sets:
+        layers = [case for case in group.cases if case.variant == "lu"]
+        if layers and layers[0].mode == "cold":
+            reads = [case for case in group.cases if case.variant == "stream-read"]
+            own = [(case.h, case.d, case.itemsize) for case in reads if case.elements * case.itemsize < 1 << 30]
+            assert own == [(layers[0].h, layers[0].d, layers[0].itemsize)]
+            assert len(reads) == 2
+        elif layers:
+            assert group.cases == tuple(layers)
+
+
+def test_a_gpu_meets_the_whole_naive_family():
+    found = {case.variant for case in plan(FakeSession(cuda=True), nm="1", dtype="float16", device="cuda").cases}
+    assert set(NAIVE_FAMILY) <= found
 
 
 def test_a_small_machine_has_no_ceiling():

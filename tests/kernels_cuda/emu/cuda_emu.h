@@ -183,6 +183,11 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 }
 
 template <class T>
+T __ldg(const T* p) {
+    return cuda_emu::load<T>(p);
+}
+
+template <class T>
 T __shfl_xor_sync(uint32_t mask, T value, int lane_mask) {
     cuda_emu::ShuffleLane<T> lane = {value, value, static_cast<int>(simt::self().lane) ^ lane_mask};
     simt::warp_collective(mask, &lane, cuda_emu::shuffle_combine<T>, "shfl.xor");
