@@ -89,7 +89,7 @@ def _serves(read: Case, member: Case, most: int) -> bool:
     On a GPU it is the largest read, or one of the setting's own matrix.
     """
     alike = (read.device, read.mode) == (member.device, member.mode) and member.mode != "hot"
-    own = (read.h, read.d, read.itemsize) == (member.h, member.d, member.itemsize)
+    own = (read.h, read.d, read.itemsize, read.weights) == (member.h, member.d, member.itemsize, member.weights)
     return alike and _layer(read) == "read" and (own or read.device_kind == "cpu" or _bytes(read) == most)
 
 
