@@ -38,10 +38,7 @@ def compare(
     out_json: options.OutJson = None,
     out_markdown: options.OutMarkdown = None,
     junit: options.Junit = None,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", parser=options.path, help="Also write one self-contained HTML page to this file."),
-    ] = None,
+    html: options.OutPage = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Runs of identical code, against themselves: how often it alarms.")
     ] = False,
@@ -70,9 +67,7 @@ def compare(
         raise UsageError(f"{len(given)} sides given; name a base and what is new, several runs a side with commas")
     comparison = _compared(given[0], given[1], force=force, alarms=alarms, margin=margin)
     show_comparison(comparison, wanted, form, everything=everything)
-    publish_comparison(comparison, wanted, out_json=out_json, out_markdown=out_markdown, junit=junit)
-    if html is not None:
-        write_comparison_page(comparison, html)
+    publish_comparison(comparison, wanted, out_json=out_json, out_markdown=out_markdown, junit=junit, html=html)
     return comparison.exit_code(wanted)
 
 
@@ -131,6 +126,7 @@ def publish_comparison(
     out_json: Path | None = None,
     out_markdown: Path | None = None,
     junit: Path | None = None,
+    html: Path | None = None,
 ) -> None:
     """Write a comparison to files, each by a rename; raises :class:`UsageError` if one cannot be written."""
     from mglubench.report.compare_json import comparison_json
@@ -140,6 +136,8 @@ def publish_comparison(
     publish_json(comparison_json(comparison, fail_on), out_json)
     _publish(out_markdown, comparison_markdown(comparison, fail_on))
     _publish(junit, comparison_junit(comparison, fail_on))
+    if html is not None:
+        write_comparison_page(comparison, html)
 
 
 def write_comparison_page(comparison: Comparison, path: Path) -> None:

@@ -58,6 +58,7 @@ def gate(
     out_json: options.OutJson = None,
     out_markdown: options.OutMarkdown = None,
     junit: options.Junit = None,
+    html: options.OutPage = None,
     executor: Annotated[str, typer.Option(hidden=True)] = "child",
     **given: str | bool | None,
 ) -> int:
@@ -68,7 +69,7 @@ def gate(
     """
     form = comparison_form(as_json=as_json, as_markdown=as_markdown, as_github=as_github)
     wanted = parse_fail_on(fail_on)
-    for path in (out_json, out_markdown, junit):
+    for path in (out_json, out_markdown, junit, html):
         refuse_taken(path)
     if base_ref is not None and base_python is not None:
         raise UsageError("choose one of --base-ref and --base-python")
@@ -84,7 +85,7 @@ def gate(
     with sweep_bar() as bar:
         found = gate(question, lambda seconds: open_session(executor, seconds), out, progress=bar, tell=_say)
     show_comparison(found.comparison, wanted, form, everything=everything)
-    publish_comparison(found.comparison, wanted, out_json=out_json, out_markdown=out_markdown, junit=junit)
+    publish_comparison(found.comparison, wanted, out_json=out_json, out_markdown=out_markdown, junit=junit, html=html)
     _say(f"\nStored in {found.folder}; `mglubench baseline save NAME {found.folder / 'new'}` makes it a baseline")
     return found.comparison.exit_code(wanted)
 

@@ -61,3 +61,6 @@ SummaryPage = Annotated[bool, typer.Option("--markdown", help="Print a page for 
 Github = Annotated[bool, typer.Option("--github", help="Print annotations of GitHub Actions.")]
 OutMarkdown = Annotated[Path | None, typer.Option(parser=path, help="Also write the page to this file.")]
 Junit = Annotated[Path | None, typer.Option(parser=path, help="Also write JUnit XML to this file.")]
+OutPage = Annotated[
+    Path | None, typer.Option("--html", parser=path, help="Also write one self-contained HTML page to this file.")
+]

@@ -61,11 +61,12 @@ def test_slower_code_is_exit_code_3(
 ) -> None:
     monkeypatch.setenv("MGLUBENCH_FAKE_SLOW", "mglu-premasked=1.3")
     options = ("gate", *FAKE, "--baseline", main, *other, "--out", "gate")
-    done = cli(*options, "--json", "--junit", "gate.xml")
+    done = cli(*options, "--json", "--junit", "gate.xml", "--html", "gate.html")
     assert done.code == 3
     assert slower(done) == {"mglu-premasked"}
     assert "confirmed " + ("in turns with --base-ref HEAD" if other else "in 3 runs") in done.out
     assert "<failure" in Path("gate.xml").read_text()
+    assert "mglu-premasked" in Path("gate.html").read_text()
     # Once more, in another form: nothing is measured.
     again = cli(*options, "--github")
     assert again.code == 3

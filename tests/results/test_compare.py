@@ -45,6 +45,27 @@ def test_a_planted_slow_down_is_slower_and_all_else_is_not():
     assert found.worst_first()[0].key == NM1.key
 
 
+def clocked(runs, slowed=1.0):
+    """Runs of a GPU at 1980 MHz, but NM1, which was measured at a part of it."""
+    clocks = {case.key: 1980.0 * (slowed if case == NM1 else 1.0) for case in CASES}
+    return [
+        replace(run, cases={key: replace(found, sm_mhz=clocks[key]) for key, found in run.cases.items()})
+        for run in runs
+    ]
+
+
+@pytest.mark.parametrize(("clock", "verdict"), [(1.0, Verdict.SLOWER), (float(np.exp(-0.1)), Verdict.UNCLEAR)])
+def test_a_latency_that_the_clock_explains_is_not_slower(clock, verdict):
+    """In cycles, latency times clock, the change must be there as well."""
+    rng = np.random.default_rng(0)
+    base, new = world(3, rng), world(3, rng, first=3, changed={NM1: 0.1})
+    found = of(judged(clocked(base), clocked(new, clock)), NM1)
+    assert found.verdict is verdict
+    assert (found.reason is Reason.NOT_IN_CYCLES) == (verdict is Verdict.UNCLEAR)
+    # Where one run tells no clock, the latency stands alone.
+    assert of(judged(base, clocked(new, clock)), NM1).verdict is Verdict.SLOWER
+
+
 def test_a_speed_up_is_faster_and_no_regression():
     rng = np.random.default_rng(1)
     found = judged(world(3, rng), world(3, rng, first=3, changed={NM1: -0.1}))
