@@ -18,7 +18,7 @@ from mglubench.cases.case import Setting
 from mglubench.estimates import ratio as compared
 from mglubench.measure.measurement import series_of
 from mglubench.report.repeat_tables import figure_row
-from mglubench.report.table import Column, Table, number, ratio, text
+from mglubench.report.table import NM, VARIANT, Column, Table, named, number, prose, ratio, text
 from mglubench.results.metrics import SETTING
 from mglubench.results.repeats import Repeats
 
@@ -41,11 +41,11 @@ WORDS = {
 def steps_table(states: Sequence[StepState]) -> Table:
     """Every step of a campaign: done, failed, absent or left, its seconds over all slices, and why."""
     columns = (
-        Column("step", "step", text("step"), text=True),
-        Column("kind", "kind", text("kind"), text=True),
-        Column("state", "state", text("state"), text=True),
+        named("step"),
+        Column("kind", "kind", text("kind"), text=True, spare=2),
+        named("state"),
         Column("seconds", "seconds", number("seconds", ",.1f")),
-        Column("reason", "reason", text("reason"), text=True),
+        prose("reason"),
     )
     rows = [
         {**asdict(state), "state": "done" if state.status == StepStatus.OK else state.status.value} for state in states
@@ -59,14 +59,14 @@ def steps_table(states: Sequence[StepState]) -> Table:
 def targets_table(targets: Targets, frame: pd.DataFrame | None) -> Table:
     """Every goal beside the best of the variants that count; a frame of a fake run, or none, measures nothing."""
     columns = (
-        Column("figure", "figure", text("figure"), text=True),
+        named("figure"),
         Column("shape", "h x d", text("shape")),
-        Column("nm", "nm", text("nm")),
+        NM,
         Column("least", "target", number("least", ".2f")),
         Column("value", "reached", ratio("value")),
         Column("own", "of own read", number("own", ".2f")),
-        Column("variant", "variant", text("variant"), text=True),
-        Column("verdict", "verdict", text("verdict"), text=True),
+        VARIANT,
+        prose("verdict"),
     )
     fake = frame is not None and bool(frame.attrs.get("run", {}).get("fake"))
     good = None if frame is None or fake else _judged(targets, frame)
@@ -118,9 +118,9 @@ def batch_table(frames: Frames) -> Table | None:
     """The batch size from which the best MGLU is no longer faster than the fastest GLU; ``None`` without batches."""
     rows = [row for name, frame in frames.items() for row in _batch_rows(name, frame)]
     columns = (
-        Column("run", "run", text("run"), text=True),
-        Column("where", "layer", text("where"), text=True),
-        Column("nm", "nm", text("nm")),
+        named("run"),
+        named("where", "layer"),
+        NM,
         Column("first", "from batch", text("first")),
         Column("at_first", "x GLU there", number("at_first", ".2f")),
         Column("smallest", "smallest batch", text("smallest")),
@@ -158,10 +158,10 @@ def bulk_summary(frames: Frames) -> Table | None:
     for row in (row for name, frame in frames.items() for row in _bulk_rows(name, frame)):
         groups.setdefault((row["run"], row["dtype"], row["mode"], row["nm"]), []).append(row)
     columns = (
-        Column("run", "run", text("run"), text=True),
-        Column("dtype", "dtype", text("dtype"), text=True),
-        Column("mode", "mode", text("mode"), text=True),
-        Column("nm", "nm", text("nm")),
+        named("run"),
+        named("dtype"),
+        named("mode"),
+        NM,
         Column("settings", "settings", text("settings")),
         *(Column(verdict, verdict, text(verdict)) for verdict in ("faster", "same", "slower")),
         Column("middle", "plain / bulk, median", number("middle", ".3f")),
@@ -183,13 +183,13 @@ def bulk_table(frames: Frames) -> Table | None:
     """Bulk copies against plain loads, cell by cell, wherever both kernels were measured; ``None`` if nowhere."""
     rows = [row for name, frame in frames.items() for row in _bulk_rows(name, frame)]
     columns = (
-        Column("run", "run", text("run"), text=True),
-        Column("setting", "setting", text("setting"), text=True),
-        Column("nm", "nm", text("nm")),
+        named("run"),
+        named("setting"),
+        NM,
         Column("plain_us", "plain us", number("plain_us", ",.2f")),
         Column("bulk_us", "bulk us", number("bulk_us", ",.2f")),
         Column("gain", "plain / bulk", ratio("gain")),
-        Column("verdict", "bulk is", text("verdict"), text=True),
+        prose("verdict", "bulk is"),
     )
     notes = [f"plain: {PLAIN}; bulk: {BULK}; above 1 bulk copies are faster; same: the 95 % interval includes 1"]
     return Table("Bulk copies against plain loads", columns, rows, notes) if rows else None
@@ -218,15 +218,15 @@ def _bulk_rows(name: str, frame: pd.DataFrame) -> list[Row]:
 def agree_table(frame: pd.DataFrame, clock: Mapping[str, ClockedRow]) -> Table:
     """Our cold medians beside ``do_bench`` and, where the case was profiled, ncu's duration."""
     columns = (
-        Column("variant", "variant", text("variant"), text=True),
-        Column("setting", "setting", text("setting"), text=True),
-        Column("nm", "nm", lambda row: str(row["nm"] or "")),
+        VARIANT,
+        named("setting"),
+        NM,
         Column("latency_us", "here us", number("latency_us", ",.2f")),
         Column("do_bench_us", "do_bench us", number("do_bench_us", ",.2f")),
         Column("do_bench_ratio", "do_bench / here", number("do_bench_ratio", ".3f")),
         Column("ncu_duration_us", "ncu us", number("ncu_duration_us", ",.2f")),
         Column("ncu_ratio", "ncu / here", number("ncu_ratio", ".3f")),
-        Column("reason", "reason", text("reason"), text=True),
+        prose("reason"),
     )
     rows: list[Row] = []
     for row in frame[(frame["status"] == "ok") & (frame["mode"] == "cold")].to_dict("records"):
@@ -266,7 +266,7 @@ def aa_table(repeats: Repeats) -> Table:
     A pair of runs is a false alarm if their figures are further apart than their printed 95 % intervals explain.
     """
     columns = (
-        Column("name", "case", text("name"), text=True),
+        named("name", "case"),
         Column("runs", "repeats", text("runs")),
         Column("deviation", "sd between runs", number("deviation", ".2%")),
         Column("covered", "covered", lambda row: f"{row['covered']} of {row['intervals']}"),
@@ -287,5 +287,5 @@ def aa_table(repeats: Repeats) -> Table:
 
 def rows_table(title: str, rows: Iterable[Mapping[str, object]], columns: Mapping[str, str]) -> Table:
     """Plain rows under the named columns: what a step has written down, as it is."""
-    shown = tuple(Column(key, name, text(key), text=True) for key, name in columns.items())
+    shown = tuple(prose(key, title) for key, title in columns.items())
     return Table(title, shown, list(rows))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import console, print_json, print_tables
+from mglubench.cli.output import chosen_format, console, print_json, print_tables
 
 Folder = Annotated[
     Path | None,
@@ -53,18 +53,19 @@ def save(
 
 
 @baseline.command(name="list")
-def list_all(folder: Folder = None, as_json: options.Json = False) -> int:
+def list_all(folder: Folder = None, as_json: options.Json = False, wide: options.Wide = False) -> int:
     """List baselines, oldest first."""
+    form = chosen_format(as_json=as_json, wide=wide)
     from mglubench.report.baseline_tables import baselines_table
     from mglubench.results.baselines import baselines_folder, list_baselines
 
     where = folder or baselines_folder()
     found, damaged = list_baselines(where)
     table = baselines_table(found, damaged)
-    if as_json:
+    if form == "json":
         print_json(table.rows)
     elif table.rows:
-        print_tables([table], "rich")
+        print_tables([table], form)
     else:
         console().print(f"no baselines in {where}; `mglubench baseline save NAME RUN` makes one", markup=False)
     return 0
@@ -75,15 +76,17 @@ def show(
     name: Annotated[str, typer.Argument(help="Name of the baseline.")],
     folder: Folder = None,
     as_json: options.Json = False,
+    wide: options.Wide = False,
 ) -> int:
     """The runs of a baseline, and what they measured: the median over runs of every latency."""
+    form = chosen_format(as_json=as_json, wide=wide)
     from mglubench.report.baseline_tables import baseline_heading, cases_table, runs_of_baseline_table
     from mglubench.results.baseline_latencies import latencies_of
     from mglubench.results.baselines import find_baseline
 
     found = find_baseline(name, folder)
     tables = [runs_of_baseline_table(found), cases_table(latencies_of(found))]
-    if as_json:
+    if form == "json":
         runs, cases = (table.rows for table in tables)
         manifest = found.manifest
         print_json(
@@ -98,7 +101,7 @@ def show(
             }
         )
     else:
-        print_tables(tables, "rich", heading=baseline_heading(found))
+        print_tables(tables, form, heading=baseline_heading(found))
     return 0
 
 

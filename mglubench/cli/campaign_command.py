@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import console, print_json, print_tables
+from mglubench.cli.output import chosen_format, console, print_json, print_tables
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,19 +39,21 @@ def campaign(
         bool, typer.Option("--render", help="Only make tables and pictures of what is in --out; needs no device.")
     ] = False,
     as_json: options.Json = False,
+    wide: options.Wide = False,
     executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",
 ) -> int:
     """Do the next slice of a campaign: build, verify, measure, profile, tune, render; call it again until it is done.
 
     Exit code: 0 if all is done; 3 if slices remain; 1 if a step failed (the others are done); 2 for bad input.
     """
+    form = chosen_format(as_json=as_json, wide=wide)
     from mglubench.campaign.definition import find_campaign, read_campaign
     from mglubench.campaign.journal import describe, exit_code, open_journal, run_slice
     from mglubench.campaign.step import Bench, Slice
 
     plan = read_campaign(find_campaign(config))
     if render:
-        return _render(plan, out, as_json=as_json)
+        return _render(plan, out, form)
     time = Slice(slice_seconds)
     opened = _opener(executor, plan)
     with opened(Path(os.devnull), DESCRIBE_SECONDS) as session:
@@ -60,11 +62,11 @@ def campaign(
     with open_journal(folder, plan, machine) as journal, _own_notebooks(folder):
         states = run_slice(Bench(folder, plan, machine, time, opened, _say), journal)
     code = exit_code(states)
-    _show(states, folder, code, as_json=as_json)
+    _show(states, folder, code, form)
     return code
 
 
-def _render(plan: Campaign, out: Path | None, *, as_json: bool) -> int:
+def _render(plan: Campaign, out: Path | None, form: str) -> int:
     from mglubench.campaign.journal import exit_code, render_what_is_there, state_of
     from mglubench.campaign.outcome import StepStatus
 
@@ -74,7 +76,7 @@ def _render(plan: Campaign, out: Path | None, *, as_json: bool) -> int:
     with _own_notebooks(folder):
         outcome = render_what_is_there(folder, plan, _say)
     states = state_of(folder, plan.steps)
-    _show(states, folder, exit_code(states), as_json=as_json)
+    _show(states, folder, exit_code(states), form)
     if outcome.reason:
         _say(outcome.reason)
     return 0 if outcome.status == StepStatus.OK else 1
@@ -126,11 +128,11 @@ def _say(line: str) -> None:
     console(stderr=True).print(line, markup=False, soft_wrap=True)
 
 
-def _show(states: Sequence[StepState], folder: Path, code: int, *, as_json: bool) -> None:
+def _show(states: Sequence[StepState], folder: Path, code: int, form: str) -> None:
     from mglubench.campaign.target_tables import steps_table
 
-    if as_json:
+    if form == "json":
         print_json({"folder": str(folder), "exit_code": code, "steps": [asdict(state) for state in states]})
         return
-    print_tables([steps_table(states)], "rich")
+    print_tables([steps_table(states)], form)
     _say(f"\nStored in {folder}" + ("; run the same command again for the next slice" if code == 3 else ""))

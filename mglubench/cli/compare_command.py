@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import console, print_json, print_tables, publish_json, publish_page
+from mglubench.cli.output import chosen_format, console, print_json, print_tables, publish_json, publish_page
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def compare(
     as_json: options.Json = False,
     as_markdown: options.SummaryPage = False,
     as_github: options.Github = False,
+    wide: options.Wide = False,
     out_json: options.OutJson = None,
     out_markdown: options.OutMarkdown = None,
     junit: options.Junit = None,
@@ -50,7 +51,7 @@ def compare(
     cannot be compared. --fail-on chooses what counts; counts of findings never become an exit code.
     """
     given = sides or []
-    form = comparison_form(as_json=as_json, as_markdown=as_markdown, as_github=as_github)
+    form = chosen_format(as_json=as_json, as_markdown=as_markdown, as_github=as_github, wide=wide)
     if schema:
         from mglubench.report.compare_json import comparison_schema
 
@@ -95,7 +96,7 @@ def refuse_taken(path: Path | None) -> None:
 
 
 def show_comparison(comparison: Comparison, fail_on: frozenset[FailOn], form: str, *, everything: bool = False) -> None:
-    """Print a comparison: ``rich``, ``json``, ``markdown`` or ``github``."""
+    """Print a comparison: tables, ``json``, ``markdown`` or ``github``."""
     from mglubench.report.compare_words import heading_lines, verdict_line
 
     if form == "json":
@@ -178,14 +179,6 @@ def _calibrate(given: list[str], alarms: float, margin: float, form: str, out_js
         print_tables(calibration_tables(found), form)
     publish_json(calibration_json(found), out_json)
     return 0
-
-
-def comparison_form(*, as_json: bool, as_markdown: bool, as_github: bool) -> str:
-    """``json``, ``markdown``, ``github`` or ``rich``; two at once are an error."""
-    wanted = [name for name, on in (("json", as_json), ("markdown", as_markdown), ("github", as_github)) if on]
-    if len(wanted) > 1:
-        raise UsageError(f"choose one of {' and '.join('--' + name for name in wanted)}")
-    return wanted[0] if wanted else "rich"
 
 
 def _publish(path: Path | None, text: str) -> None:

@@ -11,13 +11,12 @@ import typer
 
 from mglubench.cli import options
 from mglubench.cli.compare_command import (
-    comparison_form,
     parse_fail_on,
     publish_comparison,
     refuse_taken,
     show_comparison,
 )
-from mglubench.cli.output import console
+from mglubench.cli.output import chosen_format, console
 from mglubench.cli.sweep_command import sweep, sweep_bar
 from mglubench.cli.sweep_options import with_options_of
 from mglubench.errors import UsageError
@@ -55,6 +54,7 @@ def gate(
     as_json: options.Json = False,
     as_markdown: options.SummaryPage = False,
     as_github: options.Github = False,
+    wide: options.Wide = False,
     out_json: options.OutJson = None,
     out_markdown: options.OutMarkdown = None,
     junit: options.Junit = None,
@@ -67,7 +67,7 @@ def gate(
     Call it again with the same --out to go on after a kill. Exit code: as of `compare`: 0 good; 1 a case is defective;
     2 bad input; 3 a regression, confirmed; 4 something that is required is missing or cannot be compared.
     """
-    form = comparison_form(as_json=as_json, as_markdown=as_markdown, as_github=as_github)
+    form = chosen_format(as_json=as_json, as_markdown=as_markdown, as_github=as_github, wide=wide)
     wanted = parse_fail_on(fail_on)
     for path in (out_json, out_markdown, junit, html):
         refuse_taken(path)

@@ -19,9 +19,10 @@ def history(
     ] = None,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
+    wide: options.Wide = False,
 ) -> int:
     """Show every case over a folder of baselines: a sparkline, and the baseline where its latency changed."""
-    form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
+    form = chosen_format(as_json=as_json, as_markdown=as_markdown, wide=wide)
     from mglubench.report.baseline_tables import history_row, history_tables
     from mglubench.results.baselines import baselines_folder, list_baselines
     from mglubench.results.history import histories

@@ -22,12 +22,13 @@ def import_report(
     ] = None,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
+    wide: options.Wide = False,
 ) -> int:
     """Join a report that was taken by hand to a run, by case key; needs no GPU, and neither ncu nor nsys."""
     from mglubench.results.store import RunStore
     from mglubench.runner.profile import exit_code, import_profile
 
-    form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
+    form = chosen_format(as_json=as_json, as_markdown=as_markdown, wide=wide)
     with RunStore.resume(run) as store:
         rows = import_profile(store, report, launches=launches)
     show_counters(rows, rows[0].tool, form, run)

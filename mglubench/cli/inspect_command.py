@@ -35,6 +35,7 @@ def inspect(
     force: Annotated[bool, typer.Option("--force", help="With --save: replace the file.")] = False,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
+    wide: options.Wide = False,
 ) -> int:
     """Registers, spills, occupancy, instructions per weight element and load widths of compiled kernels; no GPU.
 
@@ -46,7 +47,7 @@ def inspect(
     from mglubench.report.inspect_sass import inspect_table
     from mglubench.variants.registry import inspectable
 
-    form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
+    form = chosen_format(as_json=as_json, as_markdown=as_markdown, wide=wide)
     if save and against:
         raise UsageError("choose one of --save and --against; look at what differs before it is pinned anew")
     if save and (why := why_not_pinned_there(save, force=force)):

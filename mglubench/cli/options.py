@@ -37,6 +37,7 @@ Plugin = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print one CSV row per case.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print markdown tables.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show every column of tables, whatever the screen holds.")]
 Html = Annotated[
     Path | None,
     typer.Option(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from mglubench.errors import UsageError
 
@@ -19,16 +20,43 @@ if TYPE_CHECKING:
     from mglubench.report.table import Table
 
 
-def chosen_format(*, as_json: bool, as_csv: bool, as_markdown: bool) -> str:
-    """One of ``json``, ``csv``, ``markdown``, ``rich``; two at once are an error."""
-    wanted = [name for name, on in (("json", as_json), ("csv", as_csv), ("markdown", as_markdown)) if on]
-    if len(wanted) > 1:
-        raise UsageError(f"choose one of {' and '.join('--' + name for name in wanted)}")
-    return wanted[0] if wanted else "rich"
+# Columns of what is no terminal and has no COLUMNS: a log, a pipe.
+PIPE_COLUMNS = 200
+# What prints tables for people: as many columns as the screen holds, or all of them.
+TABLES, WIDE = "rich", "wide"
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console that uses colour only on a terminal, and does not fold tables when piped."""
+def chosen_format(
+    *,
+    as_json: bool = False,
+    as_csv: bool = False,
+    as_markdown: bool = False,
+    as_github: bool = False,
+    wide: bool = False,
+) -> str:
+    """One of ``json``, ``csv``, ``markdown``, ``github``, ``wide``, ``rich``; two at once are an error."""
+    offered = {"json": as_json, "csv": as_csv, "markdown": as_markdown, "github": as_github, WIDE: wide}
+    names = [name for name, on in offered.items() if on]
+    if len(names) > 1:
+        raise UsageError(f"choose one of {' and '.join('--' + name for name in names)}")
+    return names[0] if names else TABLES
+
+
+def screen_columns(stream: TextIO) -> int:
+    """How many characters a line may have: COLUMNS, else the terminal's, else what a log holds well."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    if not stream.isatty():
+        return PIPE_COLUMNS
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
+def console(*, stderr: bool = False, columns: int | None = None) -> Console:
+    """A console that uses colour only on a terminal, with lines of ``columns`` characters or of the screen's."""
     from rich.console import Console
 
     class PipeConsole(Console):
@@ -38,11 +66,14 @@ def console(*, stderr: bool = False) -> Console:
             raise BrokenPipeError
 
     stream = sys.stderr if stderr else sys.stdout
-    return PipeConsole(file=stream, highlight=False, soft_wrap=False, width=None if stream.isatty() else 200)
+    width = columns or screen_columns(stream)
+    # With a height, rich asks nobody else how wide the screen is.
+    return PipeConsole(file=stream, highlight=False, soft_wrap=False, width=width, height=25)
 
 
 def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] = ()) -> None:
-    """Tables for people: rich on a terminal, markdown if asked for."""
+    """Tables for people: as many columns as the screen holds, all of them (``wide``), or ``markdown``."""
+    from mglubench.report.fit import fit
     from mglubench.report.render import to_markdown, to_rich
     from mglubench.report.table import LONGEST_CELL
     from mglubench.system.plain_text import plain
@@ -52,14 +83,23 @@ def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] =
         sys.stdout.write("".join(f"{line}  \n" for line in heading) + ("\n" if heading else ""))
         sys.stdout.write("\n".join(to_markdown(table) for table in tables))
         return
-    out = console()
+    screen = screen_columns(sys.stdout)
+    fitted = [fit(table, None if form == WIDE else screen) for table in tables]
+    out = console(columns=max([screen, *(found.width for found in fitted)]))
+
+    def say(line: str, style: str = "") -> None:
+        out.print(plain(line, LONGEST_CELL), style=style, markup=False, width=screen)
+
     for line in heading:
-        out.print(line, markup=False)
-    for table in tables:
-        out.print(f"\n{plain(table.title, LONGEST_CELL)}", style="bold", markup=False)
-        out.print(to_rich(table))
-        for note in table.notes:
-            out.print(plain(note, LONGEST_CELL), style="dim", markup=False)
+        say(line)
+    for table, found in zip(tables, fitted, strict=True):
+        out.print()
+        say(table.title, "bold")
+        out.print(to_rich(table, found))
+        hidden = [f"not shown at {screen} columns: {', '.join(found.hidden)}; --wide shows all"] if found.hidden else []
+        notes = [*hidden, *table.notes]
+        for note in ["", *notes] if notes else []:
+            say(note, "dim")
 
 
 def print_json(value: Any) -> None:

@@ -24,6 +24,7 @@ def predict(
     datasheet: Annotated[bool, typer.Option("--datasheet", help="Ignore ceilings measured on such a GPU.")] = False,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
+    wide: options.Wide = False,
 ) -> None:
     """Estimate, without measuring: the least time per case on a GPU, and the largest possible speed-ups."""
     from mglubench.cases.config import build_spec
@@ -32,7 +33,7 @@ def predict(
     from mglubench.report.render import to_plain
     from mglubench.results.ceilings import as_measured
 
-    form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
+    form = chosen_format(as_json=as_json, as_markdown=as_markdown, wide=wide)
 
     def find(name: str) -> GpuData:
         return gpu_named(name) if datasheet else as_measured(gpu_named(name))

@@ -32,6 +32,7 @@ def profile(
     out: Annotated[Path | None, typer.Option(parser=options.path, help="Run folder, new or of the same sweep.")] = None,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
+    wide: options.Wide = False,
     executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",
     **given: Any,
 ) -> int:
@@ -43,7 +44,7 @@ def profile(
     from mglubench.runner.profile import TOOLS, exit_code
 
     one_of(tool, TOOLS, "tool")
-    form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
+    form = chosen_format(as_json=as_json, as_markdown=as_markdown, wide=wide)
     wanted = {name: value for name, value in given.items() if value is not None}
     if run is not None and (wanted or out):
         raise UsageError("give either a run folder or the options of a sweep, not both")

@@ -33,6 +33,7 @@ def repeat(
     ] = None,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
+    wide: options.Wide = False,
     executor: Annotated[str, typer.Option(hidden=True)] = "child",
     **given: str | bool | None,
 ) -> int:
@@ -41,7 +42,7 @@ def repeat(
     Call it again with the same --out to go on. What it finds is remembered for the device. Exit code: 0; 1 if a case
     gave a wrong result, crashed, hung or raised, or if too little was measured; 2 for bad input.
     """
-    form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
+    form = chosen_format(as_json=as_json, as_markdown=as_markdown, wide=wide)
     said = {name: value for name, value in given.items() if value is not None}
     if runs and not of:
         raise UsageError(f"{runs[0]}: name stored runs with --of, or nothing to measure")

@@ -9,6 +9,8 @@ import typer
 
 from mglubench.cli import options
 from mglubench.cli.output import (
+    TABLES,
+    WIDE,
     chosen_format,
     console,
     print_csv,
@@ -35,13 +37,14 @@ def report(
     as_json: options.Json = False,
     as_csv: options.Csv = False,
     as_markdown: options.Markdown = False,
+    wide: options.Wide = False,
 ) -> None:
     """Print the tables of a stored run again, or write them with charts as one HTML page."""
-    form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
+    form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown, wide=wide)
     if html is not None:
         write_page(run, html, force=force)
         # The page holds the tables; whoever asks for another format or file as well gets it.
-        if form == "rich" and export is None:
+        if form in (TABLES, WIDE) and export is None:
             return
     show_run(run, form, export=export, everything=everything)
 
@@ -67,7 +70,7 @@ def show_run(
     from mglubench.results.frame import load, load_first
     from mglubench.results.metrics import derive
 
-    if form in ("rich", "markdown") and export is None and not everything:
+    if form in (TABLES, WIDE, "markdown") and export is None and not everything:
         frame, settings = load_first(folder, SETTINGS_SHOWN)
     else:
         frame, settings = load(folder, samples=True), 0

@@ -55,6 +55,7 @@ def sweep(
     as_json: options.Json = False,
     as_csv: options.Csv = False,
     as_markdown: options.Markdown = False,
+    wide: options.Wide = False,
     executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",
     **axes: str | None,
 ) -> int:
@@ -63,7 +64,7 @@ def sweep(
     Exit code: 0; 1 if a case gave a wrong result, crashed, hung or raised, or if none was measured; 2 for bad input.
     """
     given = {name: value for name, value in {**axes, **locals()}.items() if name in KNOWN and value is not None}
-    form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
+    form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown, wide=wide)
     from mglubench.cases.config import merged_spec
     from mglubench.executors.open import open_session
     from mglubench.runner.sweep import run_sweep

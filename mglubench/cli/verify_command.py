@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import print_json, print_tables, progress_bar, publish_json
+from mglubench.cli.output import chosen_format, print_json, print_tables, progress_bar, publish_json
 
 
 def verify(
@@ -18,10 +18,12 @@ def verify(
     plugin: options.Plugin = None,
     case_timeout: Annotated[float, typer.Option(help="Kill a case after this many seconds.")] = 300.0,
     as_json: options.Json = False,
+    wide: options.Wide = False,
     out_json: options.OutJson = None,
     executor: Annotated[str, typer.Option(hidden=True)] = "child",
 ) -> int:
     """Check every available variant against float64 at awkward shapes; exit code 1 if one is wrong."""
+    form = chosen_format(as_json=as_json, wide=wide)
     from mglubench.executors.open import open_session
     from mglubench.report.summary import verify_tables
     from mglubench.runner.verify import verify as check
@@ -37,8 +39,8 @@ def verify(
     tables = verify_tables(verdicts)
     document = {"variants": tables[0].rows, "failures": tables[1].rows if len(tables) > 1 else []}
     publish_json(document, out_json)
-    if as_json:
+    if form == "json":
         print_json(document)
     else:
-        print_tables(tables, "rich")
+        print_tables(tables, form)
     return 1 if any(verdict.failed for verdict in verdicts) else 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mglubench.report.table import Column, Row, Table, amount, number, text
+from mglubench.report.table import NM, VARIANT, Column, Row, Table, amount, named, number, prose, text
 from mglubench.results.baseline_latencies import CaseLatency
 from mglubench.results.baselines import Baseline
 from mglubench.results.history import CaseHistory
@@ -21,13 +21,13 @@ SHORT = 10
 def baselines_table(found: Sequence[Baseline], damaged: Mapping[Path, str]) -> Table:
     """One row per baseline, damaged ones last."""
     columns = (
-        Column("name", "baseline", text("name"), text=True),
-        Column("time", "measured (UTC)", lambda row: str(row["time"] or "")[:16], text=True),
-        Column("commit", "commit", lambda row: short_commit(str(row["commit"] or "")), text=True),
+        named("name", "baseline"),
+        Column("time", "measured (UTC)", lambda row: str(row["time"] or "")[:16], text=True, spare=2),
+        Column("commit", "commit", lambda row: short_commit(str(row["commit"] or "")), text=True, spare=3),
         Column("runs", "runs", text("runs")),
         Column("cases", "cases", text("cases")),
         Column("devices", "device", lambda row: ", ".join(map(str, _items(row, "devices"))), text=True),
-        Column("note", "note", text("note"), text=True),
+        prose("note", spare=4),
     )
     rows: list[dict[str, object]] = [_summary(baseline) for baseline in found]
     nothing = {"time": "", "commit": "", "runs": "", "cases": "", "devices": []}
@@ -46,10 +46,10 @@ def baseline_heading(baseline: Baseline) -> list[str]:
 def runs_of_baseline_table(baseline: Baseline) -> Table:
     """One row per run."""
     columns = (
-        Column("folder", "run", text("folder"), text=True),
-        Column("time", "started (UTC)", lambda row: str(row["time"])[:19], text=True),
+        named("folder", "run"),
+        Column("time", "started (UTC)", lambda row: str(row["time"])[:19], text=True, spare=2),
         Column("rows", "cases", lambda row: f"{row['rows']}/{row['planned']}"),
-        Column("commit", "commit", lambda row: short_commit(str(row["commit"])), text=True),
+        Column("commit", "commit", lambda row: short_commit(str(row["commit"])), text=True, spare=3),
         Column("devices", "device", lambda row: ", ".join(map(str, _items(row, "devices"))), text=True),
     )
     rows = [{**asdict(run), "devices": list(run.devices)} for run in baseline.manifest.runs]
@@ -59,8 +59,8 @@ def runs_of_baseline_table(baseline: Baseline) -> Table:
 def cases_table(latencies: Mapping[str, CaseLatency]) -> Table:
     """One row per case."""
     columns = (
-        Column("key", "case", text("key"), text=True),
-        Column("latency_us", "latency us", number("latency_us", ",.1f")),
+        named("key", "case"),
+        Column("latency_us", "latency us", number("latency_us", ",.1f"), spare=0),
         Column("deviation", "sd %", number("deviation", ".2f", 100)),
         Column("runs", "runs", text("runs")),
     )
@@ -157,9 +157,9 @@ HISTORY_NOTES = (
     "alone shows is told apart, and one that comes back at once is no change",
 )
 _HISTORY = (
-    Column("variant", "variant", text("variant"), text=True),
-    Column("nm", "nm", lambda row: str(row["nm"] or "")),
-    Column("line", "history", text("line"), text=True),
-    Column("latency_us", "us", lambda row: f"{amount(row, 'latency_us'):,.1f}"),
-    Column("changed", "changed", text("changed"), text=True),
+    VARIANT,
+    NM,
+    Column("line", "history", text("line"), text=True, spare=1),
+    Column("latency_us", "us", lambda row: f"{amount(row, 'latency_us'):,.1f}", spare=0),
+    prose("changed"),
 )

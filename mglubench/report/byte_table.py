@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mglubench.cases.case import Setting
-from mglubench.report.table import Column, Formatter, Row, Table, figure, missing, number, text
+from mglubench.report.table import NM, VARIANT, Column, Formatter, Row, Table, figure, missing, number, prose
 
 FORMULA_MARK = " f"
 
@@ -23,19 +23,19 @@ def or_formula(measured: str, formula: str, pattern: str) -> Formatter:
 
 
 LEDGER = (
-    Column("variant", "variant", text("variant"), text=True),
-    Column("nm", "nm", lambda row: str(row["nm"] or "")),
-    Column("bytes_total", "formula MB", number("bytes_total", ",.2f", 1e-6)),
-    Column("dram_bytes", "DRAM MB", number("dram_bytes", ",.2f", 1e-6)),
+    VARIANT,
+    NM,
+    Column("bytes_total", "formula MB", number("bytes_total", ",.2f", 1e-6), spare=4),
+    Column("dram_bytes", "DRAM MB", number("dram_bytes", ",.2f", 1e-6), spare=1),
     Column("dram_over_formula", "DRAM/formula", number("dram_over_formula", ".3f")),
     Column("dram_bits_per_element", "bits/weight", or_formula("dram_bits_per_element", "bits_per_element", ".1f")),
-    Column("dram_saved_vs_glu", "saved vs GLU", or_formula("dram_saved_vs_glu", "memory_vs_glu", "+.1%")),
-    Column("dram_bytes_written", "DRAM written MB", number("dram_bytes_written", ",.3f", 1e-6)),
-    Column("l2_bytes_written", "L2 written MB", number("l2_bytes_written", ",.3f", 1e-6)),
-    Column("formula_over_l2", "formula/L2", number("formula_over_l2", ".1f")),
+    Column("dram_saved_vs_glu", "saved vs GLU", or_formula("dram_saved_vs_glu", "memory_vs_glu", "+.1%"), spare=2),
+    Column("dram_bytes_written", "DRAM written MB", number("dram_bytes_written", ",.3f", 1e-6), spare=8),
+    Column("l2_bytes_written", "L2 written MB", number("l2_bytes_written", ",.3f", 1e-6), spare=8),
+    Column("formula_over_l2", "formula/L2", number("formula_over_l2", ".1f"), spare=9),
     Column("dram_gb_per_s", "GB/s", number("dram_gb_per_s", ",.1f")),
-    Column("share_of_peak", "of peak", number("share_of_peak", ".0%")),
-    Column("verdict", "verdict", text("verdict"), text=True),
+    Column("share_of_peak", "of peak", number("share_of_peak", ".0%"), spare=3),
+    prose("verdict"),
 )
 _VALUES = (
     *("variant", "nm", "mask", "status", "bytes_total", "bits_per_element", "memory_vs_glu", "counters_reason"),

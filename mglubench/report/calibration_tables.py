@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from mglubench.report.table import Column, Row, Table, amount, missing, number, text
+from mglubench.report.table import Column, Row, Table, amount, missing, named, number
 from mglubench.results.calibrate import OURS, OURS_ALONE, Calibration, Rate
 
 
 def calibration_tables(found: Calibration) -> list[Table]:
     """One table: a row for each rule and number of runs a side."""
     columns = (
-        Column("rule", "rule", text("rule"), text=True),
+        named("rule"),
         Column("runs", "runs a side", number("runs", ".0f")),
         Column("jobs", "jobs", number("jobs", ",.0f")),
-        Column("of_jobs", "alarm %", _share),
+        Column("of_jobs", "alarm %", _share, spare=0),
         Column("of_figures", "slower %", number("of_figures", ".2f", 100)),
         Column("same", "same %", _same),
         Column("visible", "sees %", number("visible", ".1f", 100)),

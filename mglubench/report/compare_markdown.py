@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mglubench.report.compare_tables import judgement_row, setting_title
+from mglubench.report.compare_tables import COLUMNS, judgement_row, setting_title
 from mglubench.report.compare_words import heading_lines, verdict_line
 from mglubench.report.render import escaped, to_markdown
-from mglubench.report.table import Column, Table, text
+from mglubench.report.table import Table, named, prose
 from mglubench.results.judgement import FailOn, Judgement, Verdict
 from mglubench.results.run_comparison import Comparison
 
 # GitHub cuts a summary off at 1 MiB; more rows than that nobody reads.
 MOST_FOLDED = 2000
-_COLUMNS = (
-    Column("verdict", "verdict", text("verdict"), text=True),
-    Column("case", "case", text("case"), text=True),
-    Column("figure", "figure", text("figure"), text=True),
-    Column("values", "before -> now", text("values")),
-    Column("change", "change", text("change")),
-    Column("visible", "sees", text("visible")),
-    Column("words", "why", text("words"), text=True),
-    Column("advice", "advice", text("advice"), text=True),
-)
+_COLUMNS = (*COLUMNS[:-1], prose("words", "why"), prose("advice"))
 
 
 def comparison_markdown(comparison: Comparison, fail_on: frozenset[FailOn]) -> str:
@@ -44,7 +35,7 @@ def comparison_markdown(comparison: Comparison, fail_on: frozenset[FailOn]) -> s
 def _table(title: str, judgements: Sequence[Judgement]) -> str:
     settings = dict.fromkeys(map(setting_title, judgements))
     several = len(settings) > 1
-    columns = (Column("setting", "setting", text("setting"), text=True), *_COLUMNS) if several else _COLUMNS
+    columns = (named("setting"), *_COLUMNS) if several else _COLUMNS
     rows = [{**judgement_row(j), "setting": setting_title(j)} for j in judgements]
     notes = [] if several else list(settings)
     shown = to_markdown(Table(title, columns, rows, notes, best="bad"))

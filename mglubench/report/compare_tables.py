@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mglubench.report.compare_words import case_name, change_words, figure_name, values_words, visible_words
-from mglubench.report.table import Column, Table, text
+from mglubench.report.table import Column, Table, named, prose, text
 from mglubench.results.judgement import Judgement, Verdict
 from mglubench.results.run_comparison import Comparison
 
-_COLUMNS = (
-    Column("verdict", "verdict", text("verdict"), text=True),
-    Column("case", "case", text("case"), text=True),
-    Column("figure", "figure", text("figure"), text=True),
-    Column("values", "before -> now", text("values")),
-    Column("change", "change", text("change")),
-    Column("visible", "sees", text("visible")),
-    Column("reason", "reason", text("reason"), text=True),
+COLUMNS = (
+    named("verdict"),
+    named("case"),
+    named("figure"),
+    Column("values", "before -> now", text("values"), spare=2),
+    Column("change", "change", text("change"), spare=1),
+    Column("visible", "sees", text("visible"), spare=7),
+    prose("reason", spare=1),
 )
 # A list of everything is for --all and --json.
 SHOWN = 40
@@ -72,7 +72,7 @@ def _table(title: str, judgements: Sequence[Judgement], everything: bool) -> Tab
     for reason in dict.fromkeys(j.reason for j in unclear):
         own = [j for j in unclear if j.reason is reason]
         notes.append(f"{reason.value}, {len(own)} of them, such as {case_name(own[0])}: {_sentence(own[0])}")
-    return Table(title, _COLUMNS, [judgement_row(j) for j in shown], notes, best="bad")
+    return Table(title, COLUMNS, [judgement_row(j) for j in shown], notes, best="bad")
 
 
 def _sentence(judgement: Judgement) -> str:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mglubench.report.table import Column, Table, number, text
+from mglubench.report.table import NM, VARIANT, Column, Table, named, number, prose
 from mglubench.results.rows import CounterRow
 from mglubench.status import Status
 
 _CASE = (
-    Column("variant", "variant", text("variant"), text=True),
-    Column("setting", "setting", text("setting"), text=True),
-    Column("nm", "nm", text("nm")),
+    VARIANT,
+    prose("setting", spare=3),
+    NM,
 )
 _WHY = (
-    Column("status", "status", text("status"), text=True),
-    Column("reason", "reason", text("reason"), text=True),
+    named("status"),
+    prose("reason"),
 )
 NCU = (
     *_CASE,
     Column("ncu_kernels", "kernels", number("ncu_kernels", ".0f")),
-    Column("dram_bytes_read", "DRAM read MB", number("dram_bytes_read", ",.2f", 1e-6)),
+    Column("dram_bytes_read", "DRAM read MB", number("dram_bytes_read", ",.2f", 1e-6), spare=1),
     Column("dram_bytes_written", "written MB", number("dram_bytes_written", ",.2f", 1e-6)),
     Column("l2_bytes_read", "L2 read MB", number("l2_bytes_read", ",.2f", 1e-6)),
     Column("l2_bytes_written", "written MB", number("l2_bytes_written", ",.2f", 1e-6)),
@@ -34,7 +34,7 @@ NSYS = (
     *_CASE,
     Column("nsys_launches", "launches", number("nsys_launches", ".0f")),
     Column("nsys_kernels", "kernels", number("nsys_kernels", ".0f")),
-    Column("nsys_kernel_us", "kernel us", number("nsys_kernel_us", ",.1f")),
+    Column("nsys_kernel_us", "kernel us", number("nsys_kernel_us", ",.1f"), spare=1),
     Column("launch_us", "per launch us", number("launch_us", ",.1f")),
     Column("nsys_gap_us", "gap us", number("nsys_gap_us", ",.2f")),
     *_WHY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mglubench.report.table import Column, Table, number, text
+from mglubench.report.table import NM, VARIANT, Column, Table, named, number, text
 
 NOTES = (
     "instructions per element: warp instructions of the main loop / weight elements per pass of it, from SASS",
@@ -32,17 +32,17 @@ def _loads(row: Mapping[str, object]) -> str:
 
 
 _COLUMNS = (
-    Column("variant", "variant", text("variant"), text=True),
-    Column("arch", "arch", text("arch"), text=True),
-    Column("nm", "nm", text("nm")),
-    Column("dtype", "dtype", text("dtype"), text=True),
-    Column("kernel", "kernel", _kernel, text=True),
-    Column("registers", "registers", number("registers", ".0f")),
-    Column("local_bytes", "spilled (B)", number("local_bytes", ".0f")),
+    VARIANT,
+    named("arch"),
+    NM,
+    named("dtype"),
+    Column("kernel", "kernel", _kernel, text=True, spare=7),
+    Column("registers", "registers", number("registers", ".0f"), spare=1),
+    Column("local_bytes", "spilled (B)", number("local_bytes", ".0f"), spare=2),
     Column("shared_bytes", "shared (KB)", number("shared_bytes", ".1f", 1 / 1024)),
     Column("occupancy", "occupancy", number("occupancy", ".0%")),
-    Column("limited_by", "limited by", text("limited_by"), text=True),
+    Column("limited_by", "limited by", text("limited_by"), text=True, spare=8),
     Column("instructions_per_element", "instructions / element", number("instructions_per_element", ".3f")),
-    Column("loads_16", "loads per pass", _loads, text=True),
+    Column("loads_16", "loads per pass", _loads, text=True, spare=9, prose=True),
     Column("hmma", "HMMA per pass", number("hmma", ".0f")),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mglubench.kernels.against_pins import FACTS, AgainstPins, FactChange, Fate, Held
-from mglubench.report.table import Column, Row, Table, text
+from mglubench.report.table import VARIANT, Column, Row, Table, named, prose, text
 
 
 def pins_table(against: AgainstPins) -> Table:
@@ -49,11 +49,11 @@ def _nm(row: Row) -> str:
 
 
 _COLUMNS = (
-    Column("fate", "verdict", text("fate"), text=True),
-    Column("variant", "variant", text("variant"), text=True),
-    Column("arch", "arch", text("arch"), text=True),
-    Column("nm", "nm", _nm),
-    Column("dtype", "dtype", text("dtype"), text=True),
-    Column("kernel", "kernel", text("kernel"), text=True),
-    Column("words", "what is different", text("words"), text=True),
+    named("fate", "verdict"),
+    VARIANT,
+    named("arch"),
+    Column("nm", "nm", _nm, spare=0),
+    named("dtype"),
+    Column("kernel", "kernel", text("kernel"), text=True, spare=1),
+    prose("words", "what is different"),
 )

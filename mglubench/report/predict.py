@@ -16,7 +16,7 @@ from mglubench.hardware.floors import Floor, floor_of, intensity
 from mglubench.hardware.gpus import GpuData, gpu_named
 from mglubench.layer.declared import Ledger, declare
 from mglubench.report import paper
-from mglubench.report.table import Column, Formatter, Row, Table, amount, figure, number, text, times
+from mglubench.report.table import NM, Column, Formatter, Row, Table, amount, figure, named, number, text, times
 from mglubench.results.ceilings import FIGURES
 from mglubench.variants.registry import get_variant
 
@@ -38,31 +38,31 @@ def _yes_no(row: Row) -> str:
 
 
 FLOORS = (
-    Column("layer", "layer", lambda row: WORDS[str(row["layer"])], text=True),
-    Column("nm", "nm", lambda row: str(row["nm"] or "")),
+    Column("layer", "layer", lambda row: WORDS[str(row["layer"])], text=True, spare=0),
+    NM,
     Column("bytes", "MB", number("bytes", ",.2f", 1e-6)),
     Column("bits_per_element", "bits/weight", number("bits_per_element", ".1f")),
-    Column("intensity", "FLOP/byte", number("intensity", ".2f")),
+    Column("intensity", "FLOP/byte", number("intensity", ".2f"), spare=7),
     Column("memory_us", "memory us", number("memory_us", ",.2f")),
     Column("compute_us", "compute us", number("compute_us", ",.2f")),
-    Column("floor_us", "floor us", number("floor_us", ",.2f")),
-    Column("bound", "bound by", text("bound"), text=True),
-    Column("in_l2", "fits L2", _yes_no, text=True),
-    Column("limit_vs_glu", "max x GLU", _times("limit_vs_glu")),
+    Column("floor_us", "floor us", number("floor_us", ",.2f"), spare=0),
+    Column("bound", "bound by", text("bound"), text=True, spare=4),
+    Column("in_l2", "fits L2", _yes_no, text=True, spare=8),
+    Column("limit_vs_glu", "max x GLU", _times("limit_vs_glu"), spare=1),
     Column("limit_vs_naive", "max x naive", _times("limit_vs_naive")),
 )
 PAPER = (
-    Column("gpu", "GPU", text("gpu"), text=True),
-    Column("nm", "nm", lambda row: str(row["nm"] or "")),
-    Column("what", "what", text("what"), text=True),
-    Column("paper_us", "paper us", number("paper_us", ",.1f")),
+    named("gpu", "GPU"),
+    NM,
+    named("what"),
+    Column("paper_us", "paper us", number("paper_us", ",.1f"), spare=0),
     Column("floor_us", "floor us", number("floor_us", ",.2f")),
     Column("share", "of the floor", number("share", ".0%")),
     Column("byte_floor_us", "byte-mask floor us", number("byte_floor_us", ",.2f")),
     Column("byte_share", "of that floor", number("byte_share", ".0%")),
     Column("paper_vs_glu", "x GLU, paper", _times("paper_vs_glu")),
     Column("limit_vs_glu", "max x GLU", _times("limit_vs_glu")),
-    Column("in_l2", "fits L2", _yes_no, text=True),
+    Column("in_l2", "fits L2", _yes_no, text=True, spare=8),
 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from mglubench.errors import MglubenchError
 from mglubench.hardware.devices import Device
 from mglubench.hardware.doctor import ABSENT, BAD, GOOD, Finding
-from mglubench.report.table import Column, Row, Table, amount, number, text, times
+from mglubench.report.table import NM, Column, Row, Table, amount, named, number, text, times
 from mglubench.results.judgement import LATENCY
 from mglubench.results.repeat_notebook import remembered
 from mglubench.results.repeats import RUNS_A_SIDE, Figure, Repeats, Summary, summary
@@ -21,8 +21,8 @@ def _deviation(row: Row) -> str:
 
 OVER = {"vs_glu": "x fastest GLU", "vs_naive": "x naive", "vs_printed": "x Algorithm 2", LATENCY: "latency us"}
 _COLUMNS = (
-    Column("label", "variant", text("label"), text=True),
-    Column("nm", "nm", lambda row: str(row["nm"] or "")),
+    named("label", "variant"),
+    NM,
 )
 _SPREAD = (
     Column("deviation", "sd %", _deviation),
@@ -109,7 +109,7 @@ def _table(runs: int, what: str, figures: Sequence[Figure]) -> Table:
         for f in sorted(figures, key=lambda f: (f.nm, f.mask))
     ]
     shown = number("value", ",.1f") if what == LATENCY else lambda row: times(amount(row, "value"))
-    columns = (*_COLUMNS, Column("value", OVER[what] if what == LATENCY else "ratio", shown), *_SPREAD)
+    columns = (*_COLUMNS, Column("value", OVER[what] if what == LATENCY else "ratio", shown, spare=0), *_SPREAD)
     notes = [_absent(runs, figures)] if any(f.runs < runs for f in figures) else []
     bases = list(dict.fromkeys(base for f in figures for base in f.bases))
     if bases:
@@ -125,7 +125,7 @@ def _absent(runs: int, figures: Sequence[Figure]) -> str:
 
 def _summary_table(repeats: Repeats, rows: list[dict[str, object]]) -> Table:
     columns = (
-        Column("what", "of all", text("what"), text=True),
+        named("what", "of all"),
         Column("median", "sd %, median", number("median", ".2f", 100)),
         Column("largest", "largest", number("largest", ".2f", 100)),
         Column("covered", "covered", lambda row: f"{row['covered']} of {row['intervals']}"),

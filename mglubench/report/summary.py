@@ -11,7 +11,7 @@ from mglubench.hardware.cpu import Cpu, thread_words
 from mglubench.hardware.devices import Device, devices_in
 from mglubench.hardware.doctor import Finding
 from mglubench.report.repeat_tables import repeat_lines
-from mglubench.report.table import Column, Table, number, text
+from mglubench.report.table import VARIANT, Column, Table, named, number, prose, text
 from mglubench.results.checked import Checked, judged
 from mglubench.results.runs import summary_of
 from mglubench.variants.listing import Offer
@@ -42,11 +42,11 @@ def heading(frame: pd.DataFrame) -> list[str]:
 def runs_table(folders: Sequence[Path]) -> Table:
     """One row per stored run; a damaged one is listed with what is wrong."""
     columns = (
-        Column("run", "run", text("run"), text=True),
-        Column("time", "started (UTC)", text("time"), text=True),
-        Column("done", "done", lambda row: f"{row['done']}/{row['planned']}" if row["planned"] else "-"),
-        Column("device", "device", text("device"), text=True),
-        Column("note", "note", text("note"), text=True),
+        named("run"),
+        Column("time", "started (UTC)", text("time"), text=True, spare=2),
+        Column("done", "done", lambda row: f"{row['done']}/{row['planned']}" if row["planned"] else "-", spare=1),
+        prose("device", spare=3),
+        prose("note"),
     )
     return Table("Stored runs", columns, [asdict(summary_of(folder)) for folder in folders])
 
@@ -54,12 +54,12 @@ def runs_table(folders: Sequence[Path]) -> Table:
 def variants_table(offered: Sequence[Offer], kind: str) -> Table:
     """Every variant that is offered, and whether it can run on this kind of device here."""
     columns = (
-        Column("name", "variant", text("name"), text=True),
-        Column("layer", "layer", text("layer"), text=True),
-        Column("backend", "backend", text("backend"), text=True),
-        Column("devices", "runs on", text("devices"), text=True),
-        Column("here", f"on {kind} here", text("here"), text=True),
-        Column("summary", "what it is", text("summary"), text=True),
+        named("name", "variant"),
+        Column("layer", "layer", text("layer"), text=True, spare=2),
+        Column("backend", "backend", text("backend"), text=True, spare=4),
+        Column("devices", "runs on", text("devices"), text=True, spare=3),
+        prose("here", f"on {kind} here"),
+        prose("summary", "what it is", spare=1),
     )
     rows = [
         {
@@ -83,25 +83,24 @@ def verify_tables(verdicts: Sequence[Checked]) -> list[Table]:
         for judgement in judged(verdicts)
     ]
     columns = (
-        Column("variant", "variant", text("variant"), text=True),
-        Column("dtype", "dtype", text("dtype"), text=True),
+        VARIANT,
+        named("dtype"),
         Column("passed", "passed", lambda row: f"{row['passed']}/{row['cases']}"),
         Column("largest", "largest error", number("largest", ".1e")),
         Column("tolerance", "tolerance", number("tolerance", ".0e")),
-        Column("result", "result", text("result"), text=True),
+        named("result"),
     )
     tables = [Table("Against float64", columns, rows, ["error: ||y - ref|| / ||ref||, the larger of two fresh inputs"])]
     failures = [v for v in verdicts if v.status != "ok"]
     if failures:
         failed = [{"case": v.case.key, "status": v.status, "reason": v.reason} for v in failures]
-        keys = ("case", "status", "reason")
-        tables.append(Table("Not passed", tuple(Column(k, k, text(k), text=True) for k in keys), failed))
+        tables.append(Table("Not passed", (prose("case"), named("status"), prose("reason")), failed))
     return tables
 
 
 def doctor_table(findings: Sequence[Finding], able: bool) -> Table:
     """What is here, what is not, how to get it."""
-    columns = tuple(Column(key, key, text(key), text=True) for key in ("what", "status", "detail", "advice"))
+    columns = (named("what"), named("status"), prose("detail"), prose("advice", spare=1))
     rows = [{**finding.to_dict(), "good": finding.status == "ok"} for finding in findings]
     return Table(
         "Doctor", columns, rows, ["the main job can run" if able else "the main job cannot run: see broken above"]

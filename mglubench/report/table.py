@@ -21,12 +21,16 @@ class Column:
     Attributes:
         key: name in the rows, and in CSV and JSON. title: heading, with its unit.
         show: text of a cell from its whole row (an interval needs three values). text: left-aligned if true.
+        spare: how soon it goes where a screen lacks room, the highest first; 0 for what always stays.
+        prose: whether its cells may be broken over several lines.
     """
 
     key: str
     title: str
     show: Formatter
     text: bool = False
+    spare: int = 5
+    prose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,16 @@ class Table:
 def text(key: str) -> Formatter:
     """The value as it is; nothing for a missing one."""
     return lambda row: "" if missing(row.get(key)) else str(row[key])
+
+
+def named(key: str, title: str = "", show: Formatter | None = None) -> Column:
+    """A column of names, which are there on every screen."""
+    return Column(key, title or key, show or text(key), text=True, spare=0)
+
+
+def prose(key: str, title: str = "", *, spare: int = 0) -> Column:
+    """A column of sentences, which may be broken over several lines."""
+    return Column(key, title or key, text(key), text=True, spare=spare, prose=True)
 
 
 def number(key: str, pattern: str, scale: float = 1.0) -> Formatter:
@@ -93,6 +107,15 @@ def figure(row: Row, key: str) -> float | None:
     """A number of a row; ``None`` where it is missing."""
     value = row.get(key)
     return float(value) if isinstance(value, Real) and not missing(value) else None
+
+
+def masks(row: Row) -> str:
+    """The number of masks; nothing for a layer without."""
+    return str(row["nm"] or "")
+
+
+# What names a row of most tables.
+VARIANT, NM = named("variant"), Column("nm", "nm", masks, spare=0)
 
 
 def amount(row: Row, key: str) -> float:

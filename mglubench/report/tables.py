@@ -11,6 +11,8 @@ from mglubench.comparison import PRINTED as NAIVE_AS_PRINTED
 from mglubench.report import paper
 from mglubench.report.byte_table import counted, ledger_table
 from mglubench.report.table import (
+    NM,
+    VARIANT,
     Column,
     Formatter,
     Row,
@@ -18,9 +20,10 @@ from mglubench.report.table import (
     amount,
     figure,
     missing,
+    named,
     number,
+    prose,
     ratio,
-    text,
     times,
 )
 from mglubench.results.ceilings import ceiling_by_device
@@ -31,35 +34,35 @@ if TYPE_CHECKING:
 Record = dict[str, object]
 
 LATENCY = (
-    Column("variant", "variant", text("variant"), text=True),
-    Column("nm", "nm", lambda row: str(row["nm"] or "")),
-    Column("latency_us", "latency us", number("latency_us", ",.1f")),
-    Column("noise", "+-%", number("noise", ".1f", 100)),
-    Column("samples", "samples", lambda row: str(row["samples"] or "")),
-    Column("vs_naive", "x naive", ratio("vs_naive")),
-    Column("vs_glu", "x fastest GLU", ratio("vs_glu")),
+    VARIANT,
+    NM,
+    Column("latency_us", "latency us", number("latency_us", ",.1f"), spare=0),
+    Column("noise", "+-%", number("noise", ".1f", 100), spare=3),
+    Column("samples", "samples", lambda row: str(row["samples"] or ""), spare=9),
+    Column("vs_naive", "x naive", ratio("vs_naive"), spare=6),
+    Column("vs_glu", "x fastest GLU", ratio("vs_glu"), spare=1),
 )
-PRINTED = Column("vs_printed", "x Algorithm 2", ratio("vs_printed"))
-MARKS = Column("marks", "note", text("marks"), text=True)
+PRINTED = Column("vs_printed", "x Algorithm 2", ratio("vs_printed"), spare=7)
+MARKS = named("marks", "note")
 MEMORY = (
-    Column("variant", "variant", text("variant"), text=True),
-    Column("nm", "nm", lambda row: str(row["nm"] or "")),
-    Column("bytes_weights", "weights MB", number("bytes_weights", ",.2f", 1e-6)),
-    Column("bytes_masks", "masks MB", number("bytes_masks", ",.2f", 1e-6)),
-    Column("bytes_scratch", "scratch MB", number("bytes_scratch", ",.2f", 1e-6)),
-    Column("bytes_total", "total MB", number("bytes_total", ",.2f", 1e-6)),
-    Column("bits_per_element", "bits/weight", number("bits_per_element", ".1f")),
-    Column("memory_vs_glu", "saved vs GLU", number("memory_vs_glu", "+.1%")),
-    Column("gb_per_s", "GB/s", number("gb_per_s", ",.1f")),
-    Column("share_of_ceiling", "of ceiling", number("share_of_ceiling", ".0%")),
+    VARIANT,
+    NM,
+    Column("bytes_weights", "weights MB", number("bytes_weights", ",.2f", 1e-6), spare=8),
+    Column("bytes_masks", "masks MB", number("bytes_masks", ",.2f", 1e-6), spare=7),
+    Column("bytes_scratch", "scratch MB", number("bytes_scratch", ",.2f", 1e-6), spare=9),
+    Column("bytes_total", "total MB", number("bytes_total", ",.2f", 1e-6), spare=2),
+    Column("bits_per_element", "bits/weight", number("bits_per_element", ".1f"), spare=6),
+    Column("memory_vs_glu", "saved vs GLU", number("memory_vs_glu", "+.1%"), spare=0),
+    Column("gb_per_s", "GB/s", number("gb_per_s", ",.1f"), spare=4),
+    Column("share_of_ceiling", "of ceiling", number("share_of_ceiling", ".0%"), spare=1),
 )
 OWN_READ = Column("share_of_own_read", "of own read", number("share_of_own_read", ".0%"))
 FAILED = (
-    Column("variant", "variant", text("variant"), text=True),
-    Column("nm", "nm", lambda row: str(row["nm"] or "")),
-    Column("status", "status", text("status"), text=True),
-    Column("reason", "reason", text("reason"), text=True),
-    Column("where", "case", text("where"), text=True),
+    VARIANT,
+    NM,
+    named("status"),
+    prose("reason"),
+    prose("where", "case", spare=1),
 )
 
 
@@ -95,11 +98,11 @@ def _settings(frame: pd.DataFrame) -> Iterator[tuple[Setting, list[Row]]]:
     groups: dict[Setting, list[Row]] = {}
     shown: set[str] = set()
     for row in frame.to_dict("records"):
-        named = {str(name): value for name, value in row.items()}
+        values = {str(name): value for name, value in row.items()}
         # A baseline that several comparison sets hold is shown as the first of them measured it.
-        if named["status"] != "ok" or str(named["key"]) not in shown:
-            shown.add(str(named["key"]))
-            groups.setdefault(Setting.of(named), []).append(named)
+        if values["status"] != "ok" or str(values["key"]) not in shown:
+            shown.add(str(values["key"]))
+            groups.setdefault(Setting.of(values), []).append(values)
     yield from groups.items()
 
 
@@ -122,7 +125,7 @@ def _latency_table(setting: Setting, rows: list[Row]) -> Table:
     ]
     notes = [_how_measured(rows), *_baselines(rows), *(f"{mark}: {words}" for words, mark in marks.items())]
     printed = (PRINTED,) if any(not missing(row.get("vs_printed")) for row in rows) else ()
-    columns = (*LATENCY[:-1], *printed, LATENCY[-1], *((MARKS,) if marks else ()))
+    columns = (*LATENCY[:3], *((MARKS,) if marks else ()), *LATENCY[3:-1], *printed, LATENCY[-1])
     return Table(f"Latency and speed-up: {setting.title()}", _with_masks(columns, rows), shown, notes, best="best")
 
 
@@ -210,9 +213,9 @@ def _paper_table(setting: Setting, rows: list[Row]) -> Table | None:
     if not shown:
         return None
     columns = (
-        Column("nm", "nm", lambda row: str(row["nm"] or "")),
-        Column("figure", "figure", text("figure"), text=True),
-        Column("ours", "here", _plain("ours")),
+        NM,
+        prose("figure"),
+        Column("ours", "here", _plain("ours"), spare=0),
         *(Column(gpu, f"paper, {gpu}", _plain(gpu)) for gpu in paper.GPUS),
     )
     note = "paper: arXiv 2506.23225, tables 16 to 19, fp16, its own GPUs; here: this run's device and dtype"
@@ -260,7 +263,7 @@ def _with_masks(columns: tuple[Column, ...], rows: list[Row]) -> tuple[Column, .
     """A column for the mask distribution, if the setting has more than one."""
     if len({row["mask"] for row in rows if row["layer"] == "mglu"}) < 2:
         return columns
-    mask = Column("mask", "mask", lambda row: str(row["mask"]) if row["nm"] else "", text=True)
+    mask = Column("mask", "mask", lambda row: str(row["mask"]) if row["nm"] else "", text=True, spare=0)
     return columns[0], columns[1], mask, *columns[2:]
 
 
