@@ -37,7 +37,7 @@ class MeasureSettings:
     target_noise: float = 0.01
     min_samples: int = 10
     max_samples: int = 1000
-    max_seconds: float = 0.7
+    max_seconds: float = 0.4
     rounds: int = 6
     processes: int = 3
     case_timeout: float = 300.0

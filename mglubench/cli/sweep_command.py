@@ -37,7 +37,7 @@ def sweep(
     min_samples: Annotated[str | None, typer.Option(help="Samples before the target counts. (default: 10)")] = None,
     max_samples: Annotated[str | None, typer.Option(help="Hard limit of samples. (default: 1000)")] = None,
     max_seconds: Annotated[
-        str | None, typer.Option(help="Sampling time per case, over all rounds. (default: 0.7)")
+        str | None, typer.Option(help="Sampling time per case, over all rounds. (default: 0.4)")
     ] = None,
     rounds: Annotated[
         str | None, typer.Option(help="Rounds, each of which samples every case, at least. (default: 6)")

@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
@@ -23,6 +23,7 @@ from mglubench.executors.worker_process import WorkerProcess
 from mglubench.status import Status
 from mglubench.system.capped_log import CappedLog
 from mglubench.system.plain_text import plain
+from mglubench.system.shelf import Keeper
 
 DESCRIBE_TIMEOUT = 300.0
 FINISH_GRACE = 1.0
@@ -53,11 +54,14 @@ class ChildSession:
         self._owns_log = kept is None
         self._kept = kept or CappedLog(log)
         self._resting: list[ChildSession] = []
+        self._keeper: Keeper = home._keeper if home else Keeper()
         self._case_timeout = case_timeout
         self._launch = launch
         self._worker: WorkerProcess | None = None
         self._ready: set[Case] = set()
         self._spent: dict[Case, float] = {}
+        # What the worker was sent ahead of the call that waits for it.
+        self._ahead: tuple[str, Case] | None = None
         self.workers_started = 0
 
     def introduce(self) -> Introduction | None:
@@ -89,6 +93,20 @@ class ChildSession:
         except CaseError as error:
             kind = UnavailableError if error.status == Status.UNAVAILABLE else MglubenchError
             raise kind(str(error)) from None
+
+    def supply(self, case: Case) -> None:
+        """Have the worker make what all workers of the run will share; one of older code has nothing to share."""
+        with contextlib.suppress(CaseError):
+            self._for_case(case, dict, "supply")
+
+    def begin(self, step: Literal["prepare", "finish"], case: Case) -> None:
+        """Send the request now; the call that asks for the same waits for the answer alone."""
+        if step != "prepare" and case not in self._ready:
+            return
+        # A worker that cannot be sent anything fails again in that call.
+        with contextlib.suppress(CaseError):
+            self._send(self._start(), step, case=case.to_dict())
+            self._ahead = step, case
 
     def prepare(self, case: Case, offset: int = 0, *, non_finite: bool = False) -> Prepared:
         """Prepare in the current worker."""
@@ -122,7 +140,7 @@ class ChildSession:
         """End the worker; the next request starts another."""
         if self._worker is not None:
             self._worker.close()
-            self._worker = None
+            self._worker = self._ahead = None
         self._ready.clear()
         self._spent.clear()
 
@@ -140,6 +158,7 @@ class ChildSession:
         for session in (*self._resting, self):
             session.renew()
         self._resting.clear()
+        self._keeper.close()
         if self._owns_log:
             self._kept.close()
 
@@ -147,7 +166,8 @@ class ChildSession:
         left = self._case_timeout - self._spent.get(case, 0.0)
         start = time.monotonic()
         try:
-            reply = self._ask(request, max(left, FINISH_GRACE), case=case.to_dict(), **arguments)
+            sent, self._ahead = self._ahead == (request, case), None
+            reply = self._ask(request, max(left, FINISH_GRACE), sent=sent, case=case.to_dict(), **arguments)
             try:
                 result = made(**reply)
             except TypeError:
@@ -162,17 +182,25 @@ class ChildSession:
         self._spent[case] = self._spent.get(case, 0.0) + time.monotonic() - start
         return result
 
-    def _ask(self, request: str, timeout: float, **arguments: Any) -> Any:
+    def _ask(self, request: str, timeout: float, *, sent: bool = False, **arguments: Any) -> Any:
         try:
-            reply = self._start().ask({"do": request, **arguments}, timeout)
+            worker = self._start()
+            if not sent:
+                self._send(worker, request, **arguments)
+            reply = worker.answer(timeout)
         except CaseError:
             self._lose_worker()
             raise
+        self._keeper.take(worker.process, reply.get("made"))
         if reply.get("dying"):
             self._lose_worker()
         if error := reply.get("error"):
             raise CaseError(Status(str(error["status"])), plain(str(error["reason"])))
         return reply["ok"]
+
+    def _send(self, worker: WorkerProcess, request: str, **arguments: object) -> None:
+        where = {"shelf": there} if request in ("supply", "prepare") and (there := self._keeper.where()) else {}
+        worker.send({"do": request, **arguments, **where})
 
     def _rest(self, home: ChildSession) -> None:
         """Hold no inputs any more, and wait for another set; a worker that was interrupted at work ends."""
@@ -198,7 +226,7 @@ class ChildSession:
     def _lose_worker(self) -> None:
         if self._worker is not None:
             self._worker.kill()
-        self._worker = None
+        self._worker = self._ahead = None
         self._ready.clear()
         # Whoever was prepared there starts anew: another case's crash is not charged to its time-out.
         self._spent.clear()

@@ -99,6 +99,12 @@ class FakeSession:
         del self._random[case]
         return Finished({"relative": 0.0, "worst": 0.0, "unwritten": 0}, 0.0)
 
+    def supply(self, case: Case) -> None:
+        """Nothing is judged."""
+
+    def begin(self, step: str, case: Case) -> None:
+        """Everything is done at once, when it is asked for."""
+
     def abandon(self, case: Case) -> None:
         """Forget the case."""
         self._random.pop(case, None)

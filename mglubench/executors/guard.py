@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Case
-from mglubench.layer.problem import DenseInputs, InputSet
+from mglubench.layer.problem import DenseInputs, InputSet, read_only
 from mglubench.system.limits import affinity
 from mglubench.system.sealed import equal_bytes
+from mglubench.system.shelf import Shelf
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +29,8 @@ _DENSE = {"weight": "weight", "weight_value": "weight_value", "tokens_drawn": "i
 class GuardedDense:
     """Weights and x of one setting: sealed ones, and the ones that are given away."""
 
-    def __init__(self, case: Case, *, non_finite: bool = False) -> None:
-        self.judge = DenseInputs(case, sealed=True, non_finite=non_finite)
+    def __init__(self, case: Case, *, non_finite: bool = False, shelf: Shelf | None = None) -> None:
+        self.judge = DenseInputs(case, sealed=True, non_finite=non_finite, shelf=shelf)
         self.given = DenseInputs(case, self.judge)
 
 
@@ -70,7 +71,7 @@ class GuardedInputs:
             if attribute in vars(dense):
                 pairs.append((name, getattr(dense, attribute), getattr(self.judge.dense, attribute)))
         for i, mask in enumerate(self.given.masks_made):
-            pairs.append((f"mask {i}", torch.from_numpy(mask), torch.from_numpy(self.judge.mask(i))))
+            pairs.append((f"mask {i}", torch.from_numpy(mask), read_only(self.judge.mask(i))))
         return pairs
 
 

@@ -32,6 +32,7 @@ from mglubench.measure.rotation import cold_on_cpu, describe
 from mglubench.measure.timers import CUDA_MODES, CudaTimer, Taken, Timer, replicas_needed
 from mglubench.status import Status
 from mglubench.system.plain_text import first_line, text_of
+from mglubench.system.shelf import Shelf
 from mglubench.variants.base import Launch, Variant
 from mglubench.variants.registry import get_variant, variants, why_not_here
 
@@ -45,9 +46,14 @@ WAKE_SECONDS, WAKE_TRIES = 0.02, 5
 
 
 class LocalSession:
-    """Runs cases in this process; an exception becomes a :class:`CaseError`, a crash takes the process down."""
+    """Runs cases in this process; an exception becomes a :class:`CaseError`, a crash takes the process down.
 
-    def __init__(self) -> None:
+    Args:
+        shelf: what processes of the run make once.
+    """
+
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        self._shelf = shelf
         self._inputs: dict[tuple[Any, ...], GuardedInputs] = {}
         self._dense: GuardedDense | None = None
         self._dense_of: tuple[Any, ...] = ()
@@ -180,6 +186,18 @@ class LocalSession:
         self._ran.append(case)
         return self._check(case, live, live.timer.run_timed, fresh=1)
 
+    def supply(self, case: Case) -> None:
+        """Inputs, and the sums of the case's reference; what fails here fails again, and is told, in ``prepare``."""
+        with contextlib.suppress(Exception), self._step(case):
+            variant = get_variant(case.variant)
+            self._refuse(variant, case)
+            self._input_set(case, False).judge.terms(variant.layer, case.nm, fresh=0)
+        self._guests.see_off(case)
+        self._notes.pop(case, None)
+
+    def begin(self, step: str, case: Case) -> None:
+        """There is only this process, which begins when it is asked."""
+
     def abandon(self, case: Case) -> None:
         """Release without a check."""
         self._live.pop(case, None)
@@ -243,7 +261,7 @@ class LocalSession:
         """Weights are the largest part of the inputs: only the current ones are kept, whatever masks go with them."""
         key = (*dense_key(case), non_finite)
         if self._dense is None or self._dense_of != key:
-            self._dense, self._dense_of = GuardedDense(case, non_finite=non_finite), key
+            self._dense, self._dense_of = GuardedDense(case, non_finite=non_finite, shelf=self._shelf), key
         return self._dense
 
     def _check(self, case: Case, live: LiveCase, run: Launch, fresh: int) -> Check:

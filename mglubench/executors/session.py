@@ -7,7 +7,7 @@ step that dies or hangs names the case that it was working on.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mglubench.cases.case import Case
 from mglubench.executors.machine import Machine
@@ -87,6 +87,17 @@ class Session(Protocol):
 
     def finish(self, case: Case) -> Finished:
         """Check again on other inputs and release."""
+        ...
+
+    def supply(self, case: Case) -> None:
+        """Make what the case is judged by, for all sessions that will share it; never fails."""
+        ...
+
+    def begin(self, step: Literal["prepare", "finish"], case: Case) -> None:
+        """Begin with what the next call asks for, so that several sessions are at it at once; never fails.
+
+        A session that has none beside it need not do anything.
+        """
         ...
 
     def abandon(self, case: Case) -> None:

@@ -28,23 +28,25 @@ from mglubench.executors.session import Session
 from mglubench.hardware.pages import ask_for_huge_pages
 from mglubench.status import Status
 from mglubench.system.plain_text import first_line, words_of
+from mglubench.system.shelf import Shelf
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 # How long a fork of this process may take to come to the end of the request that forked it.
 FORK_SECONDS = 2.0
 
 
-def serve(requests: int, replies: int, session: Session) -> None:
-    """Answer requests until the other side closes its pipe."""
-    forks = _Forks()
+def serve(requests: int, replies: int, session: Session, shelf: Shelf | None = None) -> None:
+    """Answer requests until the other side closes its pipe; the shelf is the session's."""
+    forks, shelf = _Forks(), shelf or Shelf()
     with os.fdopen(requests, encoding="utf-8") as lines, os.fdopen(replies, "w", encoding="utf-8") as out:
         for line in lines:
             message = json.loads(line)
+            shelf.offer(message.get("shelf", {}))
             reply = answer(message, session)
             if forks.is_one():
                 forks.leave(out, message.get("case"))
             forks.wait()
-            out.write(json.dumps({**reply, "id": message["id"]}) + "\n")
+            out.write(json.dumps({**reply, "id": message["id"], "made": shelf.made()}) + "\n")
             out.flush()
             if reply.get("dying"):
                 break
@@ -130,6 +132,9 @@ def _dispatch(message: dict[str, Any], session: Session) -> Any:
         return asdict(session.sample(case, message["seconds"], message["most"]))
     if request == "finish":
         return asdict(session.finish(case))
+    if request == "supply":
+        session.supply(case)
+        return {}
     if request == "abandon":
         session.abandon(case)
         return {}
@@ -166,7 +171,8 @@ def main() -> None:
     ask_for_huge_pages()
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve(int(sys.argv[1]), int(sys.argv[2]), LocalSession())
+    shelf = Shelf()
+    serve(int(sys.argv[1]), int(sys.argv[2]), LocalSession(shelf), shelf)
 
 
 if __name__ == "__main__":

@@ -63,29 +63,40 @@ class WorkerProcess:
         self._received = b""
         self._asked = 0
         self._busy = False
+        # When the last request was sent, and of which case it is.
+        self._sent = 0.0
+        self._case: object = None
         # What processes that variants forked off the worker have said, by the case that they were of.
         self._strays: dict[str, str] = {}
 
-    def ask(self, message: Mapping[str, Any], timeout: float) -> Reply:
-        """Send a request and wait for its reply; raises ``timeout`` or ``crash``."""
-        deadline = time.monotonic() + timeout
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send a request, whose reply :meth:`answer` waits for; raises ``crash``."""
         self._asked += 1
         self._busy = True
-        case = message.get("case")
+        self._sent, self._case = time.monotonic(), message.get("case")
         try:
             self._requests.write(json.dumps({**message, "id": self._asked}) + "\n")
             self._requests.flush()
         except OSError:
             raise self._died() from None
+
+    def answer(self, timeout: float) -> Reply:
+        """The reply to what was sent, so many seconds after that at the latest; raises ``timeout`` or ``crash``."""
+        deadline = self._sent + timeout
         while True:
             reply = self._understood(self._line(deadline, timeout))
             if "stray" in reply:
                 self._strays[json.dumps(reply["stray"])] = str(reply.get("reason"))
                 continue
             self._busy = False
-            if stray := self._strays.get(json.dumps(case)):
+            if stray := self._strays.get(json.dumps(self._case)):
                 raise CaseError(Status.CRASH, plain(stray))
             return reply
+
+    @property
+    def process(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     @property
     def busy(self) -> bool:

@@ -9,11 +9,12 @@ nm: a sweep over nm shares weights, masks and partial references.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from mglubench.layer.formats.weight_formats import format_of
 from mglubench.layer.non_finite import plant
 from mglubench.system.limits import affinity
 from mglubench.system.sealed import SealedMemory
+from mglubench.system.shelf import Shelf
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +42,7 @@ _SAMPLED_ROWS = 256
 Float64 = npt.NDArray[np.float64]
 Matrix = Literal["weight", "weight_value"]
 _MATRICES: tuple[Matrix, ...] = ("weight", "weight_value")
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Sums(NamedTuple):
@@ -69,16 +72,23 @@ class DenseInputs:
 
     Args:
         source: inputs to copy instead of drawing them. sealed: whether what is drawn can only be read afterwards.
+        shelf: where what is drawn and computed may lie already, made by another process.
         non_finite: whether some of W, Wv and x are NaN or infinite (:mod:`mglubench.layer.non_finite`).
     """
 
     def __init__(
-        self, case: Case, source: DenseInputs | None = None, *, sealed: bool = False, non_finite: bool = False
+        self,
+        case: Case,
+        source: DenseInputs | None = None,
+        *,
+        sealed: bool = False,
+        non_finite: bool = False,
+        shelf: Shelf | None = None,
     ) -> None:
         import torch
 
         self._source, self._sealed, self._non_finite = source, sealed, non_finite
-
+        self._shelf, self._group = shelf, "/".join(map(str, (*dense_key(case), non_finite)))
         self.h, self.d, self.batch, self.seed = case.h, case.d, case.batch, case.seed
         self.dtype: torch.dtype = getattr(torch, case.dtype)
         self._copies: dict[tuple[str, int], torch.Tensor] = {}
@@ -163,6 +173,9 @@ class DenseInputs:
     @cached_property
     def row_sums(self) -> Sums:
         """sum_k W[:, k], [d, 1]."""
+        return Sums(*self.made_once("row sums", self._row_sums))
+
+    def _row_sums(self) -> Sums:
         found = [(block.sum(dim=1), block.square_().sum(dim=1)) for _, block in self._blocks(self.weight)]
         sums, squares = (
             np.concatenate([part.numpy() for part in parts])[:, None] for parts in zip(*found, strict=True)
@@ -172,12 +185,18 @@ class DenseInputs:
     @cached_property
     def total(self) -> Sums:
         """W x^T, [d, FRESH_SETS * batch]."""
-        return self._project(self.weight)
+        return Sums(*self.made_once("total", lambda: self._project(self.weight)))
 
     @cached_property
     def value_total(self) -> Sums:
         """Wv x^T, [d, FRESH_SETS * batch]."""
-        return self._project(self.weight_value)
+        return Sums(*self.made_once("value total", lambda: self._project(self.weight_value)))
+
+    def made_once(self, name: str, make: Callable[[], Sequence[npt.NDArray[Scalar]]]) -> Sequence[npt.NDArray[Scalar]]:
+        """Arrays of one shape and dtype: from the shelf if they lie there, else made, and put there."""
+        if self._shelf is None:
+            return make()
+        return list(self._shelf.array(f"{self._group} {name}", lambda: np.stack(make())))
 
     def halves(self, mask: npt.NDArray[np.bool_]) -> tuple[Sums, Sums]:
         """Gate (mask * W) x^T and value ((1 - mask) * W) x^T, [d, FRESH_SETS * batch] each.
@@ -191,7 +210,7 @@ class DenseInputs:
         gate, value, squares = np.empty(shape), np.empty(shape), np.empty(shape)
         scratch = self._scratch()
         for rows, block in self._blocks(self.weight):
-            kept = torch.mul(block, torch.from_numpy(mask[rows]), out=scratch[: len(block)])
+            kept = torch.mul(block, read_only(mask[rows]), out=scratch[: len(block)])
             gate[rows] = (kept @ x).numpy()
             value[rows] = (block.sub_(kept) @ x).numpy()
             squares[rows] = (kept.square_() @ squared_x).numpy()
@@ -240,7 +259,16 @@ class DenseInputs:
         return np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy)))
 
     def _normal(self, stream: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
-        """Normal numbers in the case's dtype; blocks are drawn side by side, whatever the number of cores the same."""
+        """Normal numbers in the case's dtype."""
+        import torch
+
+        if self._shelf is None:
+            return self._drawn(stream, shape, scale)
+        drawn = self.made_once(f"drawn {stream}", lambda: [self._drawn(stream, shape, scale).view(torch.uint8).numpy()])
+        return read_only(drawn[0]).view(self.dtype)
+
+    def _drawn(self, stream: int, shape: tuple[int, ...], scale: float) -> torch.Tensor:
+        """Drawn afresh: blocks side by side, whatever the number of cores the same."""
         import torch
 
         room = SealedMemory(math.prod(shape), self.dtype) if self._sealed else None
@@ -258,6 +286,15 @@ class DenseInputs:
         if self._non_finite and (self.format is None or stream >= len(_MATRICES)):
             plant(out.view(shape), stream)
         return (out if room is None else room.seal()).reshape(shape)
+
+
+def read_only(array: npt.NDArray[np.generic]) -> torch.Tensor:
+    """A tensor over memory that can only be read; torch warns of that, and it is meant."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.from_numpy(array)
 
 
 class Terms(NamedTuple):
@@ -318,7 +355,7 @@ class InputSet:
         """Mask i, [d, h]."""
         while len(self._masks) <= i:
             made = len(self._masks)
-            self._masks.append(self._draw_mask(made) if self._source is None else self._source.mask(made).copy())
+            self._masks.append(self._true_mask(made) if self._source is None else self._source.mask(made).copy())
         return self._masks[i]
 
     @property
@@ -372,8 +409,20 @@ class InputSet:
 
     def _gate_and_value(self, i: int) -> tuple[Sums, Sums]:
         while len(self._halves) <= i:
-            self._halves.append(self.dense.halves(self.mask(len(self._halves))))
+            self._halves.append(self._made_halves(len(self._halves)))
         return self._halves[i]
+
+    def _made_halves(self, i: int) -> tuple[Sums, Sums]:
+        def both() -> list[Float64]:
+            gate, value = self.dense.halves(self.mask(i))
+            return [*gate, *value]
+
+        sums = self.dense.made_once(f"halves {self.mask_name} {i}", both)
+        return Sums(*sums[:2]), Sums(*sums[2:])
+
+    def _true_mask(self, i: int) -> npt.NDArray[np.bool_]:
+        (mask,) = self.dense.made_once(f"mask {self.mask_name} {i}", lambda: [self._draw_mask(i)])
+        return mask
 
     def _draw_mask(self, i: int) -> npt.NDArray[np.bool_]:
         shape = (self.dense.d, self.dense.h)

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from mglubench.cases.case import Case
 from mglubench.errors import UsageError
 from mglubench.executors.core_watch import CoreWatch
-from mglubench.executors.rounds import Observer, measure_set
+from mglubench.executors.rounds import measure_set
 from mglubench.executors.session import Session
+from mglubench.executors.set_steps import Observer
 from mglubench.hardware.core_distance import core_distance
 from mglubench.hardware.devices import devices_in
 from mglubench.measure.measurement import Measurement
@@ -24,8 +25,8 @@ from mglubench.variants.registry import get_variant
 
 # Added to the number of a set whose rows were cut short, for what is measured of it later.
 LEFTOVERS = 1 << 20
-# Seconds that a set waits at most, all in all, for cores that a hypervisor has moved apart: they come back within some
-# ten seconds or not at all. A share of the time that the set may be sampled, where that is more.
+# Seconds that are waited at most for cores that a hypervisor has moved apart: they come back within some ten seconds or
+# not at all. Once in a run so many, and in each set a share of the time that it may be sampled, where that is more.
 LEAST_PATIENCE, PATIENCE_SHARE = 10.0, 0.5
 # A case's place in a run: number of its set as planned, and its key.
 Stored = tuple[int, str]
@@ -54,7 +55,7 @@ def run_plan(
         StoreError: a row could not be written; the rows before it are kept.
     """
     done = stored_in(store.folder) if done is None else done
-    count, watch = 0, CoreWatch() if plan.machine.fake else CoreWatch(core_distance)
+    count, watch = 0, (CoreWatch() if plan.machine.fake else CoreWatch(core_distance)).patient(LEAST_PATIENCE)
     for group in plan.sets:
         left = [case for case in group.cases if (group.number, case.key) not in done]
         if not left:
@@ -84,7 +85,7 @@ def _watched(watch: CoreWatch, cases: Sequence[Case], plan: Plan) -> CoreWatch |
     """The watch over the cores for a set that runs on them, with the time that may be waited."""
     if any(case.device_kind != "cpu" for case in cases):
         return None
-    return watch.patient(max(LEAST_PATIENCE, PATIENCE_SHARE * plan.spec.measure.max_seconds * len(cases)))
+    return watch.patient(max(watch.patience, PATIENCE_SHARE * plan.spec.measure.max_seconds * len(cases)))
 
 
 def stored_in(folder: Path) -> dict[Stored, Status]:

@@ -7,6 +7,7 @@ a ratio is taken within a set, never across two.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -74,13 +75,16 @@ def sets_of(
 
 
 def _side_by_side(group: Sequence[Case], processes: int, total: Mapping[str, int], cache: int | None) -> int:
-    """All processes at once, if the memory holds the set that often; else one after the other.
+    """As many processes at once as the memory holds the set; so many fewer that each turn of them is as large.
 
-    On a GPU as well one after the other: a card may be set to take one process only.
+    On a GPU one after the other: a card may be set to take one process only.
     """
     devices = {case.device for case in group}
-    room = _Room(SET_SHARE * min(total.get(device, 0) for device in devices) / processes, cache)
-    return processes if devices == {"cpu"} and room.holds(group) else 1
+    if devices != {"cpu"}:
+        return 1
+    budget = SET_SHARE * total.get("cpu", 0)
+    held = next((count for count in range(processes, 1, -1) if _Room(budget / count, cache).holds(group)), 1)
+    return math.ceil(processes / math.ceil(processes / held))
 
 
 def _serves(read: Case, member: Case, most: int) -> bool:
@@ -107,7 +111,9 @@ class _Room:
     def holds(self, cases: Iterable[Case]) -> bool:
         together = list(cases)
         shared = max((self._shared(case) for case in together), default=0)
-        return shared + host_bytes(together[0]) + sum(map(self._own, together)) <= self.budget
+        # One launch runs at a time, so what launches give back is there once.
+        passing = max(map(_passing, together), default=0)
+        return shared + host_bytes(together[0]) + passing + sum(map(self._own, together)) <= self.budget
 
     def _copies(self, case: Case) -> int:
         if case.device_kind != "cpu" or case.mode != "cold":
@@ -119,7 +125,8 @@ class _Room:
         return self._copies(case) * self._given(case)
 
     def _own(self, case: Case) -> int:
-        own = max(0, _resident(case) - (self._given(case) if case.device_kind == "cpu" else 0))
+        given = self._given(case) if case.device_kind == "cpu" else 0
+        own = max(0, _resident(case) - _passing(case) - given)
         return self._copies(case) * own
 
     def _given(self, case: Case) -> int:
@@ -162,6 +169,16 @@ def _resident(case: Case) -> int:
     """What a prepared case holds; nothing, if its variant fails to say: it will fail again where that is a row."""
     try:
         return int(get_variant(case.variant).resident_bytes(case))
+    except Exception:
+        return 0
+
+
+def _passing(case: Case) -> int:
+    """What a launch of a CPU's layer takes and gives back; a GPU's memory stays with its cache of freed blocks."""
+    try:
+        return (
+            min(_resident(case), int(get_variant(case.variant).passing_bytes(case))) if case.device_kind == "cpu" else 0
+        )
     except Exception:
         return 0
 

@@ -116,6 +116,10 @@ class Variant(ABC):
         ledger = self.declare(case)
         return ledger.weights + ledger.masks
 
+    def passing_bytes(self, case: Case) -> int:
+        """Of the resident bytes, what is only there while the launch runs."""
+        return 0
+
     @abstractmethod
     def prepare(self, problem: Problem) -> Launch:
         """Do all work that a user does once per layer, and return the launch.

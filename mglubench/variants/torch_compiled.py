@@ -59,9 +59,22 @@ class _Compiled(Variant):
             # The compiler counts recompilations per code object and gives up after a few. A process measures many
             # shapes, so every case gets a code object of its own; a reset would throw away what was compiled before.
             function.__code__ = function.__code__.replace(co_name=f"layer_{next(_SERIAL)}")
+            if case.device_kind == "cpu":
+                _trust_vectors()
             compiled = torch.compile(function, mode=MODE[case.device_kind], fullgraph=True, dynamic=False)
             self._last = case, compiled
         return self._last[1]
+
+
+def _trust_vectors() -> None:
+    """Take the CPU's word for its vector instructions, unless the user has chosen.
+
+    torch would start a Python in every process to try them out, one that imports torch: more than a second each.
+    """
+    from torch._inductor import config
+
+    if config.cpp.vec_isa_ok is None:
+        config.cpp.vec_isa_ok = True
 
 
 class SwiGLUCompiled(_Compiled):
@@ -98,7 +111,11 @@ class MGLUCompiled(_Compiled):
 
     def resident_bytes(self, case: Case) -> int:
         """As the naive layer: the compiler may materialise every masked copy at once."""
-        return case.elements * (case.itemsize * (1 + 2 * case.nm) + 2 * case.nm)
+        return case.elements * (case.itemsize + case.nm) + self.passing_bytes(case)
+
+    def passing_bytes(self, case: Case) -> int:
+        """Every masked copy, and complements."""
+        return case.elements * (2 * case.itemsize + 1) * case.nm
 
     def prepare(self, problem: Problem) -> Launch:
         """Hand the layer to the compiler; it compiles at the first launch."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
@@ -236,3 +237,39 @@ def test_a_worker_beside_that_is_interrupted_at_work_ends_with_its_set(session):
     other.close()
     assert worker._process.ended()
     assert session.beside() is other
+
+
+def test_inputs_and_references_are_made_by_the_first_worker_for_all(session):
+    case, others = make_case(variant="mglu-naive", nm=2), (session.beside(), session)
+    session.prepare(case)
+    made = session._keeper.where()
+    assert {name.partition(" ")[2] for name in made} >= {"drawn 0", "total", "mask bernoulli:0.5 1"}
+    session.renew()
+    for later in others:
+        later.prepare(case)
+        assert session._keeper.where() == made
+        assert "memfd:mglubench" in Path(f"/proc/{later._worker.process}/maps").read_text()
+        assert later.finish(case).check["relative"] < 1e-4
+    session.close()
+    assert session._keeper.where() == {}
+
+
+def test_workers_beside_each_other_work_at_the_same_time(session):
+    case, places = case_of("good-a"), (session.beside(), session.beside())
+    for place in places:
+        place.begin("prepare", case)
+    assert all(place._worker.busy for place in places)
+    assert all(place.prepare(case).check["unwritten"] == 0 for place in places)
+    for place in places:
+        place.begin("finish", case)
+        place.finish(case)
+
+
+def test_what_a_worker_was_asked_ahead_dies_with_it(session):
+    other = session.beside()
+    other.begin("finish", case_of("good-a"))
+    assert other._worker is None, "there is nothing to finish"
+    other.begin("prepare", case_of("exits"))
+    with pytest.raises(CaseError, match="code 7"):
+        other.prepare(case_of("exits"))
+    assert other.prepare(case_of("good-a")).check["unwritten"] == 0

@@ -7,9 +7,10 @@ import pytest
 from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.comparison import Role
 from mglubench.errors import CaseError
-from mglubench.executors import rounds
-from mglubench.executors.rounds import TRIES, measure_set
+from mglubench.executors import set_steps
+from mglubench.executors.rounds import measure_set
 from mglubench.executors.session import Block, Finished, Prepared
+from mglubench.executors.set_steps import TRIES
 from mglubench.executors.summaries import summarise
 from mglubench.results.rows import Row
 from tests.conftest import make_case
@@ -123,9 +124,16 @@ class Several(Scripted):
         self.log = self.places[0].log
 
     def _step(self, request, case):
-        answer = super()._step(request, case)
-        self.log[-1] += f" {self.number}"
-        return answer
+        try:
+            return super()._step(request, case)
+        finally:
+            self.log[-1] += f" {self.number}"
+
+    def supply(self, case):
+        self._step("supply", case)
+
+    def begin(self, step, case):
+        self.log.append(f"begin {step} {LETTERS[case.variant]} {self.number}")
 
     def beside(self):
         return Several(self.script, self.places)
@@ -140,8 +148,9 @@ def test_processes_that_live_side_by_side_take_rounds_in_turn():
     (found,) = measure_set(session, [A], settings, side_by_side=3)
     assert [turn.process for turn in found.rounds] == [0, 1, 2, 0, 1, 2, 0]
     assert [entry[-1] for entry in session.log if entry.startswith("sample")] == list("0120120")
-    assert session.log[:6] == [f"{step} a {number}" for number in range(3) for step in ("prepare", "sample")]
-    assert session.log[-3:] == [f"finish a {number}" for number in range(3)]
+    assert session.log[0] == "supply a 0", "before all of them would make it at the same time"
+    for step, at in (("prepare", session.log[1:7]), ("finish", session.log[-6:])):
+        assert at == [f"{begin}{step} a {number}" for begin in ("begin ", "") for number in range(3)]
     assert [place.closed for place in session.places] == [False, True, True]
 
 
@@ -160,6 +169,32 @@ def test_fewer_side_by_side_than_processes_follow_each_other():
     (found,) = measure_set(session, [A], settings, side_by_side=1)
     assert [turn.process for turn in found.rounds] == [0, 0, 1, 1, 2, 2]
     assert len(session.places) == 1
+
+
+def test_what_does_not_fit_side_by_side_follows_in_a_smaller_wave():
+    session = Several()
+    settings = MeasureSettings(max_seconds=0.001, rounds=6, processes=3)
+    (found,) = measure_set(session, [A], settings, side_by_side=2)
+    assert [turn.process for turn in found.rounds] == [0, 1, 0, 1, 2, 2]
+    assert session.log.count("renew") == 1
+    assert len(session.places) == 2
+
+
+def test_all_places_are_heard_before_a_case_that_failed_in_one_is_given_up():
+    session = Several({("prepare", "b"): [CaseError("wrong", "planted"), None]})
+    settings = MeasureSettings(max_seconds=0.001, rounds=2, processes=2)
+    found = {m.case.variant: m.status for m in measure_set(session, [A, B], settings, side_by_side=2)}
+    assert found == {"lu": "ok", "swiglu": "wrong"}
+    of_b = [entry for entry in session.log if " b " in entry and "supply" not in entry]
+    assert of_b == [f"{step} b {number}" for step in ("begin prepare", "prepare", "abandon") for number in range(2)]
+
+
+def test_rounds_that_the_last_process_makes_up_for_are_not_prepared_for_again():
+    session = Several({("sample", "a"): LOUD * 25})
+    settings = MeasureSettings(max_seconds=0.08, rounds=6, processes=2)
+    (found,) = measure_set(session, [A], settings, side_by_side=1)
+    assert [turn.process for turn in found.rounds] == [0, 0, 0, 1, 1, 1, 1, 1]
+    assert session.log.count("prepare a 0") == 2
 
 
 def test_a_case_that_fails_in_one_process_is_given_up_in_all():
@@ -315,7 +350,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 0.0
-        monkeypatch.setattr(rounds.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(set_steps.time, "perf_counter", lambda: self.now)
 
 
 def test_preparing_again_in_a_new_worker_does_not_use_up_the_sampling_time(monkeypatch):

@@ -6,6 +6,7 @@ import dataclasses
 
 from mglubench.comparison import NAIVE_FAMILY
 from mglubench.hardware.cpu import MIB
+from mglubench.layer.problem import host_bytes
 from mglubench.runner.sets import SET_SHARE, sets_of
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_case
@@ -38,6 +39,29 @@ def test_processes_live_side_by_side_where_the_memory_holds_the_set_that_often()
     assert side_by_side(1 << 36, processes=1) == {1}
     held = next(size for size in range(24, 60) if side_by_side(1 << size) == {3})
     assert side_by_side(1 << (held - 2)) == {1}
+
+
+def test_as_many_processes_as_the_memory_holds_and_no_wave_larger_than_it_need_be():
+    def widths(processes):
+        totals = range(1 << 22, 1 << 26, 1 << 18)
+        return {sets_of(hot, {"cpu": total}, CACHE, processes)[0].side_by_side for total in totals}
+
+    hot = [dataclasses.replace(case, mode="hot") for case in mglus(4)]
+    assert widths(3) == {1, 2, 3}
+    assert widths(4) == {1, 2, 4}
+
+
+def test_what_launches_give_back_is_counted_once_for_all_cases_of_a_set():
+    naive = dataclasses.replace(*mglus(1, ["mglu-naive-float"]), mode="hot")
+    twice = [naive, dataclasses.replace(naive, nm=2)]
+    variant, kept = get_variant(naive.variant), 0
+    passing = max(variant.passing_bytes(case) for case in twice)
+    for case in twice:
+        kept += variant.resident_bytes(case) - variant.passing_bytes(case) - case.elements * case.itemsize
+    shared = naive.elements * naive.itemsize
+    needed = (shared + host_bytes(naive) + kept + passing) / SET_SHARE
+    assert len(sets_of(twice, {"cpu": round(1.001 * needed)}, CACHE)) == 1
+    assert len(sets_of(twice, {"cpu": round(0.999 * needed)}, CACHE)) == 2
 
 
 def test_settings_are_sets_of_their_own_and_each_has_the_read():
