@@ -97,23 +97,22 @@ def _run(layer: Layer, operands: tuple[Bits, Bits], x: torch.Tensor, y: torch.Te
     tokens, d = y.shape
     if tokens == 0:
         return
-    wide = _widened(x, round_up(tokens, shape.tile), operands[0].shape[1])
+    kind = torch.bfloat16 if shape.dots else torch.float32
+    wide = _padded(x, round_up(tokens, shape.tile), operands[0].shape[1], kind)
     out = y if y.dtype == torch.float32 and y.is_contiguous() else _SCRATCH.get("y", tokens, d, d)
     with _alone():
-        layer(*operands, wide.numpy(), out.numpy(), _threads())
+        layer(*operands, as_bits(wide), out.numpy(), _threads())
     if out is not y:
         y.copy_(out)
 
 
-def _widened(x: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    """x [tokens, h] as fp32 [rows, columns]; zero beyond h, anything beyond the tokens."""
-    import torch
-
+def _padded(x: torch.Tensor, rows: int, columns: int, kind: torch.dtype) -> torch.Tensor:
+    """x [tokens, h] as [rows, columns] of a dtype; zero beyond h, anything beyond the tokens."""
     tokens, h = x.shape
     x = x.detach()
-    if x.dtype == torch.float32 and (rows, columns) == (tokens, h) and x.is_contiguous():
+    if x.dtype == kind and (rows, columns) == (tokens, h) and x.is_contiguous():
         return x
-    wide = _SCRATCH.get("x", rows, columns, h)
+    wide = _SCRATCH.get("x", rows, columns, h, kind)
     wide[:tokens, :h].copy_(x)
     return wide
 
@@ -145,19 +144,19 @@ def _side_by_side() -> bool:
 
 
 class _Scratch(threading.local):
-    """Zeroed fp32 tensors of this thread, by use and shape, the last used kept."""
+    """Zeroed tensors of this thread, by use, shape and dtype, the last used kept."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, int, int, int], torch.Tensor] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], torch.Tensor] = OrderedDict()
 
-    def get(self, use: str, rows: int, columns: int, written: int) -> torch.Tensor:
-        """[rows, columns], of which columns from ``written`` on are zero and stay so."""
+    def get(self, use: str, rows: int, columns: int, written: int, kind: torch.dtype | None = None) -> torch.Tensor:
+        """[rows, columns], fp32 if not told, of which columns from ``written`` on are zero and stay so."""
         import torch
 
-        key = (use, rows, columns, written)
+        key = (use, rows, columns, written, kind)
         found = self._kept.pop(key, None)
         if found is None:
-            found = torch.zeros((rows, columns))
+            found = torch.zeros((rows, columns), dtype=kind or torch.float32)
         if found.numel() <= SCRATCH_ELEMENTS:
             self._kept[key] = found
             if len(self._kept) > SCRATCH_KEPT:

@@ -21,6 +21,8 @@ STREAMS, AHEAD = 4, 512
 UNROLL = 2
 # Beside the masks that do not fit any more, fp32 weights leave room for so many.
 MOST_ACCUMULATORS = 20
+# Its name in LLVM.
+PAIRS_FEATURE = "avx512bf16"
 
 
 class CpuKernel(Tunable[Chip]):
@@ -36,14 +38,15 @@ class CpuKernel(Tunable[Chip]):
 
     def rule(self, job: Job, chip: Chip) -> Choice:
         """As many streams as registers allow."""
-        shape = RowShape(job.nm, job.batch, job.dtype, STREAMS // (1 + self.gated), UNROLL, AHEAD, self.gated)
+        streams = STREAMS // (1 + self.gated)
+        shape = RowShape(job.nm, job.batch, job.dtype, streams, UNROLL, AHEAD, self.gated, _dots(job))
         if job.dtype == "float32" and not self.gated:
             while shape.rows > 1 and shape.accumulators > MOST_ACCUMULATORS:
                 shape = shape._replace(rows=shape.rows // 2)
             return choice_of(shape._replace(ahead=0) if shape.fits else shape._replace(unroll=1))
         while shape.rows > 1 and not shape.fits:
             shape = shape._replace(rows=shape.rows // 2)
-        return choice_of(shape)
+        return choice_of(shape._replace(ahead=0) if shape.dots else shape)
 
     def tried(self) -> Iterable[Choice]:
         """Streams and bytes ahead: half a dozen, each of which takes a second or two to compile."""
@@ -61,7 +64,7 @@ class CpuKernel(Tunable[Chip]):
     def made(self, job: Job, choice: Choice) -> RowShape:
         """The shape of a loop by a choice."""
         rows, unroll, ahead = (choice.get(name, least) for name, least in (("ROWS", 1), ("UNROLL", 1), ("AHEAD", 0)))
-        return RowShape(job.nm, job.batch, job.dtype, rows, unroll, ahead, self.gated)
+        return RowShape(job.nm, job.batch, job.dtype, rows, unroll, ahead, self.gated, _dots(job))
 
     def shape(self, job: Job) -> RowShape:
         """The shape of a job's loop; the table is read at the first time.
@@ -90,6 +93,22 @@ MGLU, GLU = CpuKernel("mglu_cpu"), CpuKernel("glu_cpu", gated=True)
 def choice_of(shape: RowShape) -> Choice:
     """What can be chosen of a shape."""
     return Choice.of(ROWS=shape.rows, UNROLL=shape.unroll, AHEAD=shape.ahead)
+
+
+def _dots(job: Job) -> bool:
+    return job.dtype == "bfloat16" and adds_pairs()
+
+
+@cache
+def adds_pairs() -> bool:
+    """Whether the processor that Numba compiles for adds pairs of bf16 products (AVX-512 BF16)."""
+    import llvmlite.binding as llvm
+    from numba import config
+
+    told = vars(config)
+    if features := told.get("CPU_FEATURES"):
+        return f"+{PAIRS_FEATURE}" in features.split(",")
+    return not told.get("CPU_NAME") and bool(llvm.get_host_cpu_features().get(PAIRS_FEATURE))
 
 
 @cache

@@ -20,7 +20,7 @@ Layer = Callable[..., None]
 
 @cache
 def mglu_layer(shape: RowShape, activation: str) -> Layer:
-    """The compiled layer ``(weight[d, H], masks, x[B, H] fp32, y[batch, d] fp32, threads)``."""
+    """The compiled layer ``(weight[d, H], masks, x[B, H], y[batch, d] fp32, threads)``."""
     import numba
     import numpy as np
 
@@ -28,7 +28,7 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
 
     kernel, activate, next_of, share_of = rows_kernel(shape), _activation(activation), next_intrinsic(), _share()
     nm, tile, rows, many = shape.nm, shape.tile, shape.rows, shape.lanes
-    itemsize = 4 if shape.dtype == "float32" else 2
+    itemsize, x_bytes = 4 if shape.dtype == "float32" else 2, shape.x_bytes
 
     # No "nnan" and "ninf": a non-finite weight or x must come out as NaN, as 0 * inf does in the definition.
     @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
@@ -51,7 +51,7 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
                             weight.ctypes.data + (first + j) * w_row,
                             0,
                             masks.ctypes.data + (first + j) * m_row,
-                            x.ctypes.data + token * columns * 4,
+                            x.ctypes.data + token * columns * x_bytes,
                             columns,
                             blocks,
                             apart * w_row,
@@ -77,7 +77,7 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
 
 @cache
 def glu_layer(shape: RowShape, activation: str) -> Layer:
-    """The compiled layer ``(gate[d, H], value[d, H], x[B, H] fp32, y[batch, d] fp32, threads)``; a gated shape."""
+    """The compiled layer ``(gate[d, H], value[d, H], x[B, H], y[batch, d] fp32, threads)``; a gated shape."""
     import numba
     import numpy as np
 
@@ -85,7 +85,7 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
 
     kernel, activate, next_of, share_of = rows_kernel(shape), _activation(activation), next_intrinsic(), _share()
     tile, rows, many = shape.tile, shape.rows, shape.lanes
-    itemsize = 4 if shape.dtype == "float32" else 2
+    itemsize, x_bytes = 4 if shape.dtype == "float32" else 2, shape.x_bytes
 
     @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
     def layer(gate, value, x, y, threads):  # type: ignore[no-untyped-def]
@@ -107,7 +107,7 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
                             gate.ctypes.data + (first + j) * w_row,
                             value.ctypes.data + (first + j) * w_row,
                             0,
-                            x.ctypes.data + token * columns * 4,
+                            x.ctypes.data + token * columns * x_bytes,
                             columns,
                             blocks,
                             apart * w_row,

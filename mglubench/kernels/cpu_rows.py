@@ -33,7 +33,8 @@ class RowShape(NamedTuple):
     Attributes:
         rows: of W that are read side by side, far apart, a stream of memory each. unroll: blocks of 16 columns per
             turn of the loop, a power of two. ahead: bytes of a stream asked for before their use; 0 leaves that to the
-            hardware. gated: two matrices of the same shape, both without masks.
+            hardware. gated: two matrices of the same shape, both without masks. dots: bf16 weights meet bf16 x, 32
+            columns at once (:mod:`~mglubench.kernels.dots_ir`), and ``unroll`` counts those.
     """
 
     nm: int
@@ -43,6 +44,12 @@ class RowShape(NamedTuple):
     unroll: int = 2
     ahead: int = 0
     gated: bool = False
+    dots: bool = False
+
+    @property
+    def x_bytes(self) -> int:
+        """Bytes of an element of x."""
+        return 2 if self.dots else 4
 
     @property
     def sums(self) -> int:
@@ -69,8 +76,8 @@ class RowShape(NamedTuple):
 
     @property
     def blocks_per_line(self) -> int:
-        """Blocks of weights in a cache line."""
-        return 64 // self.width
+        """What a loop unrolls, so many to a cache line."""
+        return 1 if self.dots else 64 // self.width
 
     @property
     def fits(self) -> bool:
@@ -104,10 +111,10 @@ def rows_kernel(shape: RowShape) -> Callable[..., None]:
     """A Numba intrinsic ``rows(w, v, m, x, stride, blocks, w_apart, m_apart, out, out_apart, k_apart)``.
 
     Args of the intrinsic, all unsigned integers: addresses of the first row of W, of the same row of the other matrix
-    (``gated``), of its masks (``row-lanes32``), of x (fp32, 16-column blocks); elements between tokens of x, number of
-    blocks; bytes from one row to the next that is read beside it, and from its masks to the next's; address of the
-    output, bytes from a row's sums to the next row's, and from a sum of one kind to the next kind: fp32
-    ``[rows, nm + 1, tile]``, gates first, total last.
+    (``gated``), of its masks (``row-lanes32``), of x (fp32, or bf16 for ``dots``; 16-column blocks); elements between
+    tokens of x, number of blocks; bytes from one row to the next that is read beside it, and from its masks to the
+    next's; address of the output, bytes from a row's sums to the next row's, and from a sum of one kind to the next
+    kind: fp32 ``[rows, nm + 1, tile]``, gates first, total last.
     """
     from mglubench.kernels.numba_cpu_ir import rows_intrinsic
 

@@ -21,7 +21,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from mglubench.kernels.cpu_rows import LANES
-from mglubench.kernels.numba_cpu_ir import across_lanes, ask_ahead, load_weights
+from mglubench.kernels.vector_ir import across_lanes, ask_ahead, load_weights
 
 # Blocks of 16 weights of each stream per step, each with a sum of its own.
 UNROLL = 2

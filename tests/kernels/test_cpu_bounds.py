@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from mglubench.kernels.cpu_choice import adds_pairs
+
 PROGRAM = """
 import ctypes, json, mmap, sys
 import numpy as np
@@ -28,26 +30,29 @@ def fenced(shape, dtype):
     array = np.frombuffer(block, dtype, int(np.prod(shape)), pages - size).reshape(shape)
     return array
 
-for nm, batch, dtype, columns in json.loads(sys.argv[1]):
+for nm, batch, dtype, columns, dots in json.loads(sys.argv[1]):
     d, tile = 5, 2
     element = np.float32 if dtype == "float32" else np.uint16
-    weight, x, y = fenced((d, columns), element), fenced((batch, columns), np.float32), fenced((batch, d), np.float32)
+    weight, y = fenced((d, columns), element), fenced((batch, d), np.float32)
+    x = fenced((batch, columns), np.uint16 if dots else np.float32)
     masks = fenced((d * columns // 16 * max(nm, 1),), np.uint16)
-    x[:] = 1.0
+    x[:] = 0x3F80 if dots else 1.0
     masks[:] = 0x5555
     if nm:
-        mglu_layer(RowShape(nm, tile, dtype, rows=2), "relu")(weight, masks, x, y, 3)
+        mglu_layer(RowShape(nm, tile, dtype, rows=2, dots=dots), "relu")(weight, masks, x, y, 3)
     else:
-        glu_layer(RowShape(0, tile, dtype, rows=2, gated=True), "relu")(weight, weight, x, y, 3)
-        row_sums(dtype)(weight, x[0], y[0], 2)
+        glu_layer(RowShape(0, tile, dtype, rows=2, gated=True, dots=dots), "relu")(weight, weight, x, y, 3)
+        row_sums(dtype)(weight, fenced((columns,), np.float32), y[0], 2)
 print("done")
 """
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_kernels_stay_within_weights_masks_x_and_y(dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "dots"), [("float32", False), ("bfloat16", False), ("bfloat16", True)])
+def test_kernels_stay_within_weights_masks_x_and_y(dtype: str, dots: bool) -> None:
+    if dots and not adds_pairs():
+        pytest.skip("this processor has no AVX-512 BF16")
     # Blocks alone, and a whole chunk of masks before them.
-    cases = [(nm, 2, dtype, columns) for nm in (0, 1, 3, 6, 16) for columns in (48, 560)]
+    cases = [(nm, 2, dtype, columns, dots) for nm in (0, 1, 3, 6, 16) for columns in (48, 560)]
     command = [sys.executable, "-c", PROGRAM, json.dumps(cases)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, f"exit status {done.returncode}: {done.stderr[-1000:]}"

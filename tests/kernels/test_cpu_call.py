@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mglubench.kernels import cpu_call
+from mglubench.kernels import cpu_call, cpu_choice
 from mglubench.kernels.cpu_call import LAYOUT, ROW_MULTIPLE, glu_call, mglu_call, row_sums_call
 from mglubench.kernels.on_device import pad_columns
 from mglubench.layer.masks import pack
@@ -53,6 +53,15 @@ def test_any_number_of_tokens_through_one_call(dtype: torch.dtype, h: int, d: in
         x = layer.x(count, seed=count)
         assert layer.is_right(layer.run(x), x)
     assert layer.run(layer.x(0)).shape == (0, d)
+
+
+def test_bf16_is_widened_where_the_processor_cannot_add_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_choice, "adds_pairs", lambda: False)
+    monkeypatch.setattr(cpu_choice.MGLU, "_shapes", {})
+    layer = Layer(560, 5, 2, torch.bfloat16)
+    x = layer.x(3)
+    assert not cpu_choice.MGLU.shape(cpu_choice.MGLU.job(560, 5, 2, 3, "bfloat16")).dots
+    assert layer.is_right(layer.run(x), x)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
