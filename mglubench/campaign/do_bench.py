@@ -19,7 +19,7 @@ from mglubench.cases.case import Case
 from mglubench.executors.local import require_device
 from mglubench.layer.problem import DenseInputs, InputSet, Problem, dense_key
 from mglubench.system.plain_text import first_line
-from mglubench.variants.registry import get_variant
+from mglubench.variants.registry import variant_of
 
 _dense: dict[object, DenseInputs] = {}
 
@@ -38,7 +38,7 @@ def do_bench_us(case: Case, milliseconds: float) -> float:
     from triton.testing import do_bench
 
     problem = Problem.make(case, inputs_of(case))
-    launch = get_variant(case.variant).prepare(problem)
+    launch = variant_of(case).prepare(problem)
     return float(do_bench(launch, warmup=25, rep=milliseconds, return_mode="median")) * 1e3
 
 

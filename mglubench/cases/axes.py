@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Self, get_type_hints
 
 from mglubench.cases.vocabulary import (
+    LAYER,
     NM_MAX,
     SAME,
     activation_name,
+    block_name,
     device_name,
     dtype_name,
     mask_name,
@@ -130,6 +132,7 @@ class Coordinates:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         seed: of all random inputs.
         weights: how W is stored (``same``: as dtype; ``int8``, ``int4``, ``fp8-e4m3``, ``mxfp4``).
+        block: ``layer`` alone, or ``mlp`` with the down projection behind it; y then has h columns.
     """
 
     variant: Annotated[
@@ -257,6 +260,15 @@ class Coordinates:
             pace=2,
         ),
     ] = SAME
+    block: Annotated[
+        str,
+        Axis(
+            word(block_name),
+            "layer, or mlp: with the down projection behind it. (default: layer)",
+            walked=(LAYER,),
+            pace=5,
+        ),
+    ] = LAYER
 
     def value(self, axis: str) -> Value:
         """The value of one axis."""

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Self
 
 from mglubench.cases.axes import AUTO, AXES, SHARED, Coordinates
-from mglubench.cases.vocabulary import ITEMSIZE, device_kind
+from mglubench.cases.vocabulary import ITEMSIZE, LAYER, device_kind
 from mglubench.errors import UsageError
 
 # Written out once, because keys are asked for again and again; an axis that has no place in it comes last.
@@ -54,6 +54,11 @@ class Case(Coordinates):
     def itemsize(self) -> int:
         """Bytes of one element of x or y, and of W where it is stored in their dtype."""
         return ITEMSIZE[self.dtype]
+
+    @property
+    def outputs(self) -> int:
+        """Columns of y: d of a layer, h of a whole block."""
+        return self.d if self.block == LAYER else self.h
 
     @property
     def elements(self) -> int:

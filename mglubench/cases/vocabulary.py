@@ -37,6 +37,12 @@ WEIGHTS: dict[str, str] = {
     "mxfp4": "4-bit floats, a power of two per 32 columns of a row (OCP microscaling)",
 }
 WEIGHTS_ALIASES = {"fp8": "fp8-e4m3", "e4m3": "fp8-e4m3"}
+# What is measured of a feed-forward block.
+LAYER, MLP = "layer", "mlp"
+BLOCKS: dict[str, str] = {
+    LAYER: "the layer alone, from x to its d outputs",
+    MLP: "the layer and the down projection behind it, from x to h outputs",
+}
 ACTIVATIONS = ("silu", "gelu", "relu")
 MODES: dict[str, str] = {
     "cold": "weights come from memory, as in a decode step: a GPU's L2 is emptied before every sample, on a CPU "
@@ -58,6 +64,11 @@ def weights_name(text: str) -> str:
     """Canonical weight format (``fp8`` becomes ``fp8-e4m3``)."""
     name = WEIGHTS_ALIASES.get(text.lower(), text.lower())
     return one_of(name, WEIGHTS, "weights")
+
+
+def block_name(text: str) -> str:
+    """Canonical name of what is measured of a block."""
+    return one_of(text.lower(), BLOCKS, "block")
 
 
 def activation_name(text: str) -> str:

@@ -19,7 +19,7 @@ from mglubench.hardware.devices import Device
 from mglubench.measure.measurement import Errors
 from mglubench.status import Status
 from mglubench.system.plain_text import first_line, words_of
-from mglubench.variants.registry import get_variant, variants
+from mglubench.variants.registry import variant_of, variants
 
 BANDWIDTH = 50e9
 OVERHEAD_NS = 2000.0
@@ -67,7 +67,7 @@ class FakeSession:
 
     def prepare(self, case: Case, offset: int = 0, *, non_finite: bool = False) -> Prepared:
         """Fail if asked to, else be ready at once."""
-        variant = get_variant(case.variant)
+        variant = variant_of(case)
         if case.variant in self._faults:
             raise CaseError(self._faults[case.variant], f"planted fault in {case.variant}")
         try:
@@ -88,7 +88,7 @@ class FakeSession:
 
     def sample(self, case: Case, seconds: float, most: int) -> Block:
         """Ten samples, on copies in turns."""
-        total = get_variant(case.variant).declare(case).total
+        total = variant_of(case).declare(case).total
         middle = (OVERHEAD_NS + total / BANDWIDTH * 1e9) * self._slow.get(case.variant, 1.0)
         noise = self._random[case].normal(0.0, NOISE, min(10, most))
         samples = [float(v) for v in middle * np.exp(noise)]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Bytes that one thread compares at a time.
 _PIECE = 8 << 20
-_DENSE = {"weight": "weight", "weight_value": "weight_value", "tokens_drawn": "inputs.x"}
+_DENSE = {"weight": "weight", "weight_value": "weight_value", "weight_down": "weight_down", "tokens_drawn": "inputs.x"}
 
 
 class GuardedDense:

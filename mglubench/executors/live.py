@@ -12,8 +12,9 @@ import numpy as np
 
 from mglubench.errors import CaseError
 from mglubench.hardware.cpu_readings import CpuReading
+from mglubench.layer.block import bound_of, reference_of, scale_of
 from mglubench.layer.problem import InputSet, Problem
-from mglubench.layer.rounding import Bound, bound
+from mglubench.layer.rounding import Bound
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import Check, compare
 from mglubench.measure.timers import Launch, Timer
@@ -167,8 +168,8 @@ class LiveCase:
 
     def _bound(self, fresh: int) -> Bound:
         case, layer = self.problem.case, self.variant.layer
-        terms = self.judge.terms(layer, case.nm, fresh, most=max(1, JUDGED_ELEMENTS // case.d))
-        return bound(terms, self.variant.method_of(case), case.dtype, case.activation, case.device_kind)
+        most = max(1, JUDGED_ELEMENTS // case.outputs)
+        return bound_of(self.judge, case, layer, self.variant.method_of(case), fresh, most)
 
     def refuse_tampered(self) -> None:
         """Raise if a launch did more than write y."""
@@ -181,10 +182,10 @@ class LiveCase:
 
         case = self.problem.case
         values = y.to(torch.float64).numpy()
-        reference = self.judge.reference(self.variant.layer, case.nm, fresh)
+        reference = reference_of(self.judge, case, self.variant.layer, fresh)
         if case.activation in self.variant.nan_for_infinity:
             reference = np.where(np.isinf(reference) & np.isnan(values), np.nan, reference)
-        check = compare(values, reference, self.judge.scale(case.nm, fresh), untouched.numpy(), explained)
+        check = compare(values, reference, scale_of(self.judge, case, fresh), untouched.numpy(), explained)
         if failure := check.why_wrong(TOLERANCES[case.dtype]):
             late = self._came_late(check)
             raise CaseError(Status.WRONG, f"{failure}{late} ({'before' if fresh == 0 else 'after'} the timed loop)")

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mglubench.cases.case import Case
-from mglubench.cases.vocabulary import SAME, LayerKind
+from mglubench.cases.vocabulary import LAYER, SAME, LayerKind
 from mglubench.layer.formats.weight_format import Quantised
 from mglubench.layer.formats.weight_formats import format_of
 from mglubench.layer.non_finite import plant
@@ -42,6 +42,7 @@ _SAMPLED_ROWS = 256
 Float64 = npt.NDArray[np.float64]
 Matrix = Literal["weight", "weight_value"]
 _MATRICES: tuple[Matrix, ...] = ("weight", "weight_value")
+_TOKENS, _DOWN = 2, 3
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -132,7 +133,7 @@ class DenseInputs:
         room.tensor.copy_(values.view(-1))
         return room.seal().view(values.shape)
 
-    def copy_of(self, matrix: Matrix, number: int) -> torch.Tensor:
+    def copy_of(self, matrix: Matrix | Literal["weight_down"], number: int) -> torch.Tensor:
         """A copy of a matrix with addresses of its own; the same one whenever this number is asked for.
 
         Launches on a CPU take turns over copies so that they find cold weights. The cases of a setting share them.
@@ -156,11 +157,18 @@ class DenseInputs:
         return self._matrix("weight_value")
 
     @cached_property
+    def weight_down(self) -> torch.Tensor:
+        """Wd of a whole block, [h, d], in the dtype of x and always finite."""
+        if self._source is not None:
+            return self._source.weight_down.clone()
+        return self._normal(_DOWN, (self.h, self.d), 1 / math.sqrt(self.d))
+
+    @cached_property
     def tokens_drawn(self) -> torch.Tensor:
         """Every x, [FRESH_SETS, batch, h]."""
         if self._source is not None:
             return self._source.tokens_drawn.clone()
-        return self._normal(2, (FRESH_SETS, self.batch, self.h), 1.0)
+        return self._normal(_TOKENS, (FRESH_SETS, self.batch, self.h), 1.0)
 
     def x(self, fresh: int) -> torch.Tensor:
         """The fresh-th independent x, [batch, h]."""
@@ -283,7 +291,7 @@ class DenseInputs:
         with ThreadPoolExecutor(affinity()) as pool:
             list(pool.map(draw, range(-(-len(out) // _DRAWN_BLOCK))))
         # No format has a code for such weights, so only x has them there.
-        if self._non_finite and (self.format is None or stream >= len(_MATRICES)):
+        if self._non_finite and (stream == _TOKENS or (stream < _TOKENS and self.format is None)):
             plant(out.view(shape), stream)
         return (out if room is None else room.seal()).reshape(shape)
 
@@ -455,7 +463,7 @@ class Problem:
         weight: W, [d, h], row-major as ``nn.Linear`` stores it, on the case's device. A GLU's gate matrix. Of a format
             it is what codes and scales stand for, in fp32; those are had from :meth:`stored`.
         x: [batch, h]; read by the launch; its content is replaced between launches, its address is not.
-        y: [batch, d]; written by the launch; poisoned with NaN before every check.
+        y: [batch, d], or [batch, h] of a whole block; written by the launch; poisoned with NaN before every check.
         copy: 0, or the number of this replica, whose matrices and masks have addresses of their own.
     """
 
@@ -476,7 +484,7 @@ class Problem:
             return memory[offset:].view(case.batch, columns)
 
         weight = inputs.weight.to(case.device)
-        x, y = buffer(case.h), buffer(case.d)
+        x, y = buffer(case.h), buffer(case.outputs)
         problem = cls(case, inputs, weight, x, y)
         problem.load(0)
         return problem
@@ -496,9 +504,18 @@ class Problem:
     @property
     def weight_value(self) -> torch.Tensor:
         """Wv of a GLU, [d, h], on the case's device."""
+        return self._further("weight_value")
+
+    @property
+    def weight_down(self) -> torch.Tensor:
+        """Wd of a whole block, [h, d], on the case's device."""
+        return self._further("weight_down")
+
+    def _further(self, matrix: Literal["weight_value", "weight_down"]) -> torch.Tensor:
+        dense = self.inputs.dense
         own = self.copy and self.case.device_kind == "cpu"
-        value = self.inputs.dense.copy_of("weight_value", self.copy) if own else self.inputs.weight_value
-        return value.to(self.case.device)
+        found: torch.Tensor = dense.copy_of(matrix, self.copy) if own else getattr(dense, matrix)
+        return found.to(self.case.device)
 
     def stored(self, matrix: Matrix = "weight") -> Quantised:
         """Codes and scales of W or Wv on the host, where weights have a format: a copy of the caller's own."""
@@ -535,4 +552,5 @@ def host_bytes(case: Case) -> int:
     """
     # Of a format, what codes stand for is fp32, and codes take a byte each.
     weights = 4 * case.itemsize if case.weights == SAME else 4 * 4 + 2
+    weights += 0 if case.block == LAYER else 2 * case.itemsize
     return case.elements * (weights + 2 * case.nm) + 64 * case.d * case.batch * (case.nm + 2)

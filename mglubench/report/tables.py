@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Setting
-from mglubench.cases.vocabulary import CEILINGS
+from mglubench.cases.vocabulary import CEILINGS, LAYER
 from mglubench.comparison import PRINTED as NAIVE_AS_PRINTED
 from mglubench.report import paper
 from mglubench.report.byte_table import counted, ledger_table
@@ -199,7 +199,11 @@ def _ceiling_words(rows: list[Row], alone: float) -> str:
 
 def _paper_table(setting: Setting, rows: list[Row]) -> Table | None:
     """Our figures beside the paper's for the cells that its tables have (one token)."""
-    if setting.batch != 1 or not any(cell[1:3] == (setting.h, setting.d) for cell in paper.paper_latencies()):
+    if (
+        setting.batch != 1
+        or setting.block != LAYER
+        or not any(cell[1:3] == (setting.h, setting.d) for cell in paper.paper_latencies())
+    ):
         return None
     shown: list[Row] = []
     for nm in [0, *_nms(rows)]:

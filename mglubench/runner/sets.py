@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mglubench.cases.case import Case, Setting
-from mglubench.cases.vocabulary import CEILINGS, SAME
+from mglubench.cases.vocabulary import CEILINGS, LAYER, SAME
 from mglubench.comparison import NAIVE_FAMILY, Role, role_of
 from mglubench.layer.formats.weight_formats import matrix_bytes
 from mglubench.layer.problem import host_bytes
 from mglubench.measure.rotation import copies_wanted
-from mglubench.variants.registry import get_variant
+from mglubench.variants.registry import get_variant, variant_of
 
 # Of the memory, what the prepared cases of a set may take together. Of all of it, not of what happens to be free, so
 # that a run that is resumed has the sets that it began with.
@@ -131,7 +131,8 @@ class _Room:
 
     def _given(self, case: Case) -> int:
         """Bytes of the matrices that variants read where they are."""
-        return _MATRICES.get(_layer(case), 1) * matrix_bytes(case) if case.weights == SAME else 0
+        matrices = _MATRICES.get(_layer(case), 1) + (case.block != LAYER)
+        return matrices * matrix_bytes(case) if case.weights == SAME else 0
 
 
 def _split(members: Sequence[Case], reads: Sequence[Case], room: _Room) -> list[list[Case]]:
@@ -168,7 +169,7 @@ def _shrunk(wanted: list[Case], case: Case, room: _Room) -> list[Case]:
 def _resident(case: Case) -> int:
     """What a prepared case holds; nothing, if its variant fails to say: it will fail again where that is a row."""
     try:
-        return int(get_variant(case.variant).resident_bytes(case))
+        return int(variant_of(case).resident_bytes(case))
     except Exception:
         return 0
 
@@ -186,7 +187,7 @@ def _passing(case: Case) -> int:
 def _moved(case: Case) -> int:
     """What one launch reads and writes; nothing, if its variant fails to say."""
     try:
-        return int(get_variant(case.variant).declare(case).total)
+        return int(variant_of(case).declare(case).total)
     except Exception:
         return 0
 

@@ -20,11 +20,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mglubench.cases.vocabulary import near
+from mglubench.cases.case import Case
+from mglubench.cases.vocabulary import LAYER, near
 from mglubench.errors import UsageError
 from mglubench.kernels.inspect import Inspectable
 from mglubench.system.plain_text import first_line, plain
 from mglubench.variants.base import Variant
+from mglubench.variants.mlp_block import MLPBlock
 from mglubench.variants.plugins import FILES_VARIABLE, BrokenPlugin, plugins, why_unfit
 
 # In the order of tables: the ceilings, the baselines, then MGLU from the slowest idea to the fastest.
@@ -98,6 +100,12 @@ def get_variant(name: str) -> Variant:
     if name in broken_plugins():
         return BrokenPlugin(name, broken_plugins()[name])
     raise UsageError(f"unknown variant {name!r}; {near(name, variants())}")
+
+
+def variant_of(case: Case) -> Variant:
+    """What computes a case: its variant, or the whole block around it; raises as :func:`get_variant` does."""
+    found = get_variant(case.variant)
+    return found if case.block == LAYER else MLPBlock(found)
 
 
 @contextmanager
