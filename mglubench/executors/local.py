@@ -34,7 +34,8 @@ from mglubench.status import Status
 from mglubench.system.plain_text import first_line, text_of
 from mglubench.system.shelf import Shelf
 from mglubench.variants.base import Launch, Variant
-from mglubench.variants.registry import get_variant, variant_of, variants, why_not_here
+from mglubench.variants.mlp_block import in_block
+from mglubench.variants.registry import get_variant, variants, why_not_here
 
 # Input sets that stay in memory; a group's cases share one or two.
 INPUT_SETS = 2
@@ -98,7 +99,7 @@ class LocalSession:
             raise
 
     def _prepare(self, case: Case, offset: int, non_finite: bool) -> Prepared:
-        variant = variant_of(case)
+        variant = in_block(get_variant(case.variant), case)
         self._refuse(variant, case)
         start = time.perf_counter()
         with phase_range("prepare"):

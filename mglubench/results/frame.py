@@ -36,25 +36,8 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
             of these layers (``read``, ``product``, ``lu``, ``glu``, ``mglu``); all if empty.
 
     Returns:
-        One row per case, in measuring order. Columns: ``key``, ``status``, ``reason``; the case (``variant``, ``h``,
-        ``d``, ``nm``, ``batch``, ``dtype``, ``activation``, ``mask``, ``mode``, ``device``, ``seed``,
-        ``weights``, ``block``); ``layer``;
-        ``latency_us`` (median), ``latency_p5_us``, ``latency_p95_us``, ``latency_low_us`` and ``latency_high_us``
-        (95 % interval of the median), ``samples``, ``discarded``, ``stop``, ``timer``; ``bytes_weights``,
-        ``bytes_masks``, ``bytes_x``, ``bytes_y``, ``bytes_scratch``, ``bytes_total`` and ``flops`` (declared);
-        ``gb_per_s`` (declared bytes over the median); ``error_before``, ``error_after`` (relative, against float64);
-        where a run has weight formats a column quantisation_error (of the format alone, no kernel's);
-        ``overhead_*_s``; ``notes`` (what a case did to its process);
-        ``gpu_*`` (clocks, power, temperature where there is a GPU). A case that failed has NaN where a figure would be.
-
-        From profilers, joined by key, NaN where there is none: ``dram_bytes_read``, ``dram_bytes_written``,
-        ``l2_bytes_read``, ``l2_bytes_written``, ``l2_hit_percent``, ``dram_percent``, ``sm_percent`` (of the chip's
-        peak), ``ncu_duration_us``, ``ncu_kernels`` for one run of the case, ``counters_reason`` (why there is none,
-        or which are lacking);
-        ``nsys_kernel_us`` (all timed kernels), ``nsys_kernels``, ``nsys_gap_us`` (median between kernels),
-        ``nsys_launches`` (runs that these are of, if mglubench made them), ``nsys_graphs`` and ``nsys_graph_us`` (CUDA
-        graphs that were recorded as one piece, which hides their kernels). None of these durations is a latency: a
-        profiler serialises and flushes.
+        One row per case, in measuring order, with the columns that :func:`mglubench.results.load_run.load` names, but for
+        what is derived from them.
 
         The header is in ``frame.attrs["run"]``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mglubench.cases.case import Case
-from mglubench.cases.vocabulary import CEILINGS, SAME
+from mglubench.cases.vocabulary import CEILINGS, LAYER, SAME
 from mglubench.layer.block import declare_block, layer_case
 from mglubench.layer.declared import Ledger
 from mglubench.layer.problem import Problem
@@ -13,6 +13,11 @@ _SAID = (
     *("name", "summary", "layer", "backend", "devices", "dtypes", "formats", "activations"),
     *("nm_max", "batch_max", "default", "method", "nan_for_infinity"),
 )
+
+
+def in_block(variant: Variant, case: Case) -> Variant:
+    """What computes a case of this variant: itself, or the whole block around it."""
+    return variant if case.block == LAYER else MLPBlock(variant)
 
 
 class MLPBlock(Variant):

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mglubench.cases.case import Case
-from mglubench.cases.vocabulary import LAYER, near
+from mglubench.cases.vocabulary import near
 from mglubench.errors import UsageError
 from mglubench.kernels.inspect import Inspectable
 from mglubench.system.plain_text import first_line, plain
 from mglubench.variants.base import Variant
-from mglubench.variants.mlp_block import MLPBlock
+from mglubench.variants.mlp_block import in_block
 from mglubench.variants.plugins import FILES_VARIABLE, BrokenPlugin, plugins, why_unfit
 
 # In the order of tables: the ceilings, the baselines, then MGLU from the slowest idea to the fastest.
@@ -104,8 +104,7 @@ def get_variant(name: str) -> Variant:
 
 def variant_of(case: Case) -> Variant:
     """What computes a case: its variant, or the whole block around it; raises as :func:`get_variant` does."""
-    found = get_variant(case.variant)
-    return found if case.block == LAYER else MLPBlock(found)
+    return in_block(get_variant(case.variant), case)
 
 
 @contextmanager
