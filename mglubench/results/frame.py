@@ -36,7 +36,7 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
             of these layers (``read``, ``product``, ``lu``, ``glu``, ``mglu``); all if empty.
 
     Returns:
-        One row per case, in measuring order, with the columns that :func:`mglubench.results.load_run.load` names, but for
+        One row per case, in measuring order, with the columns that :func:`mglubench.load` names, but for
         what is derived from them.
 
         The header is in ``frame.attrs["run"]``.

@@ -45,7 +45,7 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
         graphs that were recorded as one piece, which hides their kernels). None of these durations is a latency: a
         profiler serialises and flushes.
 
-        Derived, set by set: the speed-ups ``vs_glu``, ``vs_naive`` and ``vs_printed``, shares of the ceiling, and the rest
+        Derived, set by set: the speed-ups ``vs_glu``, ``vs_naive`` and ``vs_printed``, shares of the ceiling, and more
         that :func:`derive` names.
 
         The header is in ``frame.attrs["run"]``.
