@@ -156,6 +156,9 @@ class ChildSession:
             self._rest(self._home)
             return
         for session in (*self._resting, self):
+            if session._worker is not None:
+                session._worker.dismiss()
+        for session in (*self._resting, self):
             session.renew()
         self._resting.clear()
         self._keeper.close()

@@ -109,10 +109,14 @@ class WorkerProcess:
         self._pump.drain()
         self._close_pipes()
 
-    def close(self) -> None:
-        """Ask it to leave by closing its input; kill it if it stays, or was interrupted at work."""
+    def dismiss(self) -> None:
+        """Ask it to leave, by closing its input; :meth:`close` waits for that."""
         with contextlib.suppress(OSError):
             self._requests.close()
+
+    def close(self) -> None:
+        """Dismiss it; kill it if it stays, or was interrupted at work."""
+        self.dismiss()
         self._process.end(0.0 if self._busy else CLOSE_TIMEOUT)
         self._pump.drain()
         self._close_pipes()
