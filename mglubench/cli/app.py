@@ -14,6 +14,7 @@ from mglubench.cli.build_command import build
 from mglubench.cli.campaign_command import campaign
 from mglubench.cli.compare_command import compare
 from mglubench.cli.doctor_command import doctor
+from mglubench.cli.experiment_command import experiment
 from mglubench.cli.gate_command import gate
 from mglubench.cli.history_command import history
 from mglubench.cli.import_command import import_report
@@ -68,6 +69,7 @@ COMMANDS: dict[str, Callable[..., Any] | typer.Typer] = {
     "inspect": inspect,
     "tune": tune,
     "campaign": campaign,
+    "experiment": experiment,
 }
 for _name, _command in COMMANDS.items():
     if isinstance(_command, typer.Typer):

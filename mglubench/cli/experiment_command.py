@@ -1,0 +1,200 @@
+"""``mglubench experiment``: small language models with each kind of layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mglubench.cli import options
+from mglubench.cli.output import chosen_format, console, print_json, print_tables, progress_bar
+from mglubench.errors import UsageError
+
+if TYPE_CHECKING:
+    from mglubench.experiments.setting import Setting
+    from mglubench.experiments.telling import Telling
+
+experiment = typer.Typer(
+    name="experiment",
+    help="Train small decoders on bytes of text with each kind of layer, and print what they came to.",
+    rich_markup_mode=None,
+    # An error of its commands is one line, like everybody's.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+Out = Annotated[Path | None, typer.Option(parser=options.path, help="Run folder. (default: runs/experiment-...)")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out; other options must be as before.")]
+Of = Annotated[Path | None, typer.Option("--of", parser=options.path, help="A stored run: print it, train nothing.")]
+Text = Annotated[
+    Path | None, typer.Option(parser=options.path, help="File or folder to train on. (default: Django's documentation)")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Small models and few steps, to see it work.")]
+Picture = Annotated[
+    Path | None, typer.Option(parser=options.path, help="Also draw the curves into this .png, .svg or .pdf file.")
+]
+Arms = Annotated[str, typer.Option(help="Arms, with commas. (default: all; four of them with --quick)")]
+Number = Annotated[int | None, typer.Option(min=1, help="See `mglubench.experiments.setting.Setting`.")]
+Rates = Annotated[str, typer.Option(help="Learning rates, with commas; one of several is chosen per arm.")]
+Factors = Annotated[str, typer.Option(help="Rates of mask logits over the others', chosen along with them.")]
+QUICK_ARMS = ("gelu", "swiglu", "nm1", "nm4")
+_SIZES = (
+    "steps",
+    "seeds",
+    "sweep_steps",
+    "retrain_steps",
+    "every",
+    "tests",
+    "h",
+    "d",
+    "layers",
+    "heads",
+    "context",
+    "batch",
+)
+
+
+def _command(name: str, does: str) -> Callable[..., int]:
+    """The command of one experiment; all take the same options."""
+
+    def command(
+        *,
+        quick: Quick = False,
+        arms: Arms = "",
+        text: Text = None,
+        steps: Number = None,
+        seeds: Number = None,
+        rates: Rates = "",
+        mask_factors: Factors = "",
+        sweep_steps: Number = None,
+        retrain_steps: Number = None,
+        every: Number = None,
+        tests: Number = None,
+        h: Number = None,
+        d: Number = None,
+        layers: Number = None,
+        heads: Number = None,
+        context: Number = None,
+        batch: Number = None,
+        out: Out = None,
+        resume: Resume = False,
+        of: Of = None,
+        picture: Picture = None,
+        as_json: options.Json = False,
+        as_markdown: options.Markdown = False,
+    ) -> int:
+        said = {key: value for key, value in locals().items() if key in _SIZES and value is not None}
+        said |= {
+            key: _numbers(key, words) for key, words in (("rates", rates), ("mask_factors", mask_factors)) if words
+        }
+        form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
+        if of is None:
+            folder = _trained(
+                name, _setting(said, quick=quick), _arms(name, arms, quick=quick), text, out, resume=resume
+            )
+        elif said or quick or arms or text or out or resume:
+            raise UsageError("--of prints a stored run and trains nothing; leave the other options out")
+        else:
+            folder = of
+        return _show(folder, form, picture)
+
+    command.__doc__ = does
+    return command
+
+
+def _numbers(name: str, words: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in words.split(","))
+    except ValueError:
+        raise UsageError(f"--{name.replace('_', '-')} takes numbers with commas between them, got {words!r}") from None
+
+
+def _setting(said: Mapping[str, object], *, quick: bool) -> Setting:
+    from mglubench.experiments.setting import QUICK, Setting
+
+    return Setting.from_dict({**(QUICK if quick else Setting()).to_dict(), **said})
+
+
+def _arms(name: str, given: str, *, quick: bool) -> list[str]:
+    from mglubench.experiments.arms import ARMS, arms_named
+
+    if name == "convert":
+        if given:
+            raise UsageError("convert takes no --arms: it converts a SwiGLU, and says to what")
+        return []
+    arms = arms_named(given.split(",") if given else QUICK_ARMS if quick else list(ARMS))
+    if name == "masks":
+        if given and (without := [arm.name for arm in arms if not arm.has_logits]):
+            raise UsageError(f"{without[0]} has no masks that train, so there is nothing to see of them; try nm1,nm4")
+        arms = [arm for arm in arms if arm.has_logits]
+    return [arm.name for arm in arms]
+
+
+def _trained(
+    name: str, setting: Setting, arms: list[str], text: Path | None, out: Path | None, *, resume: bool
+) -> Path:
+    if resume and out is None:
+        raise UsageError("--resume needs --out, the folder of the run")
+    from mglubench.experiments.corpus import read_corpus
+    from mglubench.runner.sweep import fresh_folder
+
+    corpus = read_corpus(text, setting.context)
+    folder = out or fresh_folder(f"experiment-{name}")
+    from mglubench.experiments.story import Experiment, run_experiment
+
+    with _progress(setting) as telling:
+        run_experiment(Experiment(name, setting, arms, corpus), folder, resume=resume, telling=telling)
+    return folder
+
+
+@contextmanager
+def _progress(setting: Setting) -> Iterator[Telling]:
+    from mglubench.experiments.telling import Telling
+
+    with progress_bar(0, "experiment") as (screen, task):
+        screen.update(task, visible=False)
+
+        def move(done: float, total: float, what: str) -> None:
+            screen.update(task, completed=done, total=total, description=what, visible=True)
+
+        yield Telling(setting, _say, move)
+
+
+def _show(folder: Path, form: str, picture: Path | None) -> int:
+    from mglubench.experiments.curves import curves
+    from mglubench.experiments.experiment_tables import all_tables, heading
+    from mglubench.experiments.trial_record import read_header, read_rows
+    from mglubench.report.chart import save
+    from mglubench.report.render import to_plain
+
+    header, rows = read_header(folder), list(read_rows(folder))
+    tables = all_tables(header, rows)
+    if form == "json":
+        print_json(
+            {
+                "run": header.to_dict(),
+                "tables": [to_plain(table) for table in tables],
+                "rows": [r.to_dict() for r in rows],
+            }
+        )
+    else:
+        print_tables(tables, form, heading=heading(header))
+    if picture is not None:
+        save(curves(header, rows), picture)
+    _say(f"\n{len(rows)} evaluations, stored in {folder}")
+    return 1 if any(row.reason for row in rows) or not rows else 0
+
+
+def _say(line: str) -> None:
+    console(stderr=True).print(line, markup=False, soft_wrap=True)
+
+
+for _name, _does in (
+    ("ablation", "Train every arm with every seed, at a learning rate of its own; print losses with their spread."),
+    ("masks", "What masks do while they train: flipped bits beside those under noise, gate shares, entropy."),
+    ("convert", "From a trained SwiGLU to masked layers: what is lost at once, and what retraining recovers."),
+):
+    experiment.command(_name, short_help=_does)(_command(_name, _does))
