@@ -14,6 +14,7 @@ from mglubench.campaign.steps_by_session import repeat_names, run_folder
 from mglubench.campaign.target_tables import Frames
 from mglubench.campaign.unit_rows import ClockedRow, SanitizedRow, TunedRow, VerifiedRow
 from mglubench.cases.case import Case
+from mglubench.cases.config import CAMPAIGN
 from mglubench.errors import MglubenchError
 from mglubench.report.render import to_markdown
 from mglubench.report.summary import heading, verify_tables
@@ -53,7 +54,9 @@ def render(bench: Bench, step: Step) -> Outcome:
     for name, frame in frames.items():
         bench.say(f"  render {name}")
         problems += _render_run(run_folder(bench.folder, name), frame)
-    title = f"# Campaign {bench.campaign.name} on {bench.device.name}"
+    # The shipped campaign is called so: its name would say the same twice.
+    name = "" if bench.campaign.name == CAMPAIGN else f" {bench.campaign.name}"
+    title = f"# Campaign{name} on {bench.device.name}"
     parts = [title, "", *_heading(next(iter(frames.values()))), ""]
     parts += _answers(bench, frames, problems)
     parts += ["### Runs", "", *_run_links(bench, frames), ""]

@@ -70,6 +70,11 @@ class Axis:
         """Its name on the command line and in sweep files."""
         return self.option or self.name
 
+    @property
+    def numeric(self) -> bool:
+        """Whether its values are numbers, of which there are ranges."""
+        return bool(self.walked) and isinstance(self.walked[0], int)
+
     def parsed(self, value: object) -> Value:
         """A value of this axis; raises :class:`UsageError`."""
         return self.parse(value, self.name)
@@ -151,7 +156,7 @@ class Coordinates:
         int,
         Axis(
             whole(1, DIM_MAX),
-            "Hidden sizes, such as 2048,4096; pairs up with --d.",
+            "Hidden sizes, such as 2048,4096 or pow2:1024..8192; pairs up with --d.",
             walked=(2048,),
             key="/{}",
             title="h={}".format,
@@ -173,7 +178,7 @@ class Coordinates:
         int,
         Axis(
             whole(1, NM_MAX),
-            "Numbers of masks, 1 to 16. (default: 1,2,4,8)",
+            "Numbers of masks, such as 1,2,4,8 or 1..16. (default: 1,2,4,8)",
             walked=(1, 2, 4, 8),
             shared=False,
             masked=True,
@@ -182,7 +187,15 @@ class Coordinates:
         ),
     ] = 0
     batch: Annotated[
-        int, Axis(whole(1, BATCH_MAX), "Tokens. (default: 1)", walked=(1,), key="/b{}", title=_tokens, pace=3)
+        int,
+        Axis(
+            whole(1, BATCH_MAX),
+            "Tokens, such as 1,4 or pow2:1..64. (default: 1)",
+            walked=(1,),
+            key="/b{}",
+            title=_tokens,
+            pace=3,
+        ),
     ] = 1
     dtype: Annotated[
         str,
@@ -199,7 +212,7 @@ class Coordinates:
         str,
         Axis(
             word(activation_name),
-            "silu, gelu, relu. (default: silu)",
+            "silu (or swish), gelu, relu. (default: silu)",
             walked=("silu",),
             key="/{}",
             title=", {}".format,

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from mglubench.cases.axes import AXES, Value, parse_int
+from mglubench.cases.models import shape_of
+from mglubench.cases.ranges import numbers_in
 from mglubench.cases.sweep_spec import LISTED, PAIRED, MeasureSettings, SweepSpec, parse_shape, zip_shapes
 from mglubench.cases.toml_file import line_of, read_toml
 from mglubench.cases.vocabulary import near, one_of
@@ -31,15 +33,16 @@ MEASURE_KEYS = tuple(field.name for field in dataclasses.fields(MeasureSettings)
 INT_KEYS = ("min_samples", "max_samples", "rounds", "processes")
 # Keys that are right or wrong only together.
 JUDGED_WITH = {
-    "h": ("d", "shape"),
-    "d": ("h", "shape"),
+    "h": ("d", "shape", "model"),
+    "d": ("h", "shape", "model"),
     "min_samples": ("max_samples",),
     "max_samples": ("min_samples",),
 }
 # Files of this name in the same folder are campaigns, not sweeps.
 CAMPAIGN = "campaign"
 # What a sweep file and the command line may say: of the axes, and all.
-AXIS_KEYS = (*PAIRED, "shape", *(AXES[name].given_as for name in LISTED))
+AXIS_KEYS = (*PAIRED, "shape", "model", *(AXES[name].given_as for name in LISTED))
+_SHAPES = (*PAIRED, "shape", "model")
 KNOWN = (*AXIS_KEYS, "name", *MEASURE_KEYS, "ceiling")
 
 
@@ -109,11 +112,16 @@ def build_spec(options: Mapping[str, object]) -> SweepSpec:
 
 def _values(name: str, given: object) -> tuple[Value, ...]:
     axis = AXES[name]
-    return tuple(axis.parsed(value) for value in ([given] if axis.single else as_list(given, axis.given_as)))
+    if axis.single:
+        return (axis.parsed(given),)
+    items = as_list(given, axis.given_as)
+    if axis.numeric:
+        items = [value for item in items for value in numbers_in(item, axis.given_as)]
+    return tuple(axis.parsed(value) for value in items)
 
 
 def _whole_numbers(given: object, name: str) -> tuple[int, ...]:
-    return tuple(parse_int(item, name) for item in as_list(given, name))
+    return tuple(parse_int(value, name) for item in as_list(given, name) for value in numbers_in(item, name))
 
 
 def merged_spec(
@@ -130,10 +138,10 @@ def merged_spec(
     values: dict[str, object] = {}
     if config is not None:
         values = read_sweep(find_sweep(config), check_names)
-        if "shape" in wanted:
-            values = {key: value for key, value in values.items() if key not in ("h", "d")}
-        if "h" in wanted or "d" in wanted:
-            values.pop("shape", None)
+        # Shapes of the file give way to those that are named, in whatever way either says them.
+        for ways in (("shape",), ("model",), PAIRED):
+            if any(key in wanted for key in ways):
+                values = {key: value for key, value in values.items() if key in ways or key not in _SHAPES}
     return build_spec({**values, **wanted})
 
 
@@ -149,6 +157,10 @@ def as_list(value: object, what: str) -> list[object]:
 
 
 def _shapes(given: Mapping[str, object], pairs: Mapping[str, tuple[int, ...]]) -> tuple[tuple[int, int], ...]:
+    if "model" in given:
+        if pairs or "shape" in given:
+            raise UsageError("give either --model, or --shape, or --h and --d, not two of them")
+        return tuple(parse_shape(shape_of(str(item))) for item in as_list(given["model"], "model"))
     if "shape" in given:
         if pairs:
             raise UsageError("give either --shape, or --h and --d, not both")

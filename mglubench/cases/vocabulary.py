@@ -26,7 +26,14 @@ CEILINGS: tuple[LayerKind, ...] = ("read", "product")
 NM_MAX = 16
 
 ITEMSIZE: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
-DTYPE_ALIASES = {"fp32": "float32", "f32": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
+DTYPE_ALIASES = {
+    "fp32": "float32",
+    "f32": "float32",
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "f16": "float16",
+    "half": "float16",
+}
 # How W is stored; what each means is said in ``layer/formats``.
 SAME = "same"
 WEIGHTS: dict[str, str] = {
@@ -44,6 +51,8 @@ BLOCKS: dict[str, str] = {
     MLP: "the layer and the down projection behind it, from x to h outputs",
 }
 ACTIVATIONS = ("silu", "gelu", "relu")
+# What papers and libraries call them, alone and as a gate.
+ACTIVATION_ALIASES = {"swish": "silu", "swiglu": "silu", "geglu": "gelu", "reglu": "relu"}
 MODES: dict[str, str] = {
     "cold": "weights come from memory, as in a decode step: a GPU's L2 is emptied before every sample, on a CPU "
     "launches take turns over copies that the caches cannot hold",
@@ -73,7 +82,7 @@ def block_name(text: str) -> str:
 
 def activation_name(text: str) -> str:
     """Canonical activation name."""
-    return one_of(text.lower(), ACTIVATIONS, "activation")
+    return one_of(ACTIVATION_ALIASES.get(text.lower(), text.lower()), ACTIVATIONS, "activation")
 
 
 def mode_name(text: str) -> str:

@@ -16,7 +16,7 @@ def import_report(
     report: Annotated[
         Path, typer.Argument(parser=options.path, help="What ncu or nsys saved: .ncu-rep, .csv or .sqlite.")
     ],
-    run: Annotated[Path, typer.Option(parser=options.path, help="Run folder whose cases it belongs to.")],
+    run: Annotated[Path, typer.Option(parser=options.run_folder, help="Run folder that it belongs to, or last.")],
     launches: Annotated[
         int | None, typer.Option(min=1, help="Launches of each case in the report. (default: 1)")
     ] = None,

@@ -28,8 +28,9 @@ def archs(text: str) -> list[str]:
 def nms(text: str) -> list[int]:
     """Numbers of masks that libraries exist for; raises :class:`UsageError` for others."""
     from mglubench.cases.axes import parse_int
+    from mglubench.cases.ranges import numbers_in
 
-    numbers = [parse_int(item, "nm") for item in items(text, "nm")]
+    numbers = [parse_int(value, "nm") for item in items(text, "nm") for value in numbers_in(item, "nm")]
     for value in numbers:
         if value not in LIBRARY_NMS:
             raise UsageError(f"nm must be {in_words(LIBRARY_NMS, 'or')}, got {value}")

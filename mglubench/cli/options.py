@@ -20,6 +20,20 @@ def path(text: str | Path) -> Path:
     return Path(text)
 
 
+def run_folder(text: str | Path) -> Path:
+    """A run's folder, or the newest run for ``last``.
+
+    Raises:
+        typer.BadParameter: it is empty. UsageError: there is no last run.
+    """
+    folder = path(text)
+    if str(text) != "last" or folder.exists():
+        return folder
+    from mglubench.results.baselines import LAST, runs_of
+
+    return runs_of(LAST)[-1]
+
+
 def _know_plugins(given: list[str] | None) -> None:
     """Make the variants of files known to this process and to those that it starts."""
     if given:
@@ -34,6 +48,7 @@ Plugin = Annotated[
         "--plugin", callback=_know_plugins, help="Also take the variants in FILE.py, or one: FILE.py:NAME; repeatable."
     ),
 ]
+RUN_HELP = "Run folder, or last: the newest below runs."
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print one CSV row per case.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print markdown tables.")]

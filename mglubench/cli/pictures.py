@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-Run = Annotated[Path, typer.Argument(parser=options.path, help="Run folder.")]
-Out = Annotated[Path | None, typer.Option(parser=options.path, help="Picture: .png, .svg or .pdf.")]
+Run = Annotated[Path, typer.Argument(parser=options.run_folder, help=options.RUN_HELP)]
+Out = Annotated[
+    Path | None, typer.Option(parser=options.path, help="Picture, .png, .svg or .pdf. (default: in the run)")
+]
 
 
 def draw(run: Path, out: Path | None, name: str, make: Callable[[pd.DataFrame], Figure]) -> None:
-    """Load a run with its samples, draw it, write the picture and say where it is."""
+    """Load a run with its samples, draw it, write the picture and say where it is, and whether one was there."""
     from mglubench.report.chart import save
     from mglubench.results.frame import load
     from mglubench.results.metrics import derive
 
-    target = out or Path(f"{name}.png")
-    save(make(derive(load(run, samples=True))), target)
-    console(stderr=True).print(f"wrote {target}", markup=False)
+    target = out or run / f"{name}.png"
+    picture = make(derive(load(run, samples=True)))
+    word = "replaced" if target.exists() else "wrote"
+    save(picture, target)
+    console(stderr=True).print(f"{word} {target}", markup=False, soft_wrap=True)

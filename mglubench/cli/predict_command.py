@@ -18,7 +18,8 @@ def predict(
     h: Annotated[str | None, typer.Option(help="Hidden sizes, such as 2048,4096; pairs up with --d.")] = None,
     d: Annotated[str | None, typer.Option(help="Intermediate sizes, such as 8192,14336.")] = None,
     shape: Annotated[str | None, typer.Option(help="Pairs HxD, such as 2048x8192,4096x14336.")] = None,
-    nm: Annotated[str | None, typer.Option(help="Numbers of masks, 1 to 16. (default: 1,2,4,8)")] = None,
+    model: Annotated[str | None, typer.Option(help="Published models, such as llama-3.2-1b,qwen3-8b.")] = None,
+    nm: Annotated[str | None, typer.Option(help="Numbers of masks, such as 1,2 or 1..16. (default: 1,2,4,8)")] = None,
     batch: Annotated[str | None, typer.Option(help="Tokens. (default: 1)")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16. (default: float16)")] = None,
     datasheet: Annotated[bool, typer.Option("--datasheet", help="Ignore ceilings measured on such a GPU.")] = False,
@@ -39,7 +40,8 @@ def predict(
         return gpu_named(name) if datasheet else as_measured(gpu_named(name))
 
     data = find(gpu)
-    spec = build_spec({"h": h, "d": d, "shape": shape, "nm": nm, "batch": batch, "dtype": dtype, "name": "predict"})
+    shapes = {"h": h, "d": d, "shape": shape, "model": model}
+    spec = build_spec({**shapes, "nm": nm, "batch": batch, "dtype": dtype, "name": "predict"})
     tables = predict_tables(spec, data, find)
     if form == "json":
         print_json({"gpu": data.to_dict(), "estimate": True, "tables": [to_plain(table) for table in tables]})

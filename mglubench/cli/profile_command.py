@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 @with_options_of(sweep)
 def profile(
     run: Annotated[
-        Path | None, typer.Argument(parser=options.path, help="Run folder whose measured cases are profiled.")
+        Path | None,
+        typer.Argument(parser=options.run_folder, help="Run folder whose measured cases are profiled, or last."),
     ] = None,
     tool: Annotated[str, typer.Option(help="ncu (bytes and throughputs) or nsys (timeline).")] = "ncu",
     out: Annotated[Path | None, typer.Option(parser=options.path, help="Run folder, new or of the same sweep.")] = None,

@@ -25,7 +25,7 @@ SETTINGS_SHOWN = 25
 
 
 def report(
-    run: Annotated[Path, typer.Argument(parser=options.path, help="Run folder.")],
+    run: Annotated[Path, typer.Argument(parser=options.run_folder, help=options.RUN_HELP)],
     export: Annotated[
         Path | None, typer.Option(parser=options.path, help="Also write all rows to this .parquet or .csv file.")
     ] = None,

@@ -13,13 +13,14 @@ from mglubench.cases.config import KNOWN
 from mglubench.cases.sweep_spec import LISTED, PAIRED
 
 _SHAPE = "Pairs HxD, such as 2048x8192,4096x14336."
+_MODEL = "Shapes of published models, such as llama-3.2-1b,qwen3-8b."
 
 Command = Callable[..., int]
 
 
 def with_axes(command: Command) -> Command:
     """Give a command that takes ``**given`` an option for every axis, before its own."""
-    pairs = [*(_parameter(AXES[name]) for name in PAIRED), _option("shape", _SHAPE)]
+    pairs = [*(_parameter(AXES[name]) for name in PAIRED), _option("shape", _SHAPE), _option("model", _MODEL)]
     return _signed(command, [*pairs, *(_parameter(AXES[name]) for name in LISTED), *_own(command)])
 
 

@@ -94,7 +94,7 @@ def gpu_named(text: str) -> GpuData:
         if wanted in _names(gpu):
             return gpu
     known = [gpu.name for gpu in gpus()]
-    related = [gpu.name for gpu in gpus() if wanted and any(name.startswith(wanted) for name in _names(gpu))]
+    related = [gpu.name for gpu in gpus() if wanted and any(wanted in name for name in _names(gpu))]
     advice = f"did you mean {' or '.join(related)}?" if related else near(text, known)
     raise UsageError(f"no data on a GPU {text!r}; {advice}")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_PREDICTED = ("h", "d", "shape", "nm", "batch", "dtype")
+_PREDICTED = ("h", "d", "shape", "model", "nm", "batch", "dtype")
 
 
 def tables(run: str | Path | pd.DataFrame) -> dict[str, pd.DataFrame]:

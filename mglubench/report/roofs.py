@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mglubench.cases.case import Case, Setting
 from mglubench.hardware.gpus import GpuData, gpu_of_device
 from mglubench.layer.declared import declare
-from mglubench.results.ceilings import L2, MEMORY, PRODUCT, ceilings_of, device_of, remembered
+from mglubench.results.ceilings import L2, MEMORY, PRODUCT, ceilings_of, device_of, place_of, remembered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ def roofs_of(frame: pd.DataFrame, device: str, dtype: str) -> Roofs:
     name = known.name if known and known.name else device
     on_gpu = device.startswith("cuda")
     gpu = gpu_of_device(name) if on_gpu else None
-    measured = _measured(frame, device, name)
+    measured = _measured(frame, device, place_of(known) if known and known.name else name)
     memory, compute = [], []
     for kind, unit in ((MEMORY, "memory"), (L2, "L2")):
         if kind in measured:
@@ -75,9 +75,9 @@ def floor_us(setting: Setting, nm: int, ceiling: float) -> float:
     return declare("mglu", case).total / ceiling / 1e3
 
 
-def _measured(frame: pd.DataFrame, device: str, name: str) -> dict[str, tuple[float, str]]:
+def _measured(frame: pd.DataFrame, device: str, place: str) -> dict[str, tuple[float, str]]:
     """Rate by kind, and how to call it: ``measured`` by the run, or when by an earlier or a later one."""
-    by_others = {} if frame.attrs.get("run", {}).get("fake") else remembered(name)
+    by_others = {} if frame.attrs.get("run", {}).get("fake") else remembered(place)
     found = {kind: (ceiling.rate, f"measured {ceiling.time[:10]}") for kind, ceiling in by_others.items()}
     return found | {kind: (rate, "measured") for kind, rate in ceilings_of(frame, device).items()}
 

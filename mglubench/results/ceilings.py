@@ -1,15 +1,16 @@
 """What a device was measured to give: by a run, and remembered for runs that measure none and for predictions.
 
 A ceiling is what a device gives when nothing disturbs it, so it is taken from the fastest twentieth of the samples
-(p5), not from their median: disturbances only ever slow a launch down. Kinds: ``memory`` and ``l2`` in bytes/s, and
-``product/DTYPE`` in FLOP/s.
+(p5), not from their median: disturbances only ever slow a launch down. For the same reason the best run of a device is
+remembered, not its last. Kinds: ``memory`` and ``l2`` in bytes/s, and ``product/DTYPE`` in FLOP/s. What a device gives
+depends on how it is set: ceilings are kept by its name, its threads and its conditions, see :func:`place_of`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEMORY, L2, PRODUCT = "memory", "l2", "product"
+# Between a device's name and its conditions.
+WITH = " with "
+# A best run is higher than the next by this much without that anything was the matter.
+WORSE = 0.05
 # Figures of a GPU's datasheet, and the kinds of ceiling that say the same by measurement.
 FIGURES = {
     "bandwidth": MEMORY,
@@ -83,7 +88,7 @@ def ceiling_by_device(frame: pd.DataFrame) -> dict[str, float]:
 
 
 def remember(folder: Path) -> str:
-    """Keep a run's ceilings for its devices; says in one line why not if they cannot be kept.
+    """Keep a run's ceilings for its devices, where no other run had better ones; says in one line what was not kept.
 
     A fake run has none. A run that was asked for no ceilings may hold reads and products of any size, which say little.
     """
@@ -91,26 +96,50 @@ def remember(folder: Path) -> str:
     if run.get("fake") or not run["sweep"].get("ceiling", True):
         return ""
     frame = load(folder, layers=CEILINGS)
-    found: dict[str, dict[str, object]] = {}
+    found: dict[str, dict[str, Ceiling]] = {}
     for name, device in devices_in(run["environment"]).items():
-        about = {"run": folder.name, "time": run["environment"]["time"]}
-        rates = ceilings_of(frame, name)
-        found.setdefault(device.name, {}).update({kind: {"rate": rates[kind], **about} for kind in rates})
+        for kind, rate in ceilings_of(frame, name).items():
+            own = found.setdefault(place_of(device), {})
+            own[kind] = _better(own.get(kind), Ceiling(rate, folder.name, run["environment"]["time"]))
+    kept: list[str] = []
+
+    def add(devices: dict[str, object]) -> dict[str, object]:
+        return {**devices, **{place: _added(devices, place, new, kept) for place, new in found.items()}}
+
     try:
-        if any(found.values()):
-            NOTEBOOK.change(lambda devices: {**devices, **{n: {**_entries(devices, n), **found[n]} for n in found}})
+        if found:
+            NOTEBOOK.change(add)
     except MglubenchError as error:
         return f"measured ceilings were not remembered: {error}"
-    return ""
+    return f"{'; '.join(kept)}; the better are kept, delete {NOTEBOOK.path()} to forget them" if kept else ""
 
 
-def remembered(device: str) -> dict[str, Ceiling]:
-    """Ceilings of a device by the name that it reports, from whatever run measured each kind last.
+def place_of(device: Device) -> str:
+    """What ceilings are kept under: a device's name, and in what it may be set otherwise the next time.
+
+    Threads, instructions and pages of a CPU; slices, checked memory and the power limit of a GPU.
+    """
+    card = device.card
+    told = (
+        (device.torch_threads, "{} threads"),
+        (device.numba_threads if device.numba_threads != device.torch_threads else None, "{} threads of Numba"),
+        (device.cpu_capability, "{}"),
+        (device.pages, "{} pages"),
+        (card.mig if card else None, "MIG {}"),
+        (card.ecc if card else None, "ECC {}"),
+        (card.power_limit_watts if card else None, "{:g} W"),
+    )
+    conditions = ", ".join(words.format(value) for value, words in told if value is not None)
+    return f"{device.name}{WITH}{conditions}" if conditions else device.name
+
+
+def remembered(place: str) -> dict[str, Ceiling]:
+    """The best ceilings of a device as it is set, see :func:`place_of`, from whatever run measured them.
 
     Raises:
         UsageError: the table of ceilings is damaged.
     """
-    return _ceilings(NOTEBOOK.read(), device)
+    return _ceilings(NOTEBOOK.read(), place)
 
 
 def as_measured(gpu: GpuData) -> GpuData:
@@ -120,18 +149,36 @@ def as_measured(gpu: GpuData) -> GpuData:
         UsageError: the table of ceilings is damaged.
     """
     known = NOTEBOOK.read()
-    found = {
-        figure: ceilings[kind]
-        for name in known
-        if gpu_of_device(name) == gpu and (ceilings := _ceilings(known, name))
-        for figure, kind in FIGURES.items()
-        if kind in ceilings
-    }
+    found: dict[str, Ceiling] = {}
+    for place in known:
+        if gpu_of_device(place.partition(WITH)[0]) == gpu:
+            ceilings = _ceilings(known, place)
+            for figure, kind in FIGURES.items():
+                if kind in ceilings:
+                    found[figure] = _better(found.get(figure), ceilings[kind])
     return replace(
         gpu,
         figures={**gpu.figures, **{figure: ceiling.rate for figure, ceiling in found.items()}},
         sources={**gpu.sources, **{figure: ceiling.source for figure, ceiling in found.items()}},
     )
+
+
+def _better(one: Ceiling | None, other: Ceiling) -> Ceiling:
+    return one if one is not None and one.rate >= other.rate else other
+
+
+def _added(devices: Mapping[str, object], place: str, new: Mapping[str, Ceiling], kept: list[str]) -> dict[str, object]:
+    """What is known of one device with new ceilings, where they are better; what was much better before is told."""
+    entries, before = _entries(devices, place), _ceilings(devices, place)
+    for kind, ceiling in new.items():
+        best = _better(before.get(kind), ceiling)
+        entries[kind] = asdict(best)
+        if ceiling.rate < best.rate * (1 - WORSE):
+            kept.append(
+                f"the ceiling {kind} of {place} is {ceiling.rate / best.rate:.0%} of what the run {best.run} "
+                f"measured on {best.time[:10]}: something else was busy, or the device is slower now"
+            )
+    return entries
 
 
 def _ceilings(devices: Mapping[str, object], name: str) -> dict[str, Ceiling]:

@@ -318,10 +318,10 @@ def fake_run(cli):
 @pytest.mark.usefixtures("fake_run")
 def test_the_command_writes_both_kinds_and_says_where(cli, tmp_path):
     result = cli("roofline", "run")
-    assert (result.code, result.out, result.err) == (0, "", "wrote roofline.png\n")
+    assert (result.code, result.out, result.err) == (0, "", "wrote run/roofline.png\n")
     result = cli("roofline", "run", "--kind", "bandwidth", "--out", "chart.svg")
     assert (result.code, result.err) == (0, "wrote chart.svg\n")
-    assert (tmp_path / "roofline.png").stat().st_size > 10_000
+    assert (tmp_path / "run" / "roofline.png").stat().st_size > 10_000
     assert "<svg" in (tmp_path / "chart.svg").read_text()
 
 

@@ -8,9 +8,10 @@ import pytest
 
 import mglubench
 from mglubench.errors import UsageError
+from mglubench.hardware.devices import Device
 from mglubench.hardware.gpus import gpu_named
 from mglubench.results import ceilings
-from mglubench.results.ceilings import as_measured, ceiling_by_device, ceilings_of, remember, remembered
+from mglubench.results.ceilings import as_measured, ceiling_by_device, ceilings_of, place_of, remember, remembered
 from mglubench.results.store import RunStore
 from tests.conftest import make_header, make_row
 
@@ -137,3 +138,47 @@ def test_predictions_prefer_what_was_measured(tmp_path):
     assert known.tensor_flops("bfloat16") == sold.tensor_flops("bfloat16")
     assert known.sources["bandwidth"] == "measured by the run run on 2026-05-06"
     assert as_measured(gpu_named("L4")) == gpu_named("L4")
+
+
+def test_a_lower_ceiling_never_replaces_a_better_one_and_says_so(tmp_path, notebook):
+    remember(store(tmp_path / "quiet", [read(1_000.0)]))
+    said = remember(store(tmp_path / "busy", [read(2_000.0)], time="2026-06-07T00:00:00+00:00"))
+    assert f"the ceiling memory of {H100} is 50% of what the run quiet measured on 2026-05-06" in said
+    assert str(notebook) in said
+    assert "\n" not in said
+    assert remembered(H100)["memory"].run == "quiet"
+    # Next to the best is no news.
+    assert remember(store(tmp_path / "same", [read(1_010.0)])) == ""
+    assert remembered(H100)["memory"].run == "quiet"
+
+
+def store_on(folder, record, ns):
+    """A run with one read, on the device of this record."""
+    header = make_header()
+    header["environment"]["devices"] = {record["kind"]: record}
+    with RunStore.create(folder, header) as opened:
+        opened.append(read(ns, device=record["kind"]))
+    return folder
+
+
+def test_ceilings_belong_to_threads_and_conditions(tmp_path):
+    cpu = {"kind": "cpu", "name": "some CPU", "pages": "huge"}
+    for folder, threads, ns in (("two", 2, 1_000.0), ("four", 4, 2_000.0)):
+        record = {**cpu, "torch_threads": threads, "numba_threads": threads}
+        assert remember(store_on(tmp_path / folder, record, ns)) == ""
+    assert remembered("some CPU with 2 threads, huge pages")["memory"].run == "two"
+    assert remembered("some CPU with 4 threads, huge pages")["memory"].run == "four"
+    assert remembered("some CPU") == {}
+
+
+def test_a_place_names_what_may_be_set_otherwise():
+    record = {"kind": "cuda", "name": H100, "nvml": {"mig": 0, "ecc": 1, "power_limit_watts": 700.0}}
+    assert place_of(Device.from_dict(record)) == f"{H100} with MIG 0, ECC 1, 700 W"
+    assert place_of(Device("cuda", H100)) == H100
+
+
+def test_the_best_of_all_conditions_stands_for_a_card(tmp_path):
+    for folder, ns, watts in (("free", 1_000.0, 700.0), ("capped", 4_000.0, 350.0)):
+        record = {"kind": "cuda", "name": H100, "nvml": {"power_limit_watts": watts}}
+        assert remember(store_on(tmp_path / folder, record, ns)) == ""
+    assert as_measured(gpu_named("H100")).bandwidth == pytest.approx(2.002e12)
