@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 MODE = {"cpu": "default", "cuda": "max-autotune-no-cudagraphs"}
 
 
+# Tokens up to which sums over rows beat products with masked copies (2048x8192, fp32: 64 tokens 270 against 554 ms, 256
+# tokens as long).
+MOST_TOKENS_AS_SUMS = 128
+
 _SERIAL = itertools.count()
 
 
@@ -98,10 +102,16 @@ class SwiGLUCompiled(_Compiled):
 
 
 class MGLUCompiled(_Compiled):
-    """The naive MGLU formula through the compiler."""
+    """The MGLU formula through the compiler, in the form that it compiles best.
+
+    On a CPU the naive form is 0.06x of a GLU: a product with a matrix is a call of a library, so both masked copies of
+    W are written to memory and read again, and loops over booleans are not vectorised, which alone costs ten times the
+    copies. Written as sums over the last axis, everything is one loop that reads W and masks of a byte once; of one
+    token it is faster than a GLU. x W is summed once, and the value is what the gate leaves of it.
+    """
 
     name = "mglu-compiled"
-    summary = "the naive MGLU formula through torch.compile (max-autotune on CUDA)"
+    summary = "the MGLU formula through torch.compile: sums that it fuses (CPU), products with masked copies (CUDA)"
     layer = "mglu"
     method = "projections"
 
@@ -119,6 +129,7 @@ class MGLUCompiled(_Compiled):
 
     def prepare(self, problem: Problem) -> Launch:
         """Hand the layer to the compiler; it compiles at the first launch."""
+        import torch
         from torch.nn.functional import linear
 
         act = activation_of(problem.case)
@@ -129,5 +140,21 @@ class MGLUCompiled(_Compiled):
                 total = total + act(linear(x, weight * mask)) * linear(x, weight * ~mask)
             return total
 
+        def sums(x: torch.Tensor, weight: torch.Tensor, *masks: torch.Tensor) -> torch.Tensor:
+            # [d, tokens, h]: a row of W stays in the caches for all tokens. It is never written to memory.
+            products = weight.unsqueeze(1) * x.unsqueeze(0)
+            both, total = products.sum(-1), torch.zeros((), dtype=x.dtype)
+            for mask in masks:
+                gate = (products * mask.unsqueeze(1)).sum(-1)
+                total = total + act(gate) * (both - gate)
+            return total.t()
+
         masks = [problem.mask_tensor(i) for i in range(problem.case.nm)]
+        if self._as_sums(problem.case):
+            masks = [mask.view(torch.uint8) for mask in masks]
+            return self._launch(sums, problem, problem.weight, *masks)
         return self._launch(layer, problem, problem.weight, *masks)
+
+    @staticmethod
+    def _as_sums(case: Case) -> bool:
+        return case.device_kind == "cpu" and case.batch <= MOST_TOKENS_AS_SUMS
