@@ -21,6 +21,7 @@ from mglubench.hardware.cpu import last_level_cache
 from mglubench.hardware.cpu_readings import expected_cores, keeps_starved, why_starved
 from mglubench.hardware.devices import Reading
 from mglubench.hardware.environment import available_memory, device_here, total_memory
+from mglubench.hardware.pools import pool_of
 from mglubench.hardware.telemetry import GpuTelemetry, too_slow
 from mglubench.layer.problem import Problem, dense_key, host_bytes, input_key
 from mglubench.layer.quantisation import quantisation_error
@@ -357,8 +358,9 @@ def _cpu_block(live: LiveCase, taken: Taken, start: float) -> Block:
     live.readings.append(taken.cpu)
     kept = Taken([], []) if why else taken
     lost = len(taken.samples) - len(kept.samples)
-    readings, seconds = [taken.cpu.to_reading()], time.perf_counter() - start
-    return Block(kept.samples, lost, readings, seconds, kept.copies, taken.settling, why or "")
+    seconds = time.perf_counter() - start
+    reading: Reading = {**taken.cpu.to_reading(), "pool": pool_of(live.variant.backend), "bound": int(pins())}
+    return Block(kept.samples, lost, [reading], seconds, kept.copies, taken.settling, why or "")
 
 
 def _awake(telemetry: GpuTelemetry, timer: Timer, expected: float | None) -> Reading:

@@ -19,6 +19,8 @@ def summarise(readings: Sequence[Reading]) -> Summary:
             if isinstance(value, int | float):
                 numbers.setdefault(key, []).append(value)
     summary: Summary = {key: median(values) for key, values in sorted(numbers.items())}
+    if pools := sorted({reading["pool"] for reading in readings if "pool" in reading}):
+        summary["pool"] = ", ".join(pools)
     clocks = [reading["sm_mhz"] for reading in readings if "sm_mhz" in reading]
     if clocks:
         summary |= {"sm_mhz_min": min(clocks), "sm_mhz_max": max(clocks)}

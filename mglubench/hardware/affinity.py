@@ -16,10 +16,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mglubench.hardware.cpu_readings import TAKES_PART
+
 PIN = "MGLUBENCH_PIN"
 TASKS = Path("/proc/self/task")
-# Share of the busiest thread's CPU time from which on a thread takes part in a launch.
-TAKES_PART = 0.2
 
 
 def pins() -> bool:

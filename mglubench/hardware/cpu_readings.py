@@ -21,6 +21,8 @@ from pathlib import Path
 from mglubench.hardware.devices import Reading
 
 TASKS = Path("/proc/self/task")
+# Share of the busiest thread's time from which on a thread takes part in a block.
+TAKES_PART = 0.2
 STAT = Path("/proc/stat")
 
 # Above this share of a block's wall time, spent waiting for a core by any of its threads, the block says more about the
@@ -45,6 +47,7 @@ class CpuReading:
         waited: time that threads spent ready to run without a core, summed over them, over wall time.
         stolen: time that the hypervisor ran something else, summed over all cores, over wall time.
         involuntary: times that a thread was taken off its core, per second.
+        threads: that took part: ran for a fifth of the time of the busiest, at least.
     """
 
     wall: float
@@ -52,6 +55,7 @@ class CpuReading:
     waited: float | None
     stolen: float | None
     involuntary: float | None
+    threads: int | None = None
 
     def to_reading(self) -> Reading:
         """Plain values for telemetry, rounded; figures that are not known are left out."""
@@ -62,6 +66,8 @@ class CpuReading:
             reading["stolen"] = round(self.stolen, 4)
         if self.involuntary is not None:
             reading["involuntary"] = round(self.involuntary, 1)
+        if self.threads is not None:
+            reading["threads"] = self.threads
         return reading
 
 
@@ -69,6 +75,7 @@ class CpuReading:
 class _Counters:
     wall: float
     cpu: float
+    ran: dict[str, int]
     delay: dict[str, int] | None
     steal: float | None
     involuntary: int
@@ -95,7 +102,10 @@ class CpuMeter:
             waited = sum(last.delay[thread] - first.delay[thread] for thread in shared) * 1e-9 / wall
         stolen = None if first.steal is None or last.steal is None else (last.steal - first.steal) / wall
         switches = (last.involuntary - first.involuntary) / wall
-        return CpuReading(wall, (last.cpu - first.cpu) / wall, waited, stolen, switches)
+        ran = [last.ran[thread] - first.ran[thread] for thread in first.ran.keys() & last.ran.keys()]
+        busiest = max(ran, default=0)
+        threads = sum(spent >= TAKES_PART * busiest for spent in ran) if busiest else None
+        return CpuReading(wall, (last.cpu - first.cpu) / wall, waited, stolen, switches, threads)
 
 
 def why_starved(reading: CpuReading, expected_cores: float | None = None) -> str | None:
@@ -131,23 +141,26 @@ def _stolen(share: float, wall: float) -> bool:
 
 def _read() -> _Counters:
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return _Counters(time.perf_counter(), time.process_time(), _delays(), _steal(), usage.ru_nivcsw)
+    ran, delays = _ran_and_delays()
+    return _Counters(time.perf_counter(), time.process_time(), ran, delays, _steal(), usage.ru_nivcsw)
 
 
-def _delays() -> dict[str, int] | None:
-    """Nanoseconds that each thread of this process has waited for a core; ``None`` where that is not counted."""
-    found: dict[str, int] = {}
+def _ran_and_delays() -> tuple[dict[str, int], dict[str, int] | None]:
+    """Nanoseconds that each thread of this process has run, and has waited for a core (``None``: not counted)."""
+    ran: dict[str, int] = {}
+    delays: dict[str, int] = {}
     try:
         for thread in os.listdir(TASKS):  # noqa: PTH208 - a path object per thread would double the cost
             try:
                 with open(f"{TASKS}/{thread}/schedstat", "rb") as file:  # noqa: PTH123
-                    found[thread] = int(file.read().split()[1])
+                    ran_for, waited_for = file.read().split()[:2]
+                    ran[thread], delays[thread] = int(ran_for), int(waited_for)
             except FileNotFoundError:
                 # It has ended since, or the kernel was built without the count.
                 continue
     except (OSError, ValueError, IndexError):
-        return None
-    return found or None
+        return {}, None
+    return ran, delays or None
 
 
 def _steal() -> float | None:

@@ -19,7 +19,8 @@ class Reading(TypedDict, total=False):
     """What a device is doing; a value that it does not tell is not there.
 
     Of a card clocks in MHz and ``throttle`` in words, of a CPU what
-    :class:`~mglubench.hardware.cpu_readings.CpuReading` says.
+    :class:`~mglubench.hardware.cpu_readings.CpuReading` says, the pool that its threads are of, and whether they were
+    bound to cores (1).
     """
 
     sm_mhz: int
@@ -31,6 +32,9 @@ class Reading(TypedDict, total=False):
     waited: float
     stolen: float
     involuntary: float
+    threads: int
+    pool: str
+    bound: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from mglubench.hardware.cpu import cpu_here, cpu_model
 from mglubench.hardware.devices import Device
 from mglubench.hardware.pages import pages_in_words
 from mglubench.hardware.telemetry import GpuTelemetry
-from mglubench.system.limits import memory_left, memory_limit
+from mglubench.system.limits import memory_left, memory_limit, threads_wanted
 from mglubench.system.process import run_process
 from mglubench.system.resources import PACKAGE
 
@@ -118,11 +118,11 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def numba_threads() -> int | None:
-    """Threads that Numba's parallel loops use; ``None`` where Numba cannot be imported."""
+    """Threads that Numba's parallel loops are given; ``None`` where Numba cannot be imported."""
     try:
         import numba
 
-        return int(numba.get_num_threads())
+        return min(int(numba.get_num_threads()), threads_wanted())
     except Exception:
         # Whatever an installation that does not fit raises: Numba's variants say so themselves.
         return None

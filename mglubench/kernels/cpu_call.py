@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mglubench.kernels.cpu_choice import GLU, MGLU, CpuKernel
 from mglubench.kernels.cpu_layers import Layer, glu_layer, mglu_layer, row_sums
 from mglubench.kernels.cpu_rows import LANES, RowShape, as_bits
+from mglubench.kernels.cpu_threads import threads_used
 from mglubench.kernels.on_device import dtype_of
 from mglubench.layer.masks import round_up
 
@@ -76,7 +77,7 @@ def row_sums_call(weight: torch.Tensor) -> Callable[[torch.Tensor], None]:
 
     def call(sums: torch.Tensor) -> None:
         with _alone():
-            layer(bits, ones, sums.numpy(), min(bits.shape[0], _threads()))
+            layer(bits, ones, sums.numpy(), min(bits.shape[0], threads_used()))
 
     return call
 
@@ -101,7 +102,7 @@ def _run(layer: Layer, operands: tuple[Bits, Bits], x: torch.Tensor, y: torch.Te
     wide = _padded(x, round_up(tokens, shape.tile), operands[0].shape[1], kind)
     out = y if y.dtype == torch.float32 and y.is_contiguous() else _SCRATCH.get("y", tokens, d, d)
     with _alone():
-        layer(*operands, as_bits(wide), out.numpy(), _threads())
+        layer(*operands, as_bits(wide), out.numpy(), threads_used())
     if out is not y:
         y.copy_(out)
 
@@ -115,12 +116,6 @@ def _padded(x: torch.Tensor, rows: int, columns: int, kind: torch.dtype) -> torc
     wide = _SCRATCH.get("x", rows, columns, h, kind)
     wide[:tokens, :h].copy_(x)
     return wide
-
-
-def _threads() -> int:
-    import numba
-
-    return int(numba.get_num_threads())
 
 
 def _alone() -> AbstractContextManager[object]:

@@ -13,6 +13,7 @@ from functools import cache
 
 from mglubench.hardware.cpu import cpu_model
 from mglubench.kernels.cpu_rows import LANES, RowShape, token_tile
+from mglubench.kernels.cpu_threads import threads_used
 from mglubench.kernels.tuning import Chip, Choice, Job, Tunable, grid
 from mglubench.layer.masks import round_up
 
@@ -115,7 +116,6 @@ def adds_pairs() -> bool:
 def chip_here() -> Chip:
     """The CPU of this machine and the threads that kernels use; which processor a virtual one is, LLVM knows."""
     import llvmlite.binding as llvm
-    import numba
 
     arch = str(llvm.get_host_cpu_name())
-    return Chip(f"{cpu_model()} ({arch}), {numba.get_num_threads()} threads", arch)
+    return Chip(f"{cpu_model()} ({arch}), {threads_used()} threads", arch)

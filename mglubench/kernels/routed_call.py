@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from mglubench.kernels.cpu_rows import LANES, as_bits, token_tile
+from mglubench.kernels.cpu_threads import threads_used
 from mglubench.kernels.on_device import dtype_of
 from mglubench.layer.masks import round_up
 
@@ -25,7 +26,6 @@ def routed_sums(x: torch.Tensor, weight: torch.Tensor, planes: torch.Tensor, use
         weight: [d, columns], rows padded to a multiple of 16. planes: uint8 [nm, d, columns / 8], bit j of byte b is
             column 8 b + j. used: int64 [k], the masks to read, at least one.
     """
-    import numba
     import numpy as np
     import torch
 
@@ -34,7 +34,7 @@ def routed_sums(x: torch.Tensor, weight: torch.Tensor, planes: torch.Tensor, use
     wide = torch.zeros((round_up(tokens, tile), weight.shape[1]))
     wide[:tokens, : x.shape[1]] = x
     sums = torch.empty((len(used) + 1, tokens, d))
-    pieces = min(d, int(numba.get_num_threads()) * PIECES_PER_THREAD)
+    pieces = min(d, threads_used() * PIECES_PER_THREAD)
     words = planes.numpy().view(np.uint16)
     layer = _layer(len(used), tile, dtype_of(weight))
     layer(as_bits(weight), words, used.numpy(), wide.numpy(), sums.numpy(), pieces)

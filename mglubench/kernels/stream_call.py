@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mglubench.kernels.cpu_call import _alone
 from mglubench.kernels.cpu_layers import Layer
 from mglubench.kernels.cpu_rows import LANES, as_bits
+from mglubench.kernels.cpu_threads import threads_used
 from mglubench.kernels.kept_code import keep_code
 from mglubench.kernels.on_device import dtype_of
 
@@ -23,10 +24,9 @@ def stream_sums_call(weight: torch.Tensor, streams: int, ahead: int = 0) -> Call
         weight: columns are a multiple of 16. streams: rows that each thread reads side by side. ahead: bytes asked
             for before their use; 0 leaves that to the hardware.
     """
-    import numba
 
     bits, layer = as_bits(weight), stream_sums(streams, ahead, dtype_of(weight))
-    pieces = min(bits.shape[0], int(numba.get_num_threads()))
+    pieces = min(bits.shape[0], threads_used())
 
     def call(sums: torch.Tensor) -> None:
         with _alone():

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from mglubench.hardware.cpu import MIB, last_level_cache
-from mglubench.system.limits import affinity
+from mglubench.system.limits import threads_wanted
 
 # Caches above this are not walked in full (some report hundreds of MiB, most of them another core's).
 LARGEST_WALK = 256 * MIB
@@ -36,7 +36,7 @@ class CpuEvictor:
     def __init__(self) -> None:
         size, self.description = walk_size(last_level_cache())
         self._buffer = np.ones(size // 8, np.int64)
-        self._threads = affinity()
+        self._threads = threads_wanted()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="evict")
         self._parts = np.array_split(self._buffer, self._threads)
 

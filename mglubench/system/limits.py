@@ -7,6 +7,7 @@ versions 1 and 2, and of both beside each other. What cannot be read limits noth
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -35,6 +36,17 @@ def usable_cores(proc: Path = SELF) -> float:
     """Processors that this process can keep busy: by affinity, or fewer by quota."""
     quota = cpu_quota(proc)
     return affinity() if quota is None else min(affinity(), quota)
+
+
+def threads_wanted(proc: Path = SELF) -> int:
+    """Threads that work on a CPU is given: OMP_NUM_THREADS, else one a processor that can be kept busy.
+
+    Libraries count by themselves, and unlike: torch heeds the variable and Numba does not, neither knows of quotas.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if told.isdecimal() and int(told):
+        return int(told)
+    return max(1, math.ceil(usable_cores(proc)))
 
 
 def memory_limit(proc: Path = SELF) -> int | None:

@@ -17,7 +17,9 @@ from mglubench.executors.live import SLOW_SECONDS
 from mglubench.executors.local import LocalSession, memory_of, require_device
 from mglubench.executors.machine import Machine
 from mglubench.executors.rounds import measure_set
+from mglubench.executors.summaries import summarise
 from mglubench.hardware.cpu_readings import CpuMeter, CpuReading
+from mglubench.hardware.pools import pool_of
 from mglubench.measure.cpu_timer import CpuTimer
 from mglubench.system.plain_text import first_line
 from mglubench.variants.torch_eager import LinearUnit
@@ -274,7 +276,9 @@ def test_a_block_whose_threads_waited_for_a_core_is_discarded_and_counted(sessio
     assert (block.samples, block.copies) == ([], [])
     assert block.discarded >= 1
     assert "waited 50% of the time for a core" in block.reason
-    assert block.telemetry == [{"cores": 1.5, "waited": 0.5, "stolen": 0.0, "involuntary": 40.0}]
+    pool = {"pool": pool_of("torch"), "bound": 0}
+    assert block.telemetry == [{"cores": 1.5, "waited": 0.5, "stolen": 0.0, "involuntary": 40.0, **pool}]
+    assert summarise(block.telemetry)["pool"].startswith("torch, ")
 
 
 def test_a_block_that_got_its_cores_is_kept_and_so_is_any_if_asked_for(session, monkeypatch):

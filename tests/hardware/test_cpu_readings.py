@@ -73,13 +73,13 @@ def test_a_system_without_the_counters_leaves_them_out(monkeypatch, tmp_path):
 
 def test_a_thread_that_began_meanwhile_is_no_part_of_the_block(monkeypatch):
     counts = iter([{"1": 5_000_000}, {"1": 6_000_000, "2": 900_000_000}])
-    monkeypatch.setattr(cpu_readings, "_delays", lambda: next(counts))
+    monkeypatch.setattr(cpu_readings, "_ran_and_delays", lambda: ({}, next(counts)))
     meter = CpuMeter()
     found = meter.stop()
     assert found.waited * found.wall == pytest.approx(1e-3)
 
 
-@pytest.mark.skipif(cpu_readings._delays() is None, reason="this kernel does not count waiting")
+@pytest.mark.skipif(cpu_readings._ran_and_delays()[1] is None, reason="this kernel does not count waiting")
 def test_two_processes_on_one_core_are_noticed():
     program = """
         import os, sys, time
@@ -111,3 +111,14 @@ def test_cores_in_use_are_those_of_all_threads():
     stop.set()
     thread.join()
     assert meter.stop().cores > 0.1
+
+
+def test_threads_that_took_part_in_a_block_are_counted(monkeypatch):
+    ran = iter([{"1": 0, "2": 5, "3": 7, "4": 0}, {"1": 100, "2": 85, "3": 17, "5": 90}])
+    monkeypatch.setattr(cpu_readings, "_ran_and_delays", lambda: (next(ran), None))
+    found = CpuMeter().stop()
+    # The third ran for a tenth of the time, the fourth is over, the fifth began meanwhile.
+    assert found.threads == 2
+    assert found.to_reading()["threads"] == 2
+    monkeypatch.setattr(cpu_readings, "_ran_and_delays", lambda: ({}, None))
+    assert "threads" not in CpuMeter().stop().to_reading()

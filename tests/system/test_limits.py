@@ -126,3 +126,13 @@ def test_affinity_goes_before_a_larger_quota(machine, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", refuse)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert usable_cores(proc) == 4
+
+
+@pytest.mark.parametrize(
+    ("told", "cores", "wanted"),
+    [("3", 2.0, 3), ("4,2", 8.0, 4), ("0", 2.0, 2), ("many", 2.0, 2), ("", 0.5, 1), ("", 1.5, 2)],
+)
+def test_threads_are_as_the_user_says_or_as_many_as_cores(monkeypatch, told, cores, wanted):
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    monkeypatch.setattr(limits, "usable_cores", lambda proc: cores)
+    assert limits.threads_wanted() == wanted
