@@ -1,7 +1,7 @@
 """Launching a CPU kernel: the one place where packed weights, masks, x and y become its arguments.
 
-The kernels read x as fp32 rows of whole blocks and write y as fp32. Tensors that are that already are used as they are;
-for others there is scratch, which a thread keeps for its next call of the same shape.
+The kernels read x as fp32 rows of whole blocks and write y as fp32, or both as bf16 (``dots``). Tensors that are that
+already are used as they are; for others there is scratch, which a thread keeps for its next call of the same shape.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def _run(layer: Layer, operands: tuple[Bits, Bits], x: torch.Tensor, y: torch.Te
         return
     kind = torch.bfloat16 if shape.dots else torch.float32
     wide = _padded(x, round_up(tokens, shape.tile), operands[0].shape[1], kind)
-    out = y if y.dtype == torch.float32 and y.is_contiguous() else _SCRATCH.get("y", tokens, d, d)
+    out = y if y.dtype == kind and y.is_contiguous() else _SCRATCH.get("y", tokens, d, d, kind)
     with _alone():
-        layer(*operands, as_bits(wide), out.numpy(), threads_used())
+        layer(*operands, as_bits(wide), as_bits(out), threads_used())
     if out is not y:
         y.copy_(out)
 

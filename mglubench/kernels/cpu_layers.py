@@ -20,7 +20,7 @@ Layer = Callable[..., None]
 
 @cache
 def mglu_layer(shape: RowShape, activation: str) -> Layer:
-    """The compiled layer ``(weight[d, H], masks, x[B, H], y[batch, d] fp32, threads)``."""
+    """The compiled layer ``(weight[d, H], masks, x[B, H], y[batch, d], threads)``."""
     import numba
     import numpy as np
 
@@ -28,7 +28,7 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
 
     kernel, activate, next_of, share_of = rows_kernel(shape), _activation(activation), next_intrinsic(), _share()
     nm, tile, rows, many = shape.nm, shape.tile, shape.rows, shape.lanes
-    itemsize, x_bytes = 4 if shape.dtype == "float32" else 2, shape.x_bytes
+    itemsize, x_bytes, stored = 4 if shape.dtype == "float32" else 2, shape.x_bytes, _stored(shape.dots)
 
     # No "nnan" and "ninf": a non-finite weight or x must come out as NaN, as 0 * inf does in the definition.
     @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
@@ -69,15 +69,16 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
                         for j in range(count):
                             for t in range(min(tile, batch - token)):
                                 lane = j * tile + t
-                                finite = np.isfinite(sums[nm, a, lane])
-                                y[token + t, first + a * apart + j] = result[lane] if finite else np.float32(np.nan)
+                                if not np.isfinite(sums[nm, a, lane]):
+                                    result[lane] = np.float32(np.nan)
+                                y[token + t, first + a * apart + j] = stored(result, lane)
 
     return keep_code(layer, "mglu", *shape, activation)
 
 
 @cache
 def glu_layer(shape: RowShape, activation: str) -> Layer:
-    """The compiled layer ``(gate[d, H], value[d, H], x[B, H], y[batch, d] fp32, threads)``; a gated shape."""
+    """The compiled layer ``(gate[d, H], value[d, H], x[B, H], y[batch, d], threads)``; a gated shape."""
     import numba
     import numpy as np
 
@@ -85,7 +86,7 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
 
     kernel, activate, next_of, share_of = rows_kernel(shape), _activation(activation), next_intrinsic(), _share()
     tile, rows, many = shape.tile, shape.rows, shape.lanes
-    itemsize, x_bytes = 4 if shape.dtype == "float32" else 2, shape.x_bytes
+    itemsize, x_bytes, stored = 4 if shape.dtype == "float32" else 2, shape.x_bytes, _stored(shape.dots)
 
     @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
     def layer(gate, value, x, y, threads):  # type: ignore[no-untyped-def]
@@ -121,7 +122,8 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
                         for j in range(count):
                             for t in range(min(tile, batch - token)):
                                 lane = j * tile + t
-                                y[token + t, first + a * apart + j] = acted[lane] * sums[1, a, lane]
+                                acted[lane] *= sums[1, a, lane]
+                                y[token + t, first + a * apart + j] = stored(acted, lane)
 
     return keep_code(layer, "glu", *shape, activation)
 
@@ -163,6 +165,25 @@ def _share() -> Callable[..., tuple[int, int, int, int]]:
         return first, 1 if first < d else 0, 1, 0
 
     compiled: Callable[..., tuple[int, int, int, int]] = numba.njit(inline="always")(share_of)
+    return compiled
+
+
+@cache
+def _stored(narrow: bool) -> Callable[..., object]:
+    """``stored(values, lane)``: an fp32 as it lies in y, or as the nearest bf16 (the even one of two)."""
+    import numba
+    import numpy as np
+
+    def as_it_is(values, lane):  # type: ignore[no-untyped-def]
+        return values[lane]
+
+    def nearest(values, lane):  # type: ignore[no-untyped-def]
+        if np.isnan(values[lane]):
+            return np.uint16(0x7FC0)
+        bits = np.int64(values.view(np.uint32)[lane])
+        return np.uint16((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)
+
+    compiled: Callable[..., object] = numba.njit(inline="always")(nearest if narrow else as_it_is)
     return compiled
 
 

@@ -102,7 +102,10 @@ def with_masks(weight: torch.Tensor, packed: torch.Tensor, nm: int) -> PackedWei
 
 
 def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") -> torch.Tensor:
-    """y = sum_i g(x (M_i * W)^T) * (x ((1 - M_i) * W)^T), summed in fp32 in one pass over W.
+    """y = sum_i g(x (M_i * W)^T) * (x ((1 - M_i) * W)^T), summed in fp32 in one pass over W for a few tokens.
+
+    For many tokens products with masked copies of W are faster. The copies are not made here, where a weight may have
+    no room for them: :class:`mglubench.nn.PackedMGLU` takes that way beyond its ``kernel_tokens``.
 
     Args:
         x: [..., h], of the weight's dtype and device. packed: from :func:`pack_weight`.

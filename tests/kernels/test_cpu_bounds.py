@@ -33,8 +33,8 @@ def fenced(shape, dtype):
 for nm, batch, dtype, columns, dots in json.loads(sys.argv[1]):
     d, tile = 5, 2
     element = np.float32 if dtype == "float32" else np.uint16
-    weight, y = fenced((d, columns), element), fenced((batch, d), np.float32)
-    x = fenced((batch, columns), np.uint16 if dots else np.float32)
+    kind = np.uint16 if dots else np.float32
+    weight, x, y = fenced((d, columns), element), fenced((batch, columns), kind), fenced((batch, d), kind)
     masks = fenced((d * columns // 16 * max(nm, 1),), np.uint16)
     x[:] = 0x3F80 if dots else 1.0
     masks[:] = 0x5555
@@ -42,7 +42,7 @@ for nm, batch, dtype, columns, dots in json.loads(sys.argv[1]):
         mglu_layer(RowShape(nm, tile, dtype, rows=2, dots=dots), "relu")(weight, masks, x, y, 3)
     else:
         glu_layer(RowShape(0, tile, dtype, rows=2, gated=True, dots=dots), "relu")(weight, weight, x, y, 3)
-        row_sums(dtype)(weight, fenced((columns,), np.float32), y[0], 2)
+        row_sums(dtype)(weight, fenced((columns,), np.float32), fenced((d,), np.float32), 2)
 print("done")
 """
 

@@ -12,6 +12,7 @@ import torch
 
 from mglubench.kernels import cpu_call, cpu_choice
 from mglubench.kernels.cpu_call import LAYOUT, ROW_MULTIPLE, glu_call, mglu_call, row_sums_call
+from mglubench.kernels.cpu_layers import _stored
 from mglubench.kernels.on_device import pad_columns
 from mglubench.layer.masks import pack
 from tests.conftest import slow_layer
@@ -81,6 +82,22 @@ def test_scratch_is_kept_for_the_next_call_of_the_shape(monkeypatch: pytest.Monk
     layer.run(x)
     monkeypatch.setattr(torch, "zeros", lambda *_, **__: pytest.fail("scratch was allocated again"))
     assert layer.is_right(layer.run(x), x)
+
+
+def test_bf16_is_stored_as_torch_rounds_it() -> None:
+    import numba
+
+    store = _stored(True)
+
+    def all_of(values: np.ndarray, out: np.ndarray) -> None:
+        for lane in range(values.size):
+            out[lane] = store(values, lane)
+
+    special = [float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 3.4e38, 1e-40, 1.00390625, 1.01171875]
+    values = torch.cat([torch.randn(2000) * 10 ** (4 * torch.randn(2000)), torch.tensor(special)])
+    out = np.empty(values.numel(), np.uint16)
+    numba.njit(all_of)(values.numpy(), out)
+    assert (torch.from_numpy(out.view(np.int16)) == values.bfloat16().view(torch.int16)).all()
 
 
 def test_scratch_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
