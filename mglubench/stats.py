@@ -8,7 +8,7 @@ taken as normal.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -37,6 +37,11 @@ _CHI_SQUARE = (
 _NORMAL = NormalDist()
 
 
+def whole_numbers(values: Iterable[int], count: int) -> npt.NDArray[np.int64]:
+    """An array of so many whole numbers."""
+    return np.fromiter(values, dtype=np.int64, count=count)
+
+
 def medians(values: FloatArray) -> FloatArray:
     """The median along the last axis, which is not empty; short axes are what it is made for."""
     count = values.shape[-1]
@@ -48,16 +53,24 @@ def medians(values: FloatArray) -> FloatArray:
 
 def medians_in_turn(values: FloatArray, sizes: npt.NDArray[np.int64]) -> FloatArray:
     """The median of each run of values along the last axis, given how long each run is; NaN for an empty one."""
-    lead, lengths = values.shape[:-1], np.unique(sizes[sizes > 0]).tolist()
-    starts = np.cumsum(sizes) - sizes
-    found = np.full((*lead, len(sizes)), np.nan)
-    # Runs of one length are the rows of a matrix: many short sorts are far cheaper than a long one.
-    for size in lengths:
-        alike = np.flatnonzero(sizes == size)
-        whole = len(alike) * size == values.shape[-1]
-        rows = values.reshape(*lead, -1, size) if whole else values[..., starts[alike, None] + np.arange(size)]
-        found[..., alike] = medians(rows)
+    found = np.full((*values.shape[:-1], len(sizes)), np.nan)
+    for alike, runs in runs_alike(values, sizes):
+        found[..., alike] = medians(runs)
     return found
+
+
+def runs_alike(values: FloatArray, sizes: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.intp], FloatArray]]:
+    """Runs of values along the last axis by their length: which of them, and their values as rows of a matrix.
+
+    Many short sorts are far cheaper than a long one.
+    """
+    starts = np.cumsum(sizes) - sizes
+    for size in np.unique(sizes[sizes > 0]).tolist():
+        alike = np.flatnonzero(sizes == size)
+        if len(alike) * size == values.shape[-1]:
+            yield alike, values.reshape(*values.shape[:-1], -1, size)
+        else:
+            yield alike, values[..., starts[alike, None] + np.arange(size)]
 
 
 def median(samples: Sequence[float] | FloatArray) -> float:

@@ -6,37 +6,30 @@ equally many samples are sorted at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 import numpy as np
-import numpy.typing as npt
 
 from mglubench.cases.axes import AXES
 from mglubench.cases.vocabulary import SAME
 from mglubench.measure.measurement import Round
 from mglubench.results.round_latencies import Patterns, Turns, latencies_by_rounds
-from mglubench.results.rows import Row
-from mglubench.stats import lower_rank
-
-Floats = npt.NDArray[np.float64]
-Wholes = npt.NDArray[np.int64]
+from mglubench.results.row_block import AXIS_WORDS, PARTS, Block, Floats, Wholes, axis_words, entries
+from mglubench.results.stored_row import StoredRow
+from mglubench.stats import lower_rank, runs_alike, whole_numbers
 
 LATENCIES = ("latency_us", "latency_p5_us", "latency_p95_us", "latency_low_us", "latency_high_us")
-# Parts of a ledger and the columns that they become.
-LEDGER = (
-    *((part, f"bytes_{part}") for part in ("weights", "masks", "x", "y", "scratch", "total")),
-    ("flops", "flops"),
-)
+# The columns that parts of a ledger become.
+LEDGER = tuple(part if part == "flops" else f"bytes_{part}" for part in PARTS)
 OVERHEAD = ("prepare", "sampling", "check", "isolation")
 # Rows whose latencies are found together.
-SLICE = 8192
-_PARTS = tuple(part for part, _ in LEDGER)
+SLICE = 2048
 _TEXTS = ("status", "reason", "layer", "stop", "timer")
-_WHOLE_AXES = tuple(name for name, axis in AXES.items() if isinstance(axis.walked[0], int))
-_case, _samples, _rounds = map(attrgetter, ("case", "samples", "rounds"))
+_NOTES = ("notes",)
+_texts = attrgetter(*_TEXTS)
+_key, _case, _samples, _overhead = map(attrgetter, ("key", "case", "samples", "overhead"))
 
 
 class Columns:
@@ -45,20 +38,20 @@ class Columns:
     def __init__(self, samples: bool) -> None:
         self._samples = samples
         self._keys: list[str] = []
-        self._words: dict[str, _Words] = {}
-        self._wholes: dict[str, list[npt.NDArray[np.int64]]] = {}
+        self._words = {names: _Words() for names in (AXIS_WORDS, _TEXTS, _NOTES)}
+        self._wholes: dict[str, list[Wholes]] = {}
         self._floats: dict[str, list[Floats]] = {}
         self._lists: list[Sequence[int | float]] = []
         self._rounds: list[Sequence[Round]] = []
         self._rare: dict[str, _Rare] = {}
-        self._patterns = Patterns()
-        self._waiting: list[_Samples] = []
+        self._waiting = [_Samples.none()]
 
-    def read(self, blocks: Iterable[Sequence[Row]]) -> None:
-        """Take in all rows."""
-        self._add([])
-        for rows in blocks:
-            self._add(rows)
+    def read(self, blocks: Iterable[Block]) -> None:
+        """Take in all rows; blocks are of one file."""
+        self._add(Block((), Patterns()))
+        for block in blocks:
+            if block:
+                self._add(block)
             if sum(len(part.sizes) for part in self._waiting) >= SLICE:
                 self._add_latencies()
         self._add_latencies()
@@ -72,13 +65,13 @@ class Columns:
         """Columns by name, in the documented order."""
         wholes = {name: np.concatenate(parts) for name, parts in self._wholes.items()}
         floats = {name: np.concatenate(parts) for name, parts in self._floats.items()}
-        words = {name: column.array() for name, column in self._words.items()}
+        words = {name: column.array(place) for names, column in self._words.items() for place, name in enumerate(names)}
         found: dict[str, object] = {"key": self._keys, "status": words["status"], "reason": words["reason"]}
         found |= {name: wholes[name] if name in wholes else words[name] for name in (*AXES, "layer")}
         found |= {name: floats[name] for name in LATENCIES}
         found |= {name: wholes[name] for name in ("samples", "discarded", "rounds", "processes", "set")}
         found |= {"stop": words["stop"], "timer": words["timer"]}
-        found |= {name: floats[name] for _, name in LEDGER}
+        found |= {name: floats[name] for name in LEDGER}
         with np.errstate(invalid="ignore"):
             found["gb_per_s"] = floats["bytes_total"] / floats["latency_us"] / 1e3
         found |= {name: column for name, column in floats.items() if name not in found}
@@ -92,45 +85,34 @@ class Columns:
         """Columns that only some rows have, in the order of their first."""
         return {name: column.values(len(self._keys)) for name, column in self._rare.items()}
 
-    def _add(self, rows: Sequence[Row]) -> None:
+    def _add(self, rows: Block) -> None:
         start = len(self._keys)
-        self._keys += [row.key for row in rows]
-        self._add_words(rows)
+        self._keys += map(_key, rows)
+        self._words[AXIS_WORDS].extend(map(axis_words, map(_case, rows)), len(rows))
+        self._words[_TEXTS].extend(map(_texts, rows), len(rows))
+        self._words[_NOTES].extend((("; ".join(row.notes) if row.notes else "",) for row in rows), len(rows))
         self._add_figures(rows)
-        self._waiting.append(_Samples.of(rows, self._patterns))
+        self._waiting.append(_Samples(rows.flat, rows.sizes, rows.turns))
         if self._samples:
             self._lists += map(_samples, rows)
-            self._rounds += map(_rounds, rows)
+            self._rounds += ([turn.whole() for turn in row.rounds] for row in rows)
         for number in [n for n, row in enumerate(rows) if row.telemetry or len(row.overhead) > len(OVERHEAD)]:
             self._few(start + number, rows[number])
-        for number in [n for n, row in enumerate(rows) if row.case.weights != SAME and row.checks]:
-            lost = rows[number].checks[0].get("quantisation")
-            self._rare.setdefault("quantisation_error", _Rare()).put(start + number, lost)
+        if any(case.weights != SAME for case in rows.kinds.values()):
+            self._add_lost(start, rows)
 
-    def _add_words(self, rows: Sequence[Row]) -> None:
-        """Axes and texts."""
-        cases = list(map(_case, rows))
-        for name in AXES:
-            values = map(attrgetter(name), cases)
-            if name in _WHOLE_AXES:
-                self._whole(name, np.fromiter(values, dtype=np.int64, count=len(rows)))
-            else:
-                self._text(name, values, len(rows))
-        for name in _TEXTS:
-            self._text(name, map(attrgetter(name), rows), len(rows))
-        self._text("notes", ("; ".join(row.notes) if row.notes else "" for row in rows), len(rows))
-
-    def _add_figures(self, rows: Sequence[Row]) -> None:
-        """What rows say of bytes, errors and seconds."""
+    def _add_figures(self, rows: Block) -> None:
+        """What rows say of axes, bytes, errors and seconds."""
+        for name, column in rows.axes.items():
+            self._whole(name, column)
         for name in ("discarded", "set"):
-            self._whole(name, np.fromiter(map(attrgetter(name), rows), dtype=np.int64, count=len(rows)))
-        ledgers = _entries([row.ledger for row in rows], _PARTS)
-        for (_, name), amounts in zip(LEDGER, ledgers, strict=True):
+            self._whole(name, whole_numbers(map(attrgetter(name), rows), len(rows)))
+        for name, amounts in zip(LEDGER, rows.ledgers, strict=True):
             self._float(name, amounts)
         for place, name in enumerate(("error_before", "error_after")):
-            errors = [row.checks[place].get("relative") if len(row.checks) > place else None for row in rows]
-            self._float(name, np.array(errors, dtype=np.float64))
-        seconds = _entries([row.overhead for row in rows], OVERHEAD)
+            checks = [row.checks[place] if len(row.checks) > place else {} for row in rows]
+            self._float(name, np.array([check.get("relative") for check in checks], dtype=np.float64))
+        seconds = entries(list(map(_overhead, rows)), OVERHEAD)
         for name, amounts in zip(OVERHEAD, seconds, strict=True):
             self._float(f"overhead_{name}_s", amounts)
 
@@ -139,7 +121,7 @@ class Columns:
         flat = np.concatenate([part.flat for part in self._waiting])
         sizes = np.concatenate([part.sizes for part in self._waiting])
         turns = Turns.joined([part.turns for part in self._waiting])
-        self._waiting = [_Samples.of([], self._patterns)]
+        self._waiting = [_Samples.none()]
         latencies = _latencies(flat, sizes)
         in_rounds = turns.per_row > 0
         by_rounds = latencies_by_rounds(flat if in_rounds.all() else flat[np.repeat(in_rounds, sizes)], turns)
@@ -152,7 +134,13 @@ class Columns:
         self._whole("rounds", np.where(turns.kept, turns.kept, alone))
         self._whole("processes", np.where(in_rounds, turns.last_process + 1, alone))
 
-    def _few(self, number: int, row: Row) -> None:
+    def _add_lost(self, start: int, rows: Block) -> None:
+        """What storing the weights in few bits has cost, of cases that do."""
+        for number, row in enumerate(rows, start):
+            if row.case.weights != SAME and row.checks:
+                self._rare.setdefault("quantisation_error", _Rare()).put(number, row.checks[0].get("quantisation"))
+
+    def _few(self, number: int, row: StoredRow) -> None:
         """What only some rows have: readings of the device, overheads of later versions."""
         for name, seconds in row.overhead.items():
             if name not in OVERHEAD:
@@ -167,9 +155,6 @@ class Columns:
     def _float(self, name: str, values: Floats) -> None:
         self._floats.setdefault(name, []).append(values)
 
-    def _text(self, name: str, values: Iterable[str], count: int) -> None:
-        self._words.setdefault(name, _Words()).extend(values, count)
-
 
 @dataclass(frozen=True, slots=True)
 class _Samples:
@@ -180,37 +165,35 @@ class _Samples:
     turns: Turns
 
     @classmethod
-    def of(cls, rows: Sequence[Row], patterns: Patterns) -> _Samples:
-        samples = list(map(_samples, rows))
-        sizes = np.fromiter(map(len, samples), dtype=np.int64, count=len(rows))
-        flat = np.fromiter(chain.from_iterable(samples), dtype=np.float64, count=int(sizes.sum()))
-        return cls(flat, sizes, Turns.of(list(map(_rounds, rows)), patterns))
+    def none(cls) -> _Samples:
+        """Of no row."""
+        return cls(np.zeros(0), np.zeros(0, np.int64), Turns())
 
 
 class _Words:
-    """A column of texts that repeat."""
+    """Columns of texts that repeat, told of every row together."""
 
     def __init__(self) -> None:
         self._numbers = _Numbers()
-        self._parts: list[npt.NDArray[np.intp]] = []
+        self._parts: list[Wholes] = []
 
-    def extend(self, words: Iterable[str], count: int) -> None:
-        self._parts.append(np.fromiter(map(self._numbers.__getitem__, words), dtype=np.intp, count=count))
+    def extend(self, words: Iterable[tuple[str, ...]], count: int) -> None:
+        self._parts.append(whole_numbers(map(self._numbers.__getitem__, words), count))
 
-    def array(self) -> object:
-        """As pandas keeps texts, whatever its version."""
+    def array(self, place: int) -> object:
+        """One of the columns, as pandas keeps texts, whatever its version."""
         import pandas as pd
 
         if not self._numbers:
             return []
-        return pd.Series([str(word) for word in self._numbers]).array.take(np.concatenate(self._parts))
+        return pd.Series([str(words[place]) for words in self._numbers]).array.take(np.concatenate(self._parts))
 
 
-class _Numbers(dict[str, int]):
+class _Numbers(dict[tuple[str, ...], int]):
     """Numbers words as they come."""
 
-    def __missing__(self, word: str) -> int:
-        self[word] = number = len(self)
+    def __missing__(self, words: tuple[str, ...]) -> int:
+        self[words] = number = len(self)
         return number
 
 
@@ -228,23 +211,11 @@ class _Rare:
         return [self._found.get(number) for number in range(count)]
 
 
-def _entries(tables: Sequence[Mapping[str, int | float]], names: tuple[str, ...]) -> Floats:
-    """These names' values, [names, rows]; NaN where a table has none."""
-    try:
-        found = map(itemgetter(*names), tables)
-        flat = np.fromiter(chain.from_iterable(found), dtype=np.float64, count=len(names) * len(tables))
-    except KeyError:
-        flat = np.array([table.get(name, np.nan) for table in tables for name in names], dtype=np.float64)
-    return np.ascontiguousarray(flat.reshape(-1, len(names)).T)
-
-
 def _latencies(flat: Floats, sizes: Wholes) -> tuple[Floats, ...]:
     """Columns of :data:`LATENCIES` in microseconds, from the samples of all rows in turn; NaN for a row of none."""
-    starts = np.cumsum(sizes) - sizes
     columns = tuple(np.full(len(sizes), np.nan) for _ in LATENCIES)
-    for size in np.unique(sizes[sizes > 0]).tolist():
-        rows = np.flatnonzero(sizes == size)
-        ordered = np.sort(flat[starts[rows, None] + np.arange(size)], axis=1)
+    for rows, samples in runs_alike(flat, sizes):
+        ordered, size = np.sort(samples, axis=1), samples.shape[1]
         rank = lower_rank(size)
         values = (*(_quantile(ordered, share) for share in (0.5, 0.05, 0.95)), ordered[:, rank])
         for column, value in zip(columns, (*values, ordered[:, size - 1 - rank]), strict=True):

@@ -15,8 +15,10 @@ from mglubench.errors import UsageError
 from mglubench.results.columns import Columns
 from mglubench.results.counters import FRAME_COLUMNS, NOT_PROFILED, counter_columns
 from mglubench.results.header import Header
-from mglubench.results.rows import Row, Status
-from mglubench.results.store import read_header, read_row_blocks
+from mglubench.results.row_block import Block
+from mglubench.results.rows import Status
+from mglubench.results.store import read_blocks, read_header
+from mglubench.results.stored_row import StoredRow
 from mglubench.system.collector import garbage_collection_off
 from mglubench.system.plain_text import plain
 
@@ -47,9 +49,9 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
 
     folder = Path(run)
     header = read_header(folder)
-    blocks: Iterable[Sequence[Row]] = read_row_blocks(folder)
+    blocks: Iterable[Block] = read_blocks(folder)
     if layers:
-        blocks = ([row for row in block if row.layer in layers] for block in blocks)
+        blocks = (Block((row for row in block if row.layer in layers), block.patterns) for block in blocks)
     return frame_of(blocks, folder, header, samples)
 
 
@@ -62,16 +64,16 @@ def load_first(run: Path, most: int) -> tuple[pd.DataFrame, int]:
     header = read_header(run)
     numbers: dict[object, int] = {}
 
-    def shown(row: Row) -> bool:
+    def shown(row: StoredRow) -> bool:
         number = numbers.setdefault(_shared(row.case), len(numbers))
         return number < most or row.layer in CEILINGS or row.status != Status.OK
 
-    blocks = (list(filter(shown, block)) for block in read_row_blocks(run))
+    blocks = (Block(filter(shown, block), block.patterns) for block in read_blocks(run))
     frame = frame_of(blocks, run, header, samples=True)
     return frame, len(numbers)
 
 
-def frame_of(blocks: Iterable[Sequence[Row]], folder: Path, header: Header, samples: bool) -> pd.DataFrame:
+def frame_of(blocks: Iterable[Block], folder: Path, header: Header, samples: bool) -> pd.DataFrame:
     """Rows of a run, block by block, as a frame, joined to what profilers said of their cases."""
     import pandas as pd
 

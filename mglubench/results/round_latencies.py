@@ -13,14 +13,15 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 
-from mglubench.measure.measurement import Round
+from mglubench.results.stored_row import StoredRound, copies_in
 from mglubench.spread import between_copies, half_width
-from mglubench.stats import medians, medians_in_turn
+from mglubench.stats import medians, medians_in_turn, whole_numbers
 
 Floats = npt.NDArray[np.float64]
 Wholes = npt.NDArray[np.int64]
 
-_count, _process = attrgetter("count"), attrgetter("process")
+_count, _process, _copies = map(attrgetter, ("count", "process", "copies"))
+_NONE = b"[]"
 
 
 class Pattern:
@@ -49,17 +50,19 @@ class Turns:
         self.patterns = Patterns()
 
     @classmethod
-    def of(cls, rounds: Sequence[Sequence[Round]], patterns: Patterns) -> Turns:
+    def of(cls, rounds: Sequence[Sequence[StoredRound]], patterns: Patterns) -> Turns:
         """The rounds of these rows."""
         made = cls()
         made.patterns = patterns
         turns = list(chain.from_iterable(rounds))
-        made.per_row = _wholes(map(len, rounds), len(rounds))
-        made.counts = _wholes(map(_count, turns), len(turns))
-        made.processes = _wholes(map(_process, turns), len(turns))
+        made.per_row = whole_numbers(map(len, rounds), len(rounds))
+        made.counts = whole_numbers(map(_count, turns), len(turns))
+        made.processes = whole_numbers(map(_process, turns), len(turns))
         # A round whose samples all ran on one copy says how many they are alone.
-        words = [turn.copies or turn.count for turn in turns]
-        made.pattern = _wholes(map(patterns.__getitem__, words), len(turns))
+        words: list[bytes | int] = list(map(bytes, map(_copies, turns)))
+        if _NONE in words:
+            words = [turn.count if word == _NONE else word for word, turn in zip(words, turns, strict=True)]
+        made.pattern = whole_numbers(map(patterns.__getitem__, words), len(turns))
         return made
 
     @classmethod
@@ -67,12 +70,24 @@ class Turns:
         """All of these, one after the other; their patterns are the same."""
         made = cls()
         if parts:
-            made.patterns = parts[0].patterns
+            made.patterns = parts[-1].patterns
             made.per_row = np.concatenate([part.per_row for part in parts])
             made.counts = np.concatenate([part.counts for part in parts])
             made.processes = np.concatenate([part.processes for part in parts])
             made.pattern = np.concatenate([part.pattern for part in parts])
         return made
+
+    @property
+    def sound(self) -> bool:
+        """Whether every round says of each of its samples which copy it ran on."""
+        lengths = np.array([len(pattern.order) for pattern in self.patterns.found], dtype=np.int64)
+        return bool((lengths[self.pattern] == self.counts).all())
+
+    @property
+    def samples(self) -> Wholes:
+        """Samples of each row's rounds."""
+        ends = np.concatenate([[0], np.cumsum(self.counts)])[np.cumsum(self.per_row)]
+        return np.diff(ends, prepend=0)
 
     @property
     def kept(self) -> Wholes:
@@ -89,15 +104,16 @@ class Turns:
         return np.where(self.per_row > 0, self.processes[np.maximum(ends - 1, 0)], -1)
 
 
-class Patterns(dict[tuple[int, ...] | int, int]):
-    """Numbers patterns as they come, each by its copies or, where there is but one, by its samples."""
+class Patterns(dict[bytes | int, int]):
+    """Numbers patterns as they come, each by its copies as they are written or, where all are one, by its samples."""
 
     def __init__(self) -> None:
         self.found: list[Pattern] = []
 
-    def __missing__(self, word: tuple[int, ...] | int) -> int:
+    def __missing__(self, word: bytes | int) -> int:
+        pattern = Pattern((0,) * word if isinstance(word, int) else copies_in(word))
         self[word] = number = len(self)
-        self.found.append(Pattern((0,) * word if isinstance(word, int) else word))
+        self.found.append(pattern)
         return number
 
 
@@ -130,11 +146,11 @@ class _Flat:
         self._patterns = turns.patterns.found
         logs = np.log(samples)
         self._medians = medians_in_turn(logs, counts)
-        order = np.concatenate([self._patterns[number].order for number in of_turn.tolist()])
+        order = _in_turn([pattern.order for pattern in self._patterns], of_turn)
         order += np.repeat(np.cumsum(counts) - counts, counts)
-        sizes = [self._patterns[number].sizes for number in of_turn.tolist()]
-        widths = _wholes(map(len, sizes), len(sizes))
-        self._cells = medians_in_turn(logs[order], np.concatenate(sizes))
+        sizes = [pattern.sizes for pattern in self._patterns]
+        widths = whole_numbers(map(len, sizes), len(sizes))[of_turn]
+        self._cells = medians_in_turn(logs[order], _in_turn(sizes, of_turn))
         self._firsts = np.cumsum(widths) - widths
         self._names = self._numbered_names()[of_turn]
 
@@ -153,8 +169,12 @@ class _Flat:
         for turns in np.unique(self._rounds[self._rounds > 0]).tolist():
             rows = np.flatnonzero(self._rounds == turns)
             places = starts[rows, None] + np.arange(turns)
+            of_rows = signs[places]
+            if (of_rows == of_rows[0]).all():
+                yield rows, *self._together(places)
+                continue
             found: dict[bytes, list[int]] = {}
-            for number, sign in enumerate(signs[places]):
+            for number, sign in enumerate(of_rows):
                 found.setdefault(sign.tobytes(), []).append(number)
             for numbers in found.values():
                 yield rows[numbers], *self._together(places[numbers])
@@ -172,5 +192,13 @@ class _Flat:
         return self._medians[places], cells, processes
 
 
-def _wholes(values: Iterable[int], count: int) -> Wholes:
-    return np.fromiter(values, dtype=np.int64, count=count)
+def _in_turn(parts: Sequence[Wholes], numbers: Wholes) -> Wholes:
+    """These of the parts, one after the other."""
+    first = int(numbers[0])
+    if (numbers == first).all():
+        return np.tile(parts[first], len(numbers))
+    lengths = whole_numbers(map(len, parts), len(parts))
+    wanted = lengths[numbers]
+    shift = (np.cumsum(lengths) - lengths)[numbers] - (np.cumsum(wanted) - wanted)
+    places: Wholes = np.arange(wanted.sum()) + np.repeat(shift, wanted)
+    return np.concatenate(parts)[places]

@@ -7,23 +7,35 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import attrgetter
 
 import msgspec
 import numpy as np
 
+from mglubench.cases.axes import AXES
 from mglubench.cases.case import Case
-from mglubench.measure.measurement import Round
+from mglubench.results.round_latencies import Patterns
+from mglubench.results.row_block import Block, Wholes
 from mglubench.results.rows import Row
+from mglubench.results.stored_row import StoredRound, StoredRow
+from mglubench.stats import whole_numbers
 from mglubench.system.strict_json import strict_loads
 
 # Notes are left out where there are none.
 _ROW_NAMES = len(Row.__struct_fields__) - 1 + len(dataclasses.fields(Case))
-_ROUND_NAMES = len(Round.__struct_fields__)
+_ROUND_NAMES = len(StoredRound.__struct_fields__)
 # Names that rows of schema 1 do not have, and the one that tells.
 _NEW_NAMES, _NEW = 2, b'"rounds":'
-_COLON, _QUOTE, _NEWLINE = b':"\n'
+# Axes of which older rows do not know, as they are written: the word behind them, where it is one, may tell them from
+# a part of a ledger.
+_LATER_AXES = tuple(
+    f'"{name}":{chr(34) * isinstance(axis.plain, str)}'.encode() for name, axis in AXES.items() if not axis.key
+)
+_TABLES = tuple(map(attrgetter, ("ledger", "telemetry", "overhead")))
+_notes, _rounds, _checks = map(attrgetter, ("notes", "rounds", "checks"))
+_COLON_QUOTE, _NEWLINE = int.from_bytes(b'":', "little"), b"\n"[0]
 
 
 class RowReader:
@@ -31,33 +43,33 @@ class RowReader:
 
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(Row)
+        self._stored = msgspec.json.Decoder(StoredRow)
         self._lines = 0
-        self._seen: dict[tuple[int, str], int] = {}
+        self._seen: dict[int, dict[str, int]] = {}
+        self._patterns = Patterns()
 
-    def block(self, lines: bytes) -> list[Row] | None:
+    def block(self, lines: bytes) -> Block | None:
         """The rows of some whole lines; ``None`` if they must be looked at one by one, by :meth:`line`."""
         try:
-            rows = self._decoder.decode_lines(lines)
-        except (ValueError, RecursionError):
-            return None
-        ends, names = _names_in(lines)
-        if len(rows) != len(ends):
-            return None
-        start = 0
-        for row, end, found in zip(rows, ends, names, strict=True):
-            if found != _names_of(row) and not _is_old(row, lines[start:end], found):
+            rows = self.together(self._stored.decode_lines(lines))
+            if not _each_name_once(lines, rows) or not rows.sound():
                 return None
-            if row.why_damaged():
-                return None
-            start = end
-        cases = dict(zip([(row.set, row.key) for row in rows], count(self._lines + 1), strict=False))
-        if len(cases) < len(rows) or not self._seen.keys().isdisjoint(cases):
+        except (ValueError, RecursionError, OverflowError):
             return None
+        numbers = range(self._lines + 1, self._lines + 1 + len(rows))
+        new: dict[int, dict[str, int]] = {}
+        for row, number in zip(rows, numbers, strict=True):
+            new.setdefault(row.set, {})[row.key] = number
+        if sum(map(len, new.values())) < len(rows):
+            return None
+        if not all(self._seen.get(number, {}).keys().isdisjoint(keys) for number, keys in new.items()):
+            return None
+        for number, keys in new.items():
+            self._seen.setdefault(number, {}).update(keys)
         self._lines += len(rows)
-        self._seen |= cases
         return rows
 
-    def line(self, line: bytes) -> Row:
+    def line(self, line: bytes) -> StoredRow:
         """The row of one line.
 
         Raises:
@@ -69,11 +81,17 @@ class RowReader:
             raise ValueError(why)
         # Text may hold what looks like the end of a name.
         found = line.count(b'":')
-        if found != _names_of(row) and not _is_old(row, line, found):
+        stored = StoredRow.again(row)
+        (names,) = _names_of([stored], line)
+        if found != names and not _is_old(stored, line, found, names):
             strict_loads(line)
-        if (first := self._seen.setdefault((row.set, row.key), self._lines)) != self._lines:
+        if (first := self._seen.setdefault(row.set, {}).setdefault(row.key, self._lines)) != self._lines:
             raise ValueError(f"its case has a row already, in line {first}")
-        return row
+        return stored
+
+    def together(self, rows: Iterable[StoredRow]) -> Block:
+        """Rows of this file as a block."""
+        return Block(rows, self._patterns)
 
     def _decoded(self, line: bytes) -> Row:
         try:
@@ -86,21 +104,43 @@ class RowReader:
             return self._decoder.decode(whole.encode("utf-8", "replace"))
 
 
-def _is_old(row: Row, line: bytes, names: int) -> bool:
-    """Whether this line has the names of a row of schema 1, each once."""
-    return not row.rounds and names == _names_of(row) - _NEW_NAMES and _NEW not in line
-
-
-def _names_in(lines: bytes) -> tuple[list[int], Sequence[int]]:
-    """Where each line ends, and how often ``":`` stands in it: that many names it has, if no text looks like one."""
+def _each_name_once(lines: bytes, rows: Block) -> bool:
+    """Whether every line has its row's names and no name twice."""
     text = np.frombuffer(lines, dtype=np.uint8)
-    ends = (np.flatnonzero(text == _NEWLINE) + 1).tolist()
-    colons = text[1:] == _COLON
-    colons &= text[:-1] == _QUOTE
-    return ends, [int(np.count_nonzero(colons[start:end])) for start, end in zip([0, *ends], ends, strict=False)]
+    ends = np.flatnonzero(text == _NEWLINE) + 1
+    if len(ends) != len(rows):
+        return False
+    names, wanted = _names_in(lines, ends), _names_of(rows, lines)
+    starts = np.concatenate([[0], ends])
+    return all(
+        _is_old(rows[number], lines[starts[number] : ends[number]], int(names[number]), int(wanted[number]))
+        for number in np.flatnonzero(names != wanted).tolist()
+    )
 
 
-def _names_of(row: Row) -> int:
-    """How many names the JSON object of a row holds, those inside included."""
-    parts = len(row.ledger) + len(row.telemetry) + len(row.overhead) + len(row.rounds) * _ROUND_NAMES
-    return _ROW_NAMES + bool(row.notes) + parts + sum(map(len, row.checks))
+def _is_old(row: StoredRow, line: bytes, names: int, wanted: int) -> bool:
+    """Whether this line has the names of a row of schema 1, each once."""
+    return not row.rounds and names == wanted - _NEW_NAMES and _NEW not in line
+
+
+def _names_in(lines: bytes, ends: Wholes) -> Wholes:
+    """How often ``":`` stands in each line: that many names it has, if no text looks like one."""
+    counts = np.zeros(len(ends), dtype=np.int64)
+    for offset in (0, 1):
+        pairs = np.frombuffer(lines, dtype="<u2", offset=offset, count=(len(lines) - offset) // 2)
+        counts += np.diff(np.searchsorted(np.flatnonzero(pairs == _COLON_QUOTE) * 2 + offset, ends), prepend=0)
+    return counts
+
+
+def _names_of(rows: Sequence[StoredRow], lines: bytes) -> Wholes:
+    """How many names the JSON object of each row holds, those inside included."""
+    count = len(rows)
+    names = np.full(count, _ROW_NAMES - sum(axis not in lines for axis in _LATER_AXES))
+    for table in _TABLES:
+        names += whole_numbers(map(len, map(table, rows)), count)
+    names += whole_numbers(map(bool, map(_notes, rows)), count)
+    names += whole_numbers(map(len, map(_rounds, rows)), count) * _ROUND_NAMES
+    checks = list(map(_checks, rows))
+    rows_of = np.repeat(np.arange(count), whole_numbers(map(len, checks), count))
+    in_checks = whole_numbers(map(len, chain.from_iterable(checks)), len(rows_of))
+    return names + np.bincount(rows_of, in_checks, count).astype(np.int64)

@@ -25,7 +25,10 @@ SCHEMA = 2
 # What a figure can be: no launch takes less than a picosecond or more than thirty years, no count is beyond 64 bits.
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 Whole = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]
-Nanoseconds = Annotated[int, msgspec.Meta(ge=1, le=10**18)] | Annotated[float, msgspec.Meta(ge=1e-3, le=1e18)]
+LEAST_NS, MOST_NS = 1e-3, 1e18
+Nanoseconds = (
+    Annotated[int, msgspec.Meta(ge=1, le=int(MOST_NS))] | Annotated[float, msgspec.Meta(ge=LEAST_NS, le=MOST_NS)]
+)
 
 # What JSON holds.
 Plain = bool | int | float | str | Sequence["Plain"] | Mapping[str, "Plain"] | None

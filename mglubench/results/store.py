@@ -25,6 +25,7 @@ from filelock import FileLock
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.errors import StoreError, UsageError
 from mglubench.results.header import Header, checked_header
+from mglubench.results.row_block import Block
 from mglubench.results.row_reader import RowReader
 from mglubench.results.rows import SCHEMA, CounterRow, Row
 from mglubench.system.files import publish
@@ -188,13 +189,14 @@ def read_rows(folder: Path) -> Iterator[Row]:
     Raises:
         StoreError: the file cannot be read.
     """
-    return chain.from_iterable(read_row_blocks(folder))
+    return (row.whole() for row in chain.from_iterable(read_blocks(folder)))
 
 
-def read_row_blocks(folder: Path) -> Iterator[list[Row]]:
+def read_blocks(folder: Path) -> Iterator[Block]:
     """The same, many rows at a time."""
     reader = RowReader()
-    return decoded_blocks(folder / ROWS, reader.line, reader.block)
+    for rows in decoded_blocks(folder / ROWS, reader.line, reader.block):
+        yield rows if isinstance(rows, Block) else reader.together(rows)
 
 
 def read_counters(folder: Path) -> Iterator[CounterRow]:

@@ -19,8 +19,11 @@ from mglubench.report.roofline import draw, points_of
 from mglubench.report.roofs import roofs_of
 from mglubench.results.ceilings import remember
 from mglubench.results.columns import Columns
+from mglubench.results.round_latencies import Patterns
+from mglubench.results.row_block import Block
 from mglubench.results.rows import Row
 from mglubench.results.store import RunStore
+from mglubench.results.stored_row import StoredRow
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_header, make_row
 
@@ -51,7 +54,7 @@ def declared(variant, nm=0, **changes):
 
 def frame_of(rows, device="cuda", name="NVIDIA H100 80GB HBM3", fake=False, **record):
     columns = Columns(samples=True)
-    columns.read([[Row.from_dict(entry) for entry in rows]])
+    columns.read([Block((StoredRow.again(Row.from_dict(entry)) for entry in rows), Patterns())])
     frame = pd.DataFrame(columns.arrays())
     header = make_header(fake=fake)
     header["environment"]["devices"] = {device: {"kind": device, "name": name, **record}}

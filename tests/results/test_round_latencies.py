@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
+import pytest
 
 from mglubench.estimates import latency
 from mglubench.measure.measurement import Round, series_of
-from mglubench.results.round_latencies import Patterns, Turns, latencies_by_rounds
+from mglubench.results.round_latencies import Patterns, Turns, _in_turn, latencies_by_rounds
+from mglubench.results.stored_row import StoredRound
 
 
 def made(rng, kind):
@@ -26,7 +29,14 @@ def turns_of(rounds):
     """As rows come: some now, some later, with the patterns of all."""
     patterns = Patterns()
     middle = len(rounds) // 2
-    return Turns.joined([Turns.of(rounds[:middle], patterns), Turns.of(rounds[middle:], patterns)])
+    stored = [[as_stored(turn) for turn in turns] for turns in rounds]
+    return Turns.joined([Turns.of(stored[:middle], patterns), Turns.of(stored[middle:], patterns)])
+
+
+def as_stored(turn):
+    return msgspec.convert(
+        {**msgspec.structs.asdict(turn), "copies": msgspec.Raw(msgspec.json.encode(turn.copies))}, StoredRound
+    )
 
 
 def test_every_row_has_the_estimate_of_its_own_samples():
@@ -52,3 +62,10 @@ def test_two_rounds_leave_the_interval_open():
         np.ones(2), turns_of([[Round(0, 0, count=1), Round(1, 0, count=1)]])
     )
     assert (value, low, high) == (1.0, 0.0, math.inf)
+
+
+@pytest.mark.parametrize("numbers", [[0, 0, 0], [2, 0, 1, 1, 2]])
+def test_parts_are_strung_together(numbers):
+    parts = [np.array([5, 6]), np.array([7]), np.array([8, 9, 10])]
+    wanted = [value for number in numbers for value in parts[number].tolist()]
+    assert _in_turn(parts, np.array(numbers)).tolist() == wanted
