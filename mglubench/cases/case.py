@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Self
 
 from mglubench.cases.axes import AUTO, AXES, SHARED, Coordinates
-from mglubench.cases.vocabulary import ITEMSIZE, LAYER, device_kind
+from mglubench.cases.vocabulary import ITEMSIZE, LAYER, SAME, device_kind
 from mglubench.errors import UsageError
 
 # Written out once, because keys are asked for again and again; an axis that has no place in it comes last.
@@ -59,6 +59,11 @@ class Case(Coordinates):
     def outputs(self) -> int:
         """Columns of y: d of a layer, h of a whole block."""
         return self.d if self.block == LAYER else self.h
+
+    @property
+    def stored(self) -> str:
+        """What W is made of: its format, or the dtype of x and y."""
+        return self.dtype if self.weights == SAME else self.weights
 
     @property
     def elements(self) -> int:

@@ -22,6 +22,9 @@ def predict(
     nm: Annotated[str | None, typer.Option(help="Numbers of masks, such as 1,2 or 1..16. (default: 1,2,4,8)")] = None,
     batch: Annotated[str | None, typer.Option(help="Tokens. (default: 1)")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16. (default: float16)")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="How W is stored: same, int8, int4, fp8-e4m3, mxfp4. (default: same)")
+    ] = None,
     datasheet: Annotated[bool, typer.Option("--datasheet", help="Ignore ceilings measured on such a GPU.")] = False,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
@@ -41,7 +44,8 @@ def predict(
 
     data = find(gpu)
     shapes = {"h": h, "d": d, "shape": shape, "model": model}
-    spec = build_spec({**shapes, "nm": nm, "batch": batch, "dtype": dtype, "name": "predict"})
+    rest = {"nm": nm, "batch": batch, "dtype": dtype, "weights": weights, "name": "predict"}
+    spec = build_spec({**shapes, **rest})
     tables = predict_tables(spec, data, find)
     if form == "json":
         print_json({"gpu": data.to_dict(), "estimate": True, "tables": [to_plain(table) for table in tables]})

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING
 
+from mglubench.cases.vocabulary import SAME
 from mglubench.kernels.cpu_choice import GLU, MGLU, CpuKernel
 from mglubench.kernels.cpu_layers import Layer, glu_layer, mglu_layer, row_sums
 from mglubench.kernels.cpu_rows import LANES, RowShape, as_bits
@@ -34,35 +35,42 @@ CpuCall = Callable[["torch.Tensor", "torch.Tensor"], None]
 
 
 def mglu_call(
-    weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str, shape: RowShape | None = None
+    weight: torch.Tensor,
+    masks: torch.Tensor,
+    nm: int,
+    activation: str,
+    shape: RowShape | None = None,
+    *,
+    weights: str = SAME,
 ) -> CpuCall:
     """``call(x, y)``: MGLU of x [tokens, h] into y [tokens, d], both of the weight's dtype; any number of tokens.
 
     Args:
-        weight: [d, columns], rows padded to a multiple of 16. masks: uint8 [bytes] in layout ``row-lanes32``.
-        shape: of the loop; the one that was chosen for this machine if left out.
+        weight: [d, columns], rows padded to a multiple of 16; of a format, its rows for a CPU, uint8 [d, bytes], with
+            x and y of any dtype. masks: uint8 [bytes] in layout ``row-lanes32``.
+        shape: of the loop; the one that was chosen for this machine if left out. weights: the format.
     """
     import numpy as np
 
-    dtype, operands = dtype_of(weight), (as_bits(weight), masks.numpy().view(np.uint16))
-
-    chosen = _shapes(MGLU, operands[0], nm, dtype)
+    operands = as_bits(weight), masks.numpy().view(np.uint16)
+    chosen = _shapes(MGLU, weight, nm, weights)
 
     def call(x: torch.Tensor, y: torch.Tensor) -> None:
-        made = shape or chosen(x.shape[0])
+        made = shape or chosen(x.shape)
         _run(mglu_layer(made, activation), operands, x, y, made)
 
     return call
 
 
-def glu_call(gate: torch.Tensor, value: torch.Tensor, activation: str, shape: RowShape | None = None) -> CpuCall:
+def glu_call(
+    gate: torch.Tensor, value: torch.Tensor, activation: str, shape: RowShape | None = None, *, weights: str = SAME
+) -> CpuCall:
     """``call(x, y)``: the gated layer of two matrices [d, columns], otherwise as :func:`mglu_call`."""
-    dtype, operands = dtype_of(gate), (as_bits(gate), as_bits(value))
-
-    chosen = _shapes(GLU, operands[0], 0, dtype)
+    operands = as_bits(gate), as_bits(value)
+    chosen = _shapes(GLU, gate, 0, weights)
 
     def call(x: torch.Tensor, y: torch.Tensor) -> None:
-        made = shape or chosen(x.shape[0])
+        made = shape or chosen(x.shape)
         _run(glu_layer(made, activation), operands, x, y, made)
 
     return call
@@ -82,12 +90,13 @@ def row_sums_call(weight: torch.Tensor) -> Callable[[torch.Tensor], None]:
     return call
 
 
-def _shapes(kernel: CpuKernel, weight: Bits, nm: int, dtype: str) -> Callable[[int], RowShape]:
-    """The shape of a kernel's loop by the number of tokens."""
-    d, columns = weight.shape
+def _shapes(kernel: CpuKernel, weight: torch.Tensor, nm: int, weights: str) -> Callable[[tuple[int, ...]], RowShape]:
+    """The shape of a kernel's loop by that of x, [tokens, h]."""
+    d, stored = weight.shape[0], dtype_of(weight) if weights == SAME else weights
 
-    def shape_of(tokens: int) -> RowShape:
-        return kernel.shape(kernel.job(columns, d, nm, tokens, dtype))
+    def shape_of(x: tuple[int, ...]) -> RowShape:
+        tokens, h = x
+        return kernel.shape(kernel.job(h, d, nm, tokens, stored))
 
     return cache(shape_of)
 
@@ -99,7 +108,7 @@ def _run(layer: Layer, operands: tuple[Bits, Bits], x: torch.Tensor, y: torch.Te
     if tokens == 0:
         return
     kind = torch.bfloat16 if shape.dots else torch.float32
-    wide = _padded(x, round_up(tokens, shape.tile), operands[0].shape[1], kind)
+    wide = _padded(x, round_up(tokens, shape.tile), round_up(x.shape[1], ROW_MULTIPLE), kind)
     out = y if y.dtype == kind and y.is_contiguous() else _SCRATCH.get("y", tokens, d, d, kind)
     with _alone():
         layer(*operands, as_bits(wide), as_bits(out), threads_used())

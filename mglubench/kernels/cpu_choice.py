@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from functools import cache
 
 from mglubench.hardware.cpu import cpu_model
-from mglubench.kernels.cpu_rows import LANES, RowShape, token_tile
+from mglubench.kernels.cpu_rows import LANES, RowShape, has_feature, token_tile
 from mglubench.kernels.cpu_threads import threads_used
 from mglubench.kernels.tuning import Chip, Choice, Job, Tunable, grid
+from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.layer.masks import round_up
 
 # Streams of memory that a core follows at once, and how far ahead of their use it is asked for weights.
@@ -41,6 +42,8 @@ class CpuKernel(Tunable[Chip]):
         """As many streams as registers allow."""
         streams = STREAMS // (1 + self.gated)
         shape = RowShape(job.nm, job.batch, job.dtype, streams, UNROLL, AHEAD, self.gated, _dots(job))
+        if job.dtype in FORMATS:
+            return choice_of(_of_codes(shape))
         if job.dtype == "float32" and not self.gated:
             while shape.rows > 1 and shape.accumulators > MOST_ACCUMULATORS:
                 shape = shape._replace(rows=shape.rows // 2)
@@ -88,6 +91,14 @@ class CpuKernel(Tunable[Chip]):
         self._shapes.clear()
 
 
+def _of_codes(shape: RowShape) -> RowShape:
+    """A line at a time: a look-up table or a request for more serves all blocks of it."""
+    shape = shape._replace(unroll=max(UNROLL, shape.blocks_per_line))
+    while shape.rows > 1 and not shape.fits:
+        shape = shape._replace(rows=shape.rows // 2)
+    return shape
+
+
 MGLU, GLU = CpuKernel("mglu_cpu"), CpuKernel("glu_cpu", gated=True)
 
 
@@ -103,13 +114,7 @@ def _dots(job: Job) -> bool:
 @cache
 def adds_pairs() -> bool:
     """Whether the processor that Numba compiles for adds pairs of bf16 products (AVX-512 BF16)."""
-    import llvmlite.binding as llvm
-    from numba import config
-
-    told = vars(config)
-    if features := told.get("CPU_FEATURES"):
-        return f"+{PAIRS_FEATURE}" in features.split(",")
-    return not told.get("CPU_NAME") and bool(llvm.get_host_cpu_features().get(PAIRS_FEATURE))
+    return has_feature(PAIRS_FEATURE)
 
 
 @cache

@@ -20,7 +20,7 @@ Layer = Callable[..., None]
 
 @cache
 def mglu_layer(shape: RowShape, activation: str) -> Layer:
-    """The compiled layer ``(weight[d, H], masks, x[B, H], y[batch, d], threads)``."""
+    """The compiled layer ``(weight[d, row], masks, x[B, H], y[batch, d], threads)``."""
     import numba
     import numpy as np
 
@@ -28,15 +28,15 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
 
     kernel, activate, next_of, share_of = rows_kernel(shape), _activation(activation), next_intrinsic(), _share()
     nm, tile, rows, many = shape.nm, shape.tile, shape.rows, shape.lanes
-    itemsize, x_bytes, stored = 4 if shape.dtype == "float32" else 2, shape.x_bytes, _stored(shape.dots)
+    itemsize, x_bytes, stored = shape.itemsize, shape.x_bytes, _stored(shape.dots)
 
     # No "nnan" and "ninf": a non-finite weight or x must come out as NaN, as 0 * inf does in the definition.
     @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
     def layer(weight, masks, x, y, threads):  # type: ignore[no-untyped-def]
-        d, columns = weight.shape
+        d, columns = weight.shape[0], x.shape[1]
         batch, blocks = y.shape[0], columns // LANES
         counter = np.zeros(1, np.int64)
-        w_row, m_row = columns * itemsize, blocks * nm * 2
+        w_row, m_row = weight.shape[1] * itemsize, blocks * nm * 2
         for _ in numba.prange(threads):
             sums = np.empty((nm + 1, rows, LANES), np.float32)
             acted, result = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
@@ -78,7 +78,7 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
 
 @cache
 def glu_layer(shape: RowShape, activation: str) -> Layer:
-    """The compiled layer ``(gate[d, H], value[d, H], x[B, H], y[batch, d], threads)``; a gated shape."""
+    """The compiled layer ``(gate[d, row], value[d, row], x[B, H], y[batch, d], threads)``; a gated shape."""
     import numba
     import numpy as np
 
@@ -86,14 +86,14 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
 
     kernel, activate, next_of, share_of = rows_kernel(shape), _activation(activation), next_intrinsic(), _share()
     tile, rows, many = shape.tile, shape.rows, shape.lanes
-    itemsize, x_bytes, stored = 4 if shape.dtype == "float32" else 2, shape.x_bytes, _stored(shape.dots)
+    itemsize, x_bytes, stored = shape.itemsize, shape.x_bytes, _stored(shape.dots)
 
     @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", nogil=True)
     def layer(gate, value, x, y, threads):  # type: ignore[no-untyped-def]
-        d, columns = gate.shape
+        d, columns = gate.shape[0], x.shape[1]
         batch, blocks = y.shape[0], columns // LANES
         counter = np.zeros(1, np.int64)
-        w_row = columns * itemsize
+        w_row = gate.shape[1] * itemsize
         for _ in numba.prange(threads):
             sums = np.empty((2, rows, LANES), np.float32)
             acted = np.empty(LANES, np.float32)

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from mglubench.cases.vocabulary import ITEMSIZE
+from mglubench.layer.formats.weight_formats import FORMATS
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import torch
 
-    Bits = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
+    Bits = npt.NDArray[np.float32] | npt.NDArray[np.uint16] | npt.NDArray[np.uint8]
 
 LANES = 16
 # Blocks of 16 columns whose mask bits share a word per lane.
@@ -31,10 +34,11 @@ class RowShape(NamedTuple):
     """What a kernel over rows is specialised for; nm = 0 is a plain product.
 
     Attributes:
-        rows: of W that are read side by side, far apart, a stream of memory each. unroll: blocks of 16 columns per
-            turn of the loop, a power of two. ahead: bytes of a stream asked for before their use; 0 leaves that to the
-            hardware. gated: two matrices of the same shape, both without masks. dots: bf16 weights meet bf16 x, 32
-            columns at once (:mod:`~mglubench.kernels.dots_ir`), and ``unroll`` counts those.
+        dtype: of W, or the format of its codes. rows: of W that are read side by side, far apart, a stream of memory
+            each. unroll: blocks of 16 columns per turn of the loop, a power of two. ahead: bytes of a stream asked for
+            before their use; 0 leaves that to the hardware. gated: two matrices of the same shape, both without masks.
+            dots: bf16 weights meet bf16 x, 32 columns at once (:mod:`~mglubench.kernels.dots_ir`), and ``unroll``
+            counts those.
     """
 
     nm: int
@@ -70,9 +74,19 @@ class RowShape(NamedTuple):
         return partials
 
     @property
+    def coded(self) -> bool:
+        """Whether W is of a format."""
+        return self.dtype in FORMATS
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element of the array that holds W: of its dtype, or one where it is of codes."""
+        return ITEMSIZE.get(self.dtype, 1)
+
+    @property
     def width(self) -> int:
         """Bytes of a block of weights."""
-        return LANES * (4 if self.dtype == "float32" else 2)
+        return LANES * (FORMATS[self.dtype].bits if self.coded else 8 * self.itemsize) // 8
 
     @property
     def blocks_per_line(self) -> int:
@@ -90,6 +104,17 @@ class RowShape(NamedTuple):
         return LANES // self.tile
 
 
+def has_feature(name: str) -> bool:
+    """Whether the processor that Numba compiles for has a feature, by LLVM's name for it."""
+    import llvmlite.binding as llvm
+    from numba import config
+
+    told = vars(config)
+    if features := told.get("CPU_FEATURES"):
+        return f"+{name}" in features.split(",")
+    return not told.get("CPU_NAME") and bool(llvm.get_host_cpu_features().get(name))
+
+
 def token_tile(nm: int, batch: int) -> int:
     """Tokens that share one pass over a row: a power of two whose nm + 1 sums per token fit the registers."""
     tile = 1
@@ -99,11 +124,11 @@ def token_tile(nm: int, batch: int) -> int:
 
 
 def as_bits(weight: torch.Tensor) -> Bits:
-    """A numpy view of a contiguous tensor; 16-bit floats come as uint16, since numpy has no bfloat16."""
+    """A numpy view of a contiguous tensor; 16-bit floats come as uint16, as numpy has no bfloat16, codes as bytes."""
     import torch
 
     plain = weight.detach()
-    return plain.numpy() if plain.dtype == torch.float32 else plain.view(torch.uint16).numpy()
+    return plain.numpy() if plain.dtype in (torch.float32, torch.uint8) else plain.view(torch.uint16).numpy()
 
 
 @cache

@@ -30,6 +30,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from mglubench.kernels.code_ir import load_codes, row_scale, scales_of
 from mglubench.kernels.cpu_rows import CHUNK_BLOCKS, LANES, RowShape
 from mglubench.kernels.dots_ir import HALF_BLOCKS, masked_half, plain_step
 from mglubench.kernels.vector_ir import (
@@ -73,7 +74,8 @@ def _emit(builder: ir.IRBuilder, args: Sequence[ir.Value], shape: RowShape) -> N
     apart = [builder.mul(w_apart, I64(a)) for a in range(shape.rows)]
     streams = [builder.add(matrix, step) for matrix in ([w, v] if shape.gated else [w]) for step in apart]
     masks = [builder.add(m, builder.mul(m_apart, I64(a))) for a in range(shape.rows)]
-    operands = Operands(streams, masks, x, stride)
+    scales = [scales_of(builder, row, blocks, shape.dtype) for row in streams] if shape.coded else []
+    operands = Operands(streams, masks, x, stride, scales)
     sums = [ZERO] * (shape.accumulators * shape.partials)
 
     body, blocks_of_step, most = _step_of(shape)
@@ -88,6 +90,8 @@ def _emit(builder: ir.IRBuilder, args: Sequence[ir.Value], shape: RowShape) -> N
     for number in range(shape.accumulators):
         total = across_lanes(builder, tree(builder, sums[number :: shape.accumulators]))
         row, k, t = number // shape.sums, number % shape.sums // shape.tile, number % shape.tile
+        if scales:
+            total = row_scale(builder, total, scales[row + shape.rows * k * shape.gated], shape.dtype)
         offset = builder.add(builder.mul(out_apart, I64(row)), builder.mul(k_apart, I64(k)))
         address = builder.add(builder.add(out, offset), I64(4 * t))
         builder.store(total, builder.inttoptr(address, F32.as_pointer()))
@@ -149,10 +153,13 @@ def _block(
     """Add 16 columns to every sum of partial set ``u``; ``sums`` is [partials, rows, nm + 1, tile], totals last."""
     nm, tile, first = shape.nm, shape.tile, u % shape.partials * shape.accumulators
     weights = []
-    for stream in operands.streams:
+    for number, stream in enumerate(operands.streams):
         if shape.ahead and u % shape.blocks_per_line == 0:
             ask_ahead(builder, stream, block, shape.width, shape.ahead)
-        weights.append(load_weights(builder, stream, block, shape.dtype))
+        if operands.scales:
+            weights.append(load_codes(builder, stream, operands.scales[number], block, shape.dtype))
+        else:
+            weights.append(load_weights(builder, stream, block, shape.dtype))
     out = list(sums)
     tokens = [_tokens(builder, block, t, operands, shape) for t in range(tile)]
     for row in range(shape.rows):

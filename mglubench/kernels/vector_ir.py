@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from llvmlite import ir
@@ -15,12 +15,16 @@ ZERO = ir.Constant(VECTOR, [0.0] * LANES)
 
 
 class Operands(NamedTuple):
-    """LLVM values: addresses of the streams of W and of their masks, of x, the elements between tokens of x."""
+    """LLVM values: addresses of the streams of W and of their masks, of x, the elements between tokens of x.
+
+    Where W is of a format, those of the streams' scales as well.
+    """
 
     streams: list[ir.Value]
     masks: list[ir.Value]
     x: ir.Value
     stride: ir.Value
+    scales: Sequence[ir.Value] = ()
 
 
 # A part of a row added to every sum: which part, and the sums before.

@@ -5,6 +5,7 @@ It is no error of a kernel, which is judged by the stored weights alone, and is 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def quantisation_error(inputs: InputSet, layer: LayerKind, nm: int) -> float | None:
-    """Relative error of y by the format alone, over sampled rows and the first x; ``None`` for weights in full."""
+    """Relative error of y by the format alone, over sampled rows and the first x.
+
+    ``None`` for weights in full, and where y is not finite.
+    """
     dense = inputs.dense
     if dense.format is None:
         return None
@@ -25,10 +29,13 @@ def quantisation_error(inputs: InputSet, layer: LayerKind, nm: int) -> float | N
     gate = dense.sampled("weight")
     value = dense.sampled("weight_value") if layer == "glu" else gate
     masks = [inputs.mask(i)[gate.rows] for i in range(nm)] if layer == "mglu" else []
-    exact = _layer(layer, gate.original, value.original, masks, x, inputs.activation)
-    stored = _layer(layer, gate.stored, value.stored, masks, x, inputs.activation)
-    size = float(np.linalg.norm(exact))
-    return float(np.linalg.norm(stored - exact)) / size if size else 0.0
+    with np.errstate(invalid="ignore"):
+        exact = _layer(layer, gate.original, value.original, masks, x, inputs.activation)
+        stored = _layer(layer, gate.stored, value.stored, masks, x, inputs.activation)
+        size, lost = float(np.linalg.norm(exact)), float(np.linalg.norm(stored - exact))
+    if not math.isfinite(lost):
+        return None
+    return lost / size if size else 0.0
 
 
 def _layer(

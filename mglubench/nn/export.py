@@ -7,26 +7,29 @@ import copy
 import torch
 from torch import nn
 
+from mglubench.cases.vocabulary import SAME, weights_name
 from mglubench.errors import UsageError
 from mglubench.nn.mask_planes import to_planes
 from mglubench.nn.packed import PackedMGLU
 from mglubench.nn.swimglu import MGLU
 
 
-def export_packed(module: nn.Module) -> nn.Module:
+def export_packed(module: nn.Module, weights: str = SAME) -> nn.Module:
     """A module in which every :class:`MGLU` is a :class:`PackedMGLU`; the given one stays as it is.
 
     Everything but the masks is shared with the given module, weights too: no matrix is copied. What is trained later
     changes the exported weights with it but not their masks, so export again after training.
 
     Args:
-        module: an MGLU, or a model that holds some.
+        module: an MGLU, or a model that holds some. weights: format to quantise the MGLUs' weights to, such as
+            ``int8``; those are copies then, and what is trained later does not change them.
 
     Returns:
         A :class:`PackedMGLU`, or a model of the same classes.
 
     Raises:
-        UsageError: no MGLU in it, or one whose masks do not apply to both gate and value.
+        UsageError: no MGLU in it, or one whose masks do not apply to both gate and value, or one that is routed and is
+            to be quantised.
     """
     layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, MGLU)]
     if not layers:
@@ -34,7 +37,7 @@ def export_packed(module: nn.Module) -> nn.Module:
     for name, layer in layers:
         if reason := why_not_exported(layer):
             raise UsageError(f"{name or type(layer).__name__} cannot be exported: {reason}")
-    return _exported(module, {})
+    return _exported(module, {}, weights_name(weights))
 
 
 def why_not_exported(layer: MGLU) -> str | None:
@@ -44,13 +47,13 @@ def why_not_exported(layer: MGLU) -> str | None:
     return None
 
 
-def _exported(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
+def _exported(module: nn.Module, done: dict[int, nn.Module], weights: str) -> nn.Module:
     """The module itself if there is no MGLU below it, else a copy of it alone, over exported children."""
     if id(module) not in done:
         if isinstance(module, MGLU):
-            done[id(module)] = packed_layer(module)
+            done[id(module)] = packed_layer(module, weights)
         else:
-            children = {name: _exported(child, done) for name, child in module.named_children()}
+            children = {name: _exported(child, done, weights) for name, child in module.named_children()}
             same = all(child is module.get_submodule(name) for name, child in children.items())
             done[id(module)] = module if same else _with_children(module, children)
     return done[id(module)]
@@ -66,8 +69,8 @@ def _with_children(module: nn.Module, children: dict[str, nn.Module]) -> nn.Modu
 
 
 @torch.no_grad()
-def packed_layer(layer: MGLU) -> PackedMGLU:
-    """The packed form of one layer, whose weight it shares."""
+def packed_layer(layer: MGLU, weights: str = SAME) -> PackedMGLU:
+    """The packed form of one layer, whose weight it shares unless it is quantised."""
     new = PackedMGLU(
         layer.h,
         layer.d,
@@ -75,9 +78,11 @@ def packed_layer(layer: MGLU) -> PackedMGLU:
         activation=layer.activation,
         top_k=layer.top_k,
         router=layer.order,
+        weights=weights,
         device="meta",
     )
-    new.weight = layer.weight.detach()
+    weight = layer.weight.detach()
+    new.weight = weight if new.format is None else new.format.cpu_rows(new.format.quantise(weight))
     new.mask_planes = to_planes(layer.hard_masks())
     if layer.router is not None:
         new.router_weight = layer.router.weight.detach()

@@ -18,13 +18,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mglubench.cases.vocabulary import ACTIVATIONS, NM_MAX, activation_name
+from mglubench.cases.vocabulary import ACTIVATIONS, ITEMSIZE, NM_MAX, SAME, activation_name, weights_name
 from mglubench.errors import UsageError
 from mglubench.kernels import cpu_call, cuda_call
 from mglubench.kernels.accepted_nm import in_words
 from mglubench.kernels.cuda_catalogue import SHIPPED
 from mglubench.kernels.on_device import dtype_of, pad_columns
-from mglubench.kernels.operator_backends import BACKENDS
+from mglubench.kernels.operator_backends import BACKENDS, why_no_format
+from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.layer.masks import pack
 
 # What the kernels load at once, in bytes.
@@ -36,22 +37,26 @@ class PackedWeight:
     """A weight matrix and its masks in the order that the kernel of their device reads.
 
     Attributes:
-        weight: [d, columns], rows padded with zeros; the given weight itself where it needs no padding.
+        weight: [d, columns], rows padded with zeros; the given weight itself where it needs no padding. Of a format,
+            uint8 [d, bytes]: codes and scales of each row.
         masks: uint8 [bytes], nm bits per element of the padded matrix. nm: number of masks.
-        h: hidden size, columns of the weight before padding.
+        h: hidden size, columns of the weight before padding. weights: format of the weight.
     """
 
     weight: torch.Tensor
     masks: torch.Tensor
     nm: int
     h: int
+    weights: str = SAME
     _calls: dict[str, cpu_call.CpuCall] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def on_cpu(self, activation: str) -> cpu_call.CpuCall:
         """``call(x, y)`` of the CPU kernel over these weights, made once and kept."""
         found = self._calls.get(activation)
         if found is None:
-            found = self._calls[activation] = cpu_call.mglu_call(self.weight, self.masks, self.nm, activation)
+            found = self._calls[activation] = cpu_call.mglu_call(
+                self.weight, self.masks, self.nm, activation, weights=self.weights
+            )
         return found
 
     def __getstate__(self) -> dict[str, object]:
@@ -64,7 +69,7 @@ class PackedWeight:
         return self.weight.shape[0]
 
 
-def pack_weight(weight: torch.Tensor, masks: torch.Tensor) -> PackedWeight:
+def pack_weight(weight: torch.Tensor, masks: torch.Tensor, weights: str = SAME) -> PackedWeight:
     """Pack once per layer, on the device where it will run.
 
     A contiguous weight whose rows need no padding is not copied: a model may go on using it, for prefill say.
@@ -72,10 +77,12 @@ def pack_weight(weight: torch.Tensor, masks: torch.Tensor) -> PackedWeight:
     Args:
         weight: [d, h], as ``nn.Linear`` stores it: float32, bfloat16 or float16 on a CPU, the latter two on CUDA.
         masks: [nm, d, h], boolean or 0 and 1; True sends an element to the gate. nm is 1 to 16 (on CUDA 1 to 8, or 16).
+        weights: format to quantise W to, ``int8``, ``int4``, ``fp8-e4m3`` or ``mxfp4`` (on a CPU); ``same`` does not.
 
     Raises:
-        UsageError: shapes, dtype, device or nm that no kernel takes.
+        UsageError: shapes, dtype, device, nm or format that no kernel takes, weights that a format has no codes for.
     """
+    weights = weights_name(weights)
     kind = weight.device.type
     if kind not in BACKENDS:
         raise UsageError(f"no kernel for device {kind!r}; move the weight to cpu or cuda")
@@ -89,7 +96,12 @@ def pack_weight(weight: torch.Tensor, masks: torch.Tensor) -> PackedWeight:
     nm = masks.shape[0]
     if 1 <= nm <= NM_MAX and nm not in backend.nms:
         raise UsageError(f"nm={nm} is not among {in_words(backend.nms)} on {kind}")
+    if reason := why_no_format(weights, kind):
+        raise UsageError(reason)
     packed = torch.from_numpy(pack(masks.detach().cpu().numpy(), backend.layout).data)
+    if weights != SAME:
+        form = FORMATS[weights]
+        return PackedWeight(form.cpu_rows(form.quantise(weight)), packed, nm, weight.shape[1], weights)
     return with_masks(weight, packed.to(weight.device), nm)
 
 
@@ -108,7 +120,8 @@ def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") 
     no room for them: :class:`mglubench.nn.PackedMGLU` takes that way beyond its ``kernel_tokens``.
 
     Args:
-        x: [..., h], of the weight's dtype and device. packed: from :func:`pack_weight`.
+        x: [..., h], of the weight's device and dtype; of any dtype that the device takes where W is of a format.
+        packed: from :func:`pack_weight`.
         activation: g, ``silu``, ``gelu`` (exact) or ``relu``.
 
     Returns:
@@ -120,7 +133,11 @@ def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") 
     """
     if x.shape[-1] != packed.h:
         raise UsageError(f"x must be [..., {packed.h}], got {list(x.shape)}")
-    if x.dtype != packed.weight.dtype or x.device != packed.weight.device:
+    if packed.weights != SAME and dtype_of(x) in ITEMSIZE:
+        fits = x.device == packed.weight.device
+    else:
+        fits = x.dtype == packed.weight.dtype and x.device == packed.weight.device
+    if not fits:
         raise UsageError(f"x is {x.dtype} on {x.device}, the weight {packed.weight.dtype} on {packed.weight.device}")
     g = activation if activation in ACTIVATIONS else activation_name(activation)
     tokens = x if x.ndim == 2 else x.reshape(-1, packed.h)
@@ -131,7 +148,7 @@ def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") 
     else:
         # What compilers and autograd ask of an operator costs more than a small layer's arithmetic: only for them.
         traced = torch.compiler.is_compiling() or (x.requires_grad and torch.is_grad_enabled())
-        y = (_operator if traced else _eager)(tokens, packed.weight, packed.masks, packed.nm, g)
+        y = (_operator if traced else _eager)(tokens, packed.weight, packed.masks, packed.nm, g, packed.weights)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], packed.d)
 
 
@@ -145,22 +162,30 @@ def _nobody_asks(x: torch.Tensor) -> bool:
     return not any(asks() for asks in _ASKING)
 
 
-def _on_cpu(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str) -> torch.Tensor:
+def _on_cpu(
+    x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str, weights: str = SAME
+) -> torch.Tensor:
     """On a CPU: x [tokens, h], weight [d, columns], masks in layout row-lanes32; y [tokens, d]."""
     y = torch.empty((x.shape[0], weight.shape[0]), dtype=x.dtype, device="cpu")
-    cpu_call.mglu_call(weight, masks, nm, activation)(x, y)
+    cpu_call.mglu_call(weight, masks, nm, activation, weights=weights)(x, y)
     return y
 
 
-def _on_cuda(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str) -> torch.Tensor:
+def _on_cuda(
+    x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str, weights: str = SAME
+) -> torch.Tensor:
     """On CUDA: masks in layout mma-16x64, on torch's current stream."""
+    if reason := why_no_format(weights, "cuda"):
+        raise UsageError(reason)
     y = x.new_empty((x.shape[0], weight.shape[0]))
     operands = cuda_call.Operands(weight, x.shape[1], nm, masks)
     cuda_call.enqueue(SHIPPED, operands, x.contiguous(), y, activation)
     return y
 
 
-def _fake(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str) -> torch.Tensor:
+def _fake(
+    x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str, weights: str = SAME
+) -> torch.Tensor:
     return x.new_empty((x.shape[0], weight.shape[0]))
 
 
@@ -170,7 +195,9 @@ _operator.register_fake(_fake)
 
 # The same without autograd and checks of aliasing: what eager inference calls.
 _EAGER = "mglubench::flash_mglu_eager"
-torch.library.define(_EAGER, "(Tensor x, Tensor weight, Tensor masks, int nm, str activation) -> Tensor")
+torch.library.define(
+    _EAGER, "(Tensor x, Tensor weight, Tensor masks, int nm, str activation, str weights='same') -> Tensor"
+)
 torch.library.impl(_EAGER, "cpu", _on_cpu)
 torch.library.impl(_EAGER, "cuda", _on_cuda)
 torch.library.register_fake(_EAGER, _fake)

@@ -11,12 +11,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mglubench.cases.vocabulary import ITEMSIZE, activation_name
+from mglubench.cases.vocabulary import ITEMSIZE, SAME, activation_name, weights_name
 from mglubench.errors import UsageError
 from mglubench.kernels.on_device import dtype_of, pad_columns
+from mglubench.kernels.operator_backends import BACKENDS, why_no_format
+from mglubench.layer.formats.weight_formats import FORMATS
+from mglubench.layer.masks import pack
 from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
 from mglubench.nn.gated_sum import ACTIVATION
-from mglubench.nn.layer_checks import check_nm, check_operand, positive
+from mglubench.nn.layer_checks import check_nm, check_operand, check_shape, positive
 from mglubench.nn.mask_planes import from_planes, masked_weight
 from mglubench.nn.routed import routed_mglu
 from mglubench.nn.topk import check, routing
@@ -29,13 +32,15 @@ KERNEL_TOKENS, KERNEL_TOKENS_SEVERAL = 256, 512
 class PackedMGLU(nn.Module):
     """A masked gated projection for inference; :func:`mglubench.nn.export_packed` makes it from a trained layer.
 
-    The state dict holds ``weight`` [d, h], ``mask_planes`` uint8 [nm, d, ceil(h / 8)] (bit j of byte b is column
+    The state dict holds ``weight`` [d, h] (of a format uint8 [d, bytes], codes and scales of each row, see
+    :mod:`mglubench.layer.formats`), ``mask_planes`` uint8 [nm, d, ceil(h / 8)] (bit j of byte b is column
     8 b + j), and of a routed layer ``router_weight`` [nm, h]; all are buffers. What the kernel of a device reads is
     derived from them at the first call or by :meth:`prepare`, and again after a move, a conversion or a load; where no
     padding is needed it is the weight itself.
 
     Args:
         h, d, nm, activation, top_k, router: as of :class:`mglubench.nn.MGLU`.
+        weights: format of ``weight``, such as ``int8``; ``same`` is the layer's dtype. A routed layer has none.
         kernel_tokens: most tokens of a call that go through the packed kernel; what was measured if ``None``.
 
     Raises:
@@ -55,6 +60,7 @@ class PackedMGLU(nn.Module):
         activation: str = "silu",
         top_k: int | None = None,
         router: str = "topk-then-softmax",
+        weights: str = SAME,
         kernel_tokens: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -67,7 +73,14 @@ class PackedMGLU(nn.Module):
         self.top_k, self.order = top_k, router
         if top_k is not None:
             check(top_k, nm, router)
-        self.register_buffer("weight", torch.zeros((d, h), device=device, dtype=dtype))
+        self.weights = weights_name(weights)
+        self.format = FORMATS.get(self.weights)
+        if self.format is not None and top_k is not None:
+            raise UsageError(f"a routed layer has no kernel for weights {weights}; use weights same, or no top_k")
+        empty = torch.zeros((d, h), device=device, dtype=dtype)
+        if self.format is not None:
+            empty = torch.zeros((d, self.format.cpu_row_bytes(h)), device=device, dtype=torch.uint8)
+        self.register_buffer("weight", empty)
         planes = torch.zeros((nm, d, -(-h // 8)), device=device, dtype=torch.uint8)
         self.register_buffer("mask_planes", planes)
         gates = None if top_k is None else torch.zeros((nm, h), device=device, dtype=dtype)
@@ -83,7 +96,12 @@ class PackedMGLU(nn.Module):
         self._check_dtype()
         if self.weight.is_meta:
             raise UsageError("no kernel for device 'meta'; load the weights first")
-        if self.router_weight is None:
+        if reason := why_no_format(self.weights, self.weight.device.type):
+            raise UsageError(reason)
+        if self.format is not None:
+            masks = torch.from_numpy(pack(self.hard_masks().numpy(), BACKENDS["cpu"].layout).data)
+            self._kernel = PackedWeight(self.weight, masks, self.nm, self.h, self.weights)
+        elif self.router_weight is None:
             self._kernel = pack_weight(self.weight, from_planes(self.mask_planes, self.h))
         elif self.weight.is_cpu:
             planes = functional.pad(self.mask_planes, (0, self.mask_planes.shape[-1] % 2))
@@ -100,8 +118,11 @@ class PackedMGLU(nn.Module):
         Raises:
             UsageError: a shape, dtype or device of x that does not fit, or an x that requires a gradient.
         """
-        check_operand(x, self.weight, self.h)
-        self._check_dtype()
+        if self.format is None:
+            check_operand(x, self.weight, self.h)
+        else:
+            check_shape(x, self.weight, self.h)
+        self._check_dtype(x)
         if x.requires_grad and torch.is_grad_enabled():
             raise UsageError(
                 "a packed layer has no backward and x requires a gradient; call it under torch.no_grad(), "
@@ -127,13 +148,20 @@ class PackedMGLU(nn.Module):
     def _dense(self, x: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         """nm + 1 products."""
         g = ACTIVATION[self.activation].g
-        t = x @ self.weight.T
+        weight = self.full_weight(x.dtype)
+        t = x @ weight.T
         y = torch.zeros_like(t)
         for i, plane in enumerate(self.mask_planes):
-            s = x @ masked_weight(self.weight, plane).T
+            s = x @ masked_weight(weight, plane).T
             value = t - s
             y.addcmul_(g(s), value if weights is None else value.mul_(weights[:, i, None]))
         return y
+
+    def full_weight(self, dtype: torch.dtype) -> torch.Tensor:
+        """W [d, h]; of a format what its codes stand for, in ``dtype``."""
+        if self.format is None:
+            return self.weight
+        return self.format.from_cpu_rows(self.weight, self.h).dequantised().to(dtype)
 
     def gate_weights(self, x: torch.Tensor) -> torch.Tensor | None:
         """A router's weights G [..., nm] for x [..., h], of x's dtype; ``None`` without a router."""
@@ -141,9 +169,10 @@ class PackedMGLU(nn.Module):
             return None
         return routing(functional.linear(x, self.router_weight), self.top_k, self.order).to(x.dtype)
 
-    def _check_dtype(self) -> None:
-        if dtype_of(self.weight) not in ITEMSIZE:
-            raise UsageError(f"a packed layer is of {', '.join(ITEMSIZE)}, not {dtype_of(self.weight)}; convert it")
+    def _check_dtype(self, x: torch.Tensor | None = None) -> None:
+        of = x if self.format is not None else self.weight
+        if of is not None and dtype_of(of) not in ITEMSIZE:
+            raise UsageError(f"a packed layer is of {', '.join(ITEMSIZE)}, not {dtype_of(of)}; convert it")
 
     # What the kernel reads is stale after a move, a conversion or a load, and nothing to copy or to store.
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
@@ -160,4 +189,5 @@ class PackedMGLU(nn.Module):
     def extra_repr(self) -> str:
         """Sizes, and the router's."""
         words = f"h={self.h}, d={self.d}, nm={self.nm}, activation={self.activation}, dtype={dtype_of(self.weight)}"
+        words += "" if self.format is None else f", weights={self.weights}"
         return words if self.top_k is None else f"{words}, top_k={self.top_k}, order={self.order}"

@@ -7,11 +7,12 @@ called that.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
-from mglubench.cases.vocabulary import LayerKind
+from mglubench.cases.vocabulary import SAME, LayerKind
 from mglubench.hardware.floors import Floor, floor_of, intensity
 from mglubench.hardware.gpus import GpuData, gpu_named
 from mglubench.layer.declared import Ledger, declare
@@ -67,15 +68,16 @@ PAPER = (
 
 
 def predict_tables(spec: SweepSpec, gpu: GpuData, find: Find = gpu_named) -> list[Table]:
-    """Floors per shape, batch and dtype; then the paper's measurements of the shapes that it has.
+    """Floors per shape, batch, dtype and weight format; then the paper's measurements of the shapes that it has.
 
     Args:
         find: a GPU's data by name, for the paper's GPUs.
     """
     dtypes = [DTYPE if name == "auto" else name for name in spec.dtype]
     tables = [
-        _floor_table(Case("", h, d, batch=batch, dtype=dtype, device="cuda"), spec.nm, gpu)
+        _floor_table(Case("", h, d, batch=batch, dtype=dtype, device="cuda", weights=str(weights)), spec.nm, gpu)
         for dtype in dict.fromkeys(dtypes)
+        for weights in spec.lists["weights"]
         for h, d in spec.shapes
         for batch in spec.batch
     ]
@@ -92,7 +94,8 @@ def _floor_table(base: Case, nms: tuple[int, ...], gpu: GpuData) -> Table:
     rows += [_row("mglu", _with(base, nm), gpu, glu) for nm in nms]
     best = max(rows, key=lambda row: amount(row, "limit_vs_glu") if row["layer"] == "mglu" else 0.0)
     shown = [{**row, "best": row is best and row["layer"] == "mglu"} for row in rows]
-    title = f"Estimate for {gpu.name}, no layer measured: {_title(base.h, base.d, base.batch, base.dtype)}"
+    stored = "" if base.weights == SAME else f", weights {base.weights}"
+    title = f"Estimate for {gpu.name}, no layer measured: {_title(base.h, base.d, base.batch, base.dtype)}{stored}"
     return Table(title, FLOORS, shown, list(_notes(gpu, base.dtype)), best="best")
 
 
@@ -191,11 +194,12 @@ _CHECKED = (
 
 
 def _naive(case: Case) -> Ledger:
-    return get_variant("mglu-naive").declare(case)
+    """The naive layer of the format: of codes, what dequantises at every call."""
+    return get_variant("mglu-naive" if case.weights == SAME else "mglu-dequantise").declare(case)
 
 
 def _with(base: Case, nm: int) -> Case:
-    return Case("", base.h, base.d, nm, base.batch, base.dtype, mask="bernoulli:0.5", device=base.device)
+    return dataclasses.replace(base, nm=nm, mask="bernoulli:0.5")
 
 
 def _title(h: int, d: int, batch: int, dtype: str) -> str:

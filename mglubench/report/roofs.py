@@ -71,7 +71,7 @@ def roofs_of(frame: pd.DataFrame, device: str, dtype: str) -> Roofs:
 
 def floor_us(setting: Setting, nm: int, ceiling: float) -> float:
     """Microseconds that the bytes of a bit-packed MGLU take at the measured ceiling."""
-    case = Case("", setting.h, setting.d, nm, setting.batch, setting.dtype)
+    case = Case("", setting.h, setting.d, nm, setting.batch, setting.dtype, weights=setting.weights)
     return declare("mglu", case).total / ceiling / 1e3
 
 

@@ -10,6 +10,7 @@ from mglubench.cases.vocabulary import CEILINGS, LAYER
 from mglubench.comparison import PRINTED as NAIVE_AS_PRINTED
 from mglubench.report import paper
 from mglubench.report.byte_table import counted, ledger_table
+from mglubench.report.saving_table import saving_tables
 from mglubench.report.table import (
     NM,
     VARIANT,
@@ -70,9 +71,11 @@ def run_tables(frame: pd.DataFrame) -> list[Table]:
     """All tables of a derived frame (see :func:`mglubench.results.metrics.derive`), settings in measuring order."""
     tables: list[Table] = []
     ceilings = ceiling_by_device(frame)
+    measured = []
     for setting, rows in _settings(frame):
         good = [row for row in rows if row["status"] == "ok" and row["layer"] not in CEILINGS]
         if good:
+            measured.append((setting, good))
             tables += [_latency_table(setting, good)]
             if counted(good):
                 tables += [ledger_table(setting, sorted(good, key=_order(good)))]
@@ -80,6 +83,7 @@ def run_tables(frame: pd.DataFrame) -> list[Table]:
                 tables += [_memory_table(setting, good, ceilings.get(setting.device))]
             beside = _paper_table(setting, good)
             tables += [beside] if beside else []
+    tables += saving_tables(measured)
     failed = _failed_table(frame)
     return tables + ([failed] if failed else [])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mglubench.cases.case import Case
 from mglubench.cases.config import build_spec
-from mglubench.cases.vocabulary import device_kind, device_name
+from mglubench.cases.vocabulary import SAME, device_kind, device_name
 from mglubench.errors import CaseError
 from mglubench.executors.session import Session
 from mglubench.measure.measurement import Errors
@@ -79,7 +79,17 @@ def verify_cases(
             case = Case(name, *NON_FINITE, 0, batch, dtypes[k % len(dtypes)], activation, "none", "hot", device)
             nm = nms[k % len(nms)]
             cases.append(dataclasses.replace(case, nm=nm, mask="bernoulli:0.5") if has_masks(name) else case)
-    return list(dict.fromkeys(cases))
+    return list(dict.fromkeys(each for place, case in enumerate(cases) for each in _in_formats(case, place)))
+
+
+def _in_formats(case: Case, place: int) -> Iterator[Case]:
+    """The case as it is where the variant knows such weights, and in one of the formats that it knows, in turns."""
+    formats = get_variant(case.variant).formats
+    coded = [name for name in formats if name != SAME]
+    if SAME in formats:
+        yield case
+    if coded:
+        yield dataclasses.replace(case, weights=coded[place % len(coded)])
 
 
 def default_nms(name: str, device: str = "cpu") -> tuple[int, ...]:

@@ -10,12 +10,14 @@ import ctypes
 from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Case
+from mglubench.cases.vocabulary import SAME, WEIGHTS
 from mglubench.hardware.cuda_toolchain import why_cannot_build
 from mglubench.kernels.cpu_choice import MGLU
 from mglubench.kernels.cuda_catalogue import SHIPPED
 from mglubench.kernels.on_device import masks_on_device, why_no_gpu
-from mglubench.kernels.operator_backends import BACKENDS
+from mglubench.kernels.operator_backends import BACKENDS, why_no_format
 from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.formats.weight_formats import format_of
 from mglubench.layer.masks import get_layout, round_up
 from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
@@ -31,12 +33,13 @@ class MGLUOperator(Variant):
     summary = "flash_mglu, the operator that a model calls: the kernel and all that surrounds it"
     layer = "mglu"
     method = "fused-serial-difference"
+    formats = tuple(WEIGHTS)
 
     def method_of(self, case: Case) -> str:
         """On a CPU, that of its kernel."""
         if case.device_kind != "cpu":
             return self.method
-        return f"fused-difference/{MGLU.running_sums(MGLU.job(case.h, case.d, case.nm, case.batch, case.dtype))}"
+        return f"fused-difference/{MGLU.running_sums(MGLU.job(case.h, case.d, case.nm, case.batch, case.stored))}"
 
     def why_unavailable(self, device: str) -> str | None:
         """On CUDA it needs what its kernels need."""
@@ -50,7 +53,7 @@ class MGLUOperator(Variant):
         dtypes = BACKENDS[case.device_kind].dtypes
         if case.dtype not in dtypes:
             return f"dtype {case.dtype} is not among {', '.join(dtypes)} on {case.device_kind}"
-        return super().why_unsupported(case)
+        return why_no_format(case.weights, case.device_kind) or super().why_unsupported(case)
 
     def accepted_nm(self, device_kind: str) -> tuple[int, ...]:
         """The operator's own statement."""
@@ -60,26 +63,36 @@ class MGLUOperator(Variant):
         """Rows and masks with their padding, once per pass; y is written, copied and read once more."""
         backend, floor = BACKENDS[case.device_kind], declare("mglu", case)
         passes = -(-case.batch // backend.tokens_per_pass) if backend.tokens_per_pass else 1
-        weights = case.d * round_up(case.h, backend.row_multiple) * case.itemsize
+        weights = case.d * self._row_bytes(case)
         masks = get_layout(backend.layout).nbytes(case.nm, case.d, case.h)
         return Ledger(passes * weights, passes * masks, floor.x, floor.y, floor.flops, scratch=2 * floor.y)
 
     def resident_bytes(self, case: Case) -> int:
         """W (and its padded copy) and masks, whatever the batch."""
         backend = BACKENDS[case.device_kind]
-        columns = round_up(case.h, backend.row_multiple)
-        copies = 1 if columns == case.h else 2
+        copies = 1 if case.weights != SAME or case.h % backend.row_multiple == 0 else 2
         masks = get_layout(backend.layout).nbytes(case.nm, case.d, case.h)
-        return copies * case.d * columns * case.itemsize + masks
+        return copies * case.d * self._row_bytes(case) + masks
+
+    @staticmethod
+    def _row_bytes(case: Case) -> int:
+        """Of W, padding and scales included."""
+        if (made := format_of(case)) is not None:
+            return made.cpu_row_bytes(case.h)
+        return round_up(case.h, BACKENDS[case.device_kind].row_multiple) * case.itemsize
 
     def prepare(self, problem: Problem) -> Launch:
         """Pack, and call once so that the kernel is compiled."""
-        from mglubench.nn.functional import with_masks
+        from mglubench.nn.functional import PackedWeight, with_masks
 
         case = problem.case
         layout = BACKENDS[case.device_kind].layout
         masks = masks_on_device(problem.inputs, case.nm, layout, problem.weight.device)
-        launch = launch_of(with_masks(problem.weight, masks, case.nm), problem)
+        if (made := format_of(case)) is None:
+            packed = with_masks(problem.weight, masks, case.nm)
+        else:
+            packed = PackedWeight(made.cpu_rows(problem.stored()), masks, case.nm, case.h, case.weights)
+        launch = launch_of(packed, problem)
         launch()
         return launch
 

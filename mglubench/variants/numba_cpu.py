@@ -8,16 +8,35 @@ between the two is the method, not the quality of the code.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mglubench.cases.case import Case
+from mglubench.cases.vocabulary import WEIGHTS
 from mglubench.kernels.cpu_call import LAYOUT, ROW_MULTIPLE, glu_call, mglu_call
 from mglubench.kernels.cpu_choice import GLU, MGLU, CpuKernel
 from mglubench.kernels.on_device import masks_on_device, pad_columns
 from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.formats.weight_formats import format_of
 from mglubench.layer.masks import get_layout, round_up
-from mglubench.layer.problem import Problem
+from mglubench.layer.problem import Matrix, Problem
 from mglubench.variants.base import Launch, Variant
+
+if TYPE_CHECKING:
+    import torch
+
+
+def row_bytes(case: Case) -> int:
+    """Bytes of a row of W as the kernels read it, padding and scales included."""
+    made = format_of(case)
+    return round_up(case.h, ROW_MULTIPLE) * case.itemsize if made is None else made.cpu_row_bytes(case.h)
+
+
+def rows_of(problem: Problem, matrix: Matrix) -> torch.Tensor:
+    """A matrix as the kernels read it."""
+    made = format_of(problem.case)
+    if made is None:
+        return pad_columns(getattr(problem, matrix), ROW_MULTIPLE)
+    return made.cpu_rows(problem.stored(matrix))
 
 
 class CpuVariant(Variant):
@@ -29,12 +48,13 @@ class CpuVariant(Variant):
 
     backend = "numba"
     devices = ("cpu",)
+    formats = tuple(WEIGHTS)
 
     kernel: ClassVar[CpuKernel]
 
     def method_of(self, case: Case) -> str:
         """Vectors times what is unrolled."""
-        job = self.kernel.job(case.h, case.d, case.nm, case.batch, case.dtype)
+        job = self.kernel.job(case.h, case.d, case.nm, case.batch, case.stored)
         return f"{self.method}/{self.kernel.running_sums(job)}"
 
 
@@ -49,16 +69,15 @@ class MGLUNumbaCPU(CpuVariant):
 
     def declare(self, case: Case) -> Ledger:
         """nm bits per element; columns are padded to 16."""
-        columns = round_up(case.h, ROW_MULTIPLE)
         masks = get_layout(LAYOUT).nbytes(case.nm, case.d, case.h)
         ledger = declare("mglu", case, mask_bytes=masks)
-        return Ledger(case.d * columns * case.itemsize, masks, ledger.x, ledger.y, ledger.flops)
+        return Ledger(case.d * row_bytes(case), masks, ledger.x, ledger.y, ledger.flops)
 
     def prepare(self, problem: Problem) -> Launch:
         """Pack masks, pad rows to 16 columns where h is not a multiple, compile for (nm, tile, dtype)."""
         case, x, y = problem.case, problem.x, problem.y
         masks = masks_on_device(problem.inputs, case.nm, LAYOUT, "cpu")
-        call = mglu_call(pad_columns(problem.weight, ROW_MULTIPLE), masks, case.nm, case.activation)
+        call = mglu_call(rows_of(problem, "weight"), masks, case.nm, case.activation, weights=case.weights)
 
         def launch() -> None:
             call(x, y)
@@ -77,11 +96,16 @@ class SwiGLUNumbaCPU(CpuVariant):
     nan_for_infinity = ()
     kernel = GLU
 
+    def declare(self, case: Case) -> Ledger:
+        """Columns are padded to 16."""
+        ledger = declare("glu", case)
+        return Ledger(2 * case.d * row_bytes(case), 0, ledger.x, ledger.y, ledger.flops)
+
     def prepare(self, problem: Problem) -> Launch:
         """Pad rows to 16 columns where h is not a multiple, compile for (tile, dtype)."""
-        x, y = problem.x, problem.y
-        gate, value = (pad_columns(matrix, ROW_MULTIPLE) for matrix in (problem.weight, problem.weight_value))
-        call = glu_call(gate, value, problem.case.activation)
+        x, y, case = problem.x, problem.y, problem.case
+        gate, value = rows_of(problem, "weight"), rows_of(problem, "weight_value")
+        call = glu_call(gate, value, case.activation, weights=case.weights)
 
         def launch() -> None:
             call(x, y)

@@ -13,7 +13,7 @@ from mglubench.system.resources import data_folder
 from mglubench.variants.registry import check_names
 from tests.conftest import ROOT
 
-SHIPPED = ("quick", "paper", "batch", "llms")
+SHIPPED = ("quick", "paper", "batch", "llms", "lowbit")
 
 
 def write(tmp_path, text):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mglubench.cases.config import build_spec
@@ -107,3 +109,12 @@ def test_plain_data_has_null_where_there_is_no_figure():
     plain = to_plain(tables(nm="1")[1])
     assert plain["rows"][0]["byte_share"] is None
     assert plain["rows"][0]["what"] == "GLU, torch"
+
+
+def test_floors_know_weight_formats(cli):
+    words = ("predict", "--gpu", "RTX 5090", "--nm", "1,8", "--weights", "same,int8,int4", "--json")
+    found = [table for table in json.loads(cli(*words).out)["tables"] if table["title"].startswith("Estimate")]
+    assert [table["title"].rpartition(", ")[2] for table in found] == ["float16", "weights int8", "weights int4"]
+    best = {row["nm"]: row["limit_vs_glu"] for row in found[1]["rows"]}
+    assert best[1] == pytest.approx(16 / 9, rel=0.01)
+    assert best[8] == pytest.approx(1.0, rel=0.01)
