@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mglubench.results.repeats import repeats_of
-from tests.benchmarks import cpu_limit, reach
+from tests.benchmarks import cpu_limit, lowbit, reach
 from tests.benchmarks.repeats import promises
 from tests.conftest import ROOT
 from tests.results.repeated import derived, noisy_runs
@@ -53,10 +53,32 @@ def test_the_limits_of_a_cpu_are_judged_by_the_median_and_the_best_of_each_kind(
     assert len(told) == 13
 
 
+def test_fewer_bits_are_judged_against_the_fastest_of_the_same_format_and_the_best_reader():
+    us = {"read 0 ahead": 100.0, "read 512 ahead": 80.0, "float32 nm 1": 100.0}
+    for name in ("int8", "int4"):
+        us |= {f"{name} glu ours": 60.0, f"{name} glu torch": 50.0, **{f"{name} nm {nm}": 40.0 for nm in lowbit.NMS}}
+    figures = {"us": us, "bytes": dict.fromkeys(us, 1000.0) | {f"int8 nm {nm}": 400.0 for nm in lowbit.NMS}}
+    told = dict(reversed(result) for result in lowbit.promises([figures, figures, {**figures, "us": us}]))
+    assert told["int8, nm=1 over the fastest int8 GLU: 1.250, promised at least 1.5 (1.250 to 1.250)"] is False
+    assert told["int4, nm=1 over the fastest int4 GLU: 1.250, promised at least 1.3 (1.250 to 1.250)"] is False
+    assert told["int8, nm=4 of the read ceiling: 0.800, promised at least 0.75 (0.800 to 0.800)"] is True
+    assert told["int8 over float32, nm=1: 2.500, promised at least 2.5 (2.500 to 2.500)"] is True
+    assert len(told) == 17
+
+
 def test_make_bench_runs_every_benchmark():
     named = re.search(r"^BENCHMARKS := (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert named is not None
     assert all((ROOT / "tests" / "benchmarks" / f"{part}.py").exists() for part in named[1].split())
-    assert {"truth", "coverage", "reach", "cpu_limit", "repeats", "verdicts", "layer", "serving", "page"} == set(
-        named[1].split()
-    )
+    assert {
+        "truth",
+        "coverage",
+        "reach",
+        "cpu_limit",
+        "lowbit",
+        "repeats",
+        "verdicts",
+        "layer",
+        "serving",
+        "page",
+    } == set(named[1].split())

@@ -121,7 +121,7 @@ class SwiGLUTorchLowBit(Variant):
         import torch
 
         act, x, y = activation_of(problem.case), problem.x, problem.y
-        gate, value = (_product(problem.stored(matrix)) for matrix in ("weight", "weight_value"))
+        gate, value = (torch_product(problem.stored(matrix)) for matrix in ("weight", "weight_value"))
 
         def launch() -> None:
             torch.mul(act(gate(x)), value(x), out=y)
@@ -136,7 +136,7 @@ _INT8, _INT4, _INT4_PACK = (
 )
 
 
-def _product(matrix: Quantised) -> Product:
+def torch_product(matrix: Quantised) -> Product:
     """x times a matrix by torch's product for its format."""
     import torch
 
