@@ -35,6 +35,7 @@ class SwiGLUDequantise(Variant):
     method = "steps"
     dtypes = ("float32",)
     formats = CODED
+    default = False
 
     def declare(self, case: Case) -> Ledger:
         """Codes are read; what they stand for is written and read."""
@@ -65,6 +66,7 @@ class MGLUDequantise(Variant):
     method = "steps-difference"
     dtypes = ("float32",)
     formats = CODED
+    default = False
 
     def declare(self, case: Case) -> Ledger:
         """Codes once; nm + 1 times W in full, written and read, and nm masks of its size."""
@@ -100,6 +102,7 @@ class SwiGLUTorchLowBit(Variant):
     devices = ("cpu",)
     dtypes = ("float32",)
     formats = ("int8", "int4")
+    default = False
 
     def why_unsupported(self, case: Case) -> str | None:
         """torch's int4 product takes whole groups and tiles."""
