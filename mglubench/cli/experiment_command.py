@@ -40,6 +40,7 @@ Arms = Annotated[str, typer.Option(help="Arms, with commas. (default: all; four 
 Number = Annotated[int | None, typer.Option(min=1, help="See `mglubench.experiments.setting.Setting`.")]
 Rates = Annotated[str, typer.Option(help="Learning rates, with commas; one of several is chosen per arm.")]
 Factors = Annotated[str, typer.Option(help="Rates of mask logits over the others', chosen along with them.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of torch.", show_default=True)]
 QUICK_ARMS = ("gelu", "swiglu", "nm1", "nm4")
 _SIZES = (
     "steps",
@@ -79,6 +80,7 @@ def _command(name: str, does: str) -> Callable[..., int]:
         heads: Number = None,
         context: Number = None,
         batch: Number = None,
+        threads: Threads = 1,
         out: Out = None,
         resume: Resume = False,
         of: Of = None,
@@ -93,7 +95,7 @@ def _command(name: str, does: str) -> Callable[..., int]:
         form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
         if of is None:
             folder = _trained(
-                name, _setting(said, quick=quick), _arms(name, arms, quick=quick), text, out, resume=resume
+                name, _setting(said, quick=quick), _arms(name, arms, quick=quick), text, out, threads, resume=resume
             )
         elif said or quick or arms or text or out or resume:
             raise UsageError("--of prints a stored run and trains nothing; leave the other options out")
@@ -134,7 +136,7 @@ def _arms(name: str, given: str, *, quick: bool) -> list[str]:
 
 
 def _trained(
-    name: str, setting: Setting, arms: list[str], text: Path | None, out: Path | None, *, resume: bool
+    name: str, setting: Setting, arms: list[str], text: Path | None, out: Path | None, threads: int, *, resume: bool
 ) -> Path:
     if resume and out is None:
         raise UsageError("--resume needs --out, the folder of the run")
@@ -146,7 +148,8 @@ def _trained(
     from mglubench.experiments.story import Experiment, run_experiment
 
     with _progress(setting) as telling:
-        run_experiment(Experiment(name, setting, arms, corpus), folder, resume=resume, telling=telling)
+        asked = Experiment(name, setting, arms, corpus)
+        run_experiment(asked, folder, resume=resume, telling=telling, threads=threads)
     return folder
 
 

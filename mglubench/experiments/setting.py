@@ -73,4 +73,4 @@ class Setting:
             raise UsageError(f"a setting cannot be read: {error}") from None
 
 
-QUICK = Setting(h=64, d=256, layers=2, batch=8, steps=150, every=50, tests=128, retrain_steps=50, rates=(3e-3,))
+QUICK = Setting(h=64, d=256, layers=2, batch=8, steps=100, every=50, tests=128, retrain_steps=50, rates=(3e-3,))

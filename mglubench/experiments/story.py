@@ -39,22 +39,30 @@ class Experiment:
     corpus: Corpus
 
 
-def run_experiment(asked: Experiment, folder: Path, *, resume: bool, telling: Telling) -> None:
+def run_experiment(asked: Experiment, folder: Path, *, resume: bool, telling: Telling, threads: int = 1) -> None:
     """Train what is not yet in the folder's record.
+
+    Args:
+        threads: of torch. Small products gain little from more, and lose much where other work runs; rows of one
+            number of threads are the same to the last digit on one machine.
 
     Raises:
         UsageError: a folder that holds something else. StoreError: it is being written, or cannot be.
         KeyboardInterrupt: finished evaluations are kept, and the same call with ``resume`` goes on behind the last one.
     """
-    environment = {**host_record(), "devices": {"cpu": _cpu()}}
-    header = Header(asked.name, asked.setting, asked.arms, asked.corpus.record(), environment)
-    with open_record(folder, header, resume=resume) as record:
-        _go(asked, record, telling)
+    before = torch.get_num_threads()
+    try:
+        environment = {**host_record(), "devices": {"cpu": _cpu(threads)}}
+        header = Header(asked.name, asked.setting, asked.arms, asked.corpus.record(), environment)
+        with open_record(folder, header, resume=resume) as record:
+            _go(asked, record, telling)
+    finally:
+        torch.set_num_threads(before)
 
 
-def _cpu() -> dict[str, object]:
-    """The record of the CPU. To ask Numba for its threads sets those of the OpenMP that it shares with torch."""
-    threads = torch.get_num_threads()
+def _cpu(threads: int) -> dict[str, object]:
+    """The record of the CPU, with torch's threads set; to ask Numba for its own sets those of torch along with them."""
+    torch.set_num_threads(threads)
     found = device_here("cpu").to_dict()
     torch.set_num_threads(threads)
     return found

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
 from collections import Counter
 
 import pytest
-import torch
 
 from mglubench.experiments import fetch_text
 from mglubench.system.process import Ended
@@ -71,6 +69,7 @@ def test_a_run_prints_tables_that_are_printed_again(cli, tmp_path):
     assert again.out == done.out
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     document = json.loads(cli("experiment", "masks", "--of", "run", "--json").out)
+    assert document["run"]["environment"]["devices"]["cpu"]["torch_threads"] == 1
     assert document["run"]["setting"]["steps"] == 4
     assert len(document["rows"]) == 20
     assert "Held-out loss" in cli("experiment", "ablation", "--of", "run").out
@@ -94,8 +93,7 @@ def test_killed_in_the_middle_it_goes_on(cli, tmp_path):
     """SIGKILL at some moment, then --resume: the rows of a run that was not killed, each once."""
     words = ("experiment", "ablation", *TINY, "--steps", "200", "--every", "50", "--arms", "nm2", "--rates", "1e-3")
     rows = tmp_path / "run" / "rows.jsonl"
-    env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    first = subprocess.Popen([*COMMAND, *words, "--out", "run"], cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen([*COMMAND, *words, "--out", "run"], cwd=tmp_path, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
     while time.monotonic() < until and not (rows.exists() and rows.read_bytes().count(b"\n") >= 3):
         time.sleep(0.01)
