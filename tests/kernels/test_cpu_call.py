@@ -97,7 +97,9 @@ def test_bf16_is_stored_as_torch_rounds_it() -> None:
     values = torch.cat([torch.randn(2000) * 10 ** (4 * torch.randn(2000)), torch.tensor(special)])
     out = np.empty(values.numel(), np.uint16)
     numba.njit(all_of)(values.numpy(), out)
-    assert (torch.from_numpy(out.view(np.int16)) == values.bfloat16().view(torch.int16)).all()
+    # Which NaN it is differs within torch itself, by where in a vector it stands.
+    found, expected = torch.from_numpy(out.view(np.int16)), values.bfloat16()
+    assert ((found == expected.view(torch.int16)) | (found.view(torch.bfloat16).isnan() & expected.isnan())).all()
 
 
 def test_scratch_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
