@@ -180,6 +180,7 @@ def test_a_wheel_carries_the_kernels_and_the_sweeps(tmp_path):
         assert {f"mglubench/_data/{folder}/{name}" for name in wanted} <= inside
     assert "mglubench/cli/app.py" in inside
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in inside)
+    assert "mglubench/py.typed" in inside
     parts = [path for path in (ROOT / "mglubench" / "report" / "html" / "assets").rglob("*") if path.is_file()]
     assert len(parts) > 10
     assert {str(path.relative_to(ROOT)) for path in parts} <= inside

@@ -108,6 +108,10 @@ def run() -> int:
         sys.stdout.flush()
     except MglubenchError as error:
         return refuse(str(error))
+    except ModuleNotFoundError as error:
+        if error.name in (None, "mglubench"):
+            raise
+        return refuse(f"this command needs {error.name}, which is not installed here; pip install {error.name}")
     except BrokenPipeError:
         # The reader has left (a pager, head): nothing more to say.
         drop_output()

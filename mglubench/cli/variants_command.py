@@ -24,11 +24,18 @@ def variants(
 
     name = device_name(device)
     if name == "auto":
-        import torch
-
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = _best_device()
     table = variants_table(offers(kind := device_kind(name)), kind)
     if form == "json":
         print_json(table.rows)
     else:
         print_tables([table], form)
+
+
+def _best_device() -> str:
+    """CUDA if torch can use it; without torch there is nothing to run on it."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
