@@ -11,7 +11,7 @@ import tomllib
 import pytest
 
 from mglubench.results.store import RunStore
-from tests.conftest import ROOT, make_header, make_row
+from tests.conftest import ROOT, make_header, make_row, run_command
 
 BLOCKED = ("torch", "numba", "numba_cuda", "pynvml", "triton", "nvtx")
 DRIVER = """
@@ -80,12 +80,15 @@ def test_commands_that_measure_nothing_work_without_torch(here):
     assert {"page.html", "latency.png", "roofline.svg"} <= {path.name for path in here.iterdir()}
 
 
-def test_what_needs_torch_says_so_in_one_line(here):
-    codes, done = ran(here, "verify --executor local", "sweep --executor local --shape 24x16 --out real")
-    assert codes == [2, 2]
-    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert said == ["error: this command needs torch, which is not installed here; pip install torch"] * 2
-    assert not (here / "real").exists()
+def test_what_needs_torch_says_so_in_one_line(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n")
+    env = dict(os.environ, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    result = run_command(
+        "sweep", "--executor", "local", "--shape", "24x16", "--out", "run", cwd=tmp_path, env=env, timeout=60
+    )
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "error: this command needs torch, which is not installed here; pip install torch\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_group_that_reads_is_the_install_without_what_runs():
