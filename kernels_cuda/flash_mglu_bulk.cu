@@ -43,8 +43,23 @@ constexpr int kStageBytes = kStageRowBytes + kSegmentChunks * kMaskChunkBytes;
 constexpr size_t kSumsOffset = static_cast<size_t>(kWarps) * kRing * kStageBytes;
 constexpr size_t kBarrierOffset = kSumsOffset + sizeof(float) * kWarps * kSums * 128;
 constexpr size_t kSharedBytes = kBarrierOffset + sizeof(uint64_t) * kWarps * kRing;
-constexpr size_t kSharedBytesPerBlock = 227 * 1024;  // sm_90, sm_100; sm_120 has 99 KB and refuses in mglu_prepare
-constexpr size_t kSharedBytesPerSm = 228 * 1024;
+
+// Oldest architecture that the library was compiled for, e.g. 800.
+constexpr int oldest_arch() {
+#ifdef __CUDA_ARCH_LIST__
+    constexpr int archs[] = {__CUDA_ARCH_LIST__};
+    int oldest = archs[0];
+    for (int arch : archs) oldest = arch < oldest ? arch : oldest;
+    return oldest;
+#else
+    return 900;
+#endif
+}
+
+// Of the architecture that the library is for: sm_12x has 100 KB per multiprocessor, sm_90 to sm_11x have 228 KB; the
+// system keeps 1 KB of it for each block.
+constexpr size_t kSharedBytesPerSm = (oldest_arch() >= 1200 ? 100 : 228) * 1024;
+constexpr size_t kSharedBytesPerBlock = kSharedBytesPerSm - 1024;
 
 struct Params {
     const element_t* w;    // [d, w_row_stride]
@@ -216,18 +231,6 @@ __global__ void __launch_bounds__(kThreads, 1) flash_mglu_bulk(const Params p) {
                          });
         __syncthreads();  // the sums area is free again
     }
-#endif
-}
-
-// Oldest architecture that the library was compiled for, e.g. 800.
-constexpr int oldest_arch() {
-#ifdef __CUDA_ARCH_LIST__
-    constexpr int archs[] = {__CUDA_ARCH_LIST__};
-    int oldest = archs[0];
-    for (int arch : archs) oldest = arch < oldest ? arch : oldest;
-    return oldest;
-#else
-    return 900;
 #endif
 }
 

@@ -34,6 +34,7 @@ def predict(
     from mglubench.cases.config import build_spec
     from mglubench.hardware.gpus import gpu_named
     from mglubench.report.predict import predict_tables
+    from mglubench.report.predict_launches import launch_tables
     from mglubench.report.render import to_plain
     from mglubench.results.ceilings import as_measured
 
@@ -46,7 +47,7 @@ def predict(
     shapes = {"h": h, "d": d, "shape": shape, "model": model}
     rest = {"nm": nm, "batch": batch, "dtype": dtype, "weights": weights, "name": "predict"}
     spec = build_spec({**shapes, **rest})
-    tables = predict_tables(spec, data, find)
+    tables = [*predict_tables(spec, data, find), *launch_tables(spec, data, find)]
     if form == "json":
         print_json({"gpu": data.to_dict(), "estimate": True, "tables": [to_plain(table) for table in tables]})
     else:

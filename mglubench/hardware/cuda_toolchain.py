@@ -18,7 +18,9 @@ from mglubench.system.programs import find_program, folders_in
 
 HOMES = ("CUDA_HOME", "CUDA_PATH")
 VERSION_SECONDS = 60.0
+# What `mglubench build` makes unless asked; the others that people own are EVERY.
 ARCHITECTURES = ("sm_80", "sm_90a", "sm_100a", "sm_120a")
+EVERY = ("sm_80", "sm_86", "sm_87", "sm_89", "sm_90a", "sm_100a", "sm_103a", "sm_110a", "sm_120a", "sm_121a")
 _VERSION = re.compile(r"\bV(\d+(?:\.\d+)+)")
 _ARCHITECTURE = re.compile(r"sm_(\d{2,3})[af]?")
 

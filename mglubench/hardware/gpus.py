@@ -15,8 +15,9 @@ from typing import Any
 
 from mglubench.cases.vocabulary import near
 from mglubench.errors import UsageError
+from mglubench.hardware.cuda_toolchain import architecture_of
 
-FIGURES = ("memory", "bandwidth", "l2", "fp16", "bf16", "fp8", "fp32")
+FIGURES = ("sms", "memory", "bandwidth", "l2", "fp16", "bf16", "fp8", "fp32")
 TENSOR_RATE = {"float16": "fp16", "bfloat16": "bf16"}
 TABLE = Path(__file__).with_name("gpus.toml")
 
@@ -28,8 +29,9 @@ class GpuData:
     Attributes:
         name: as shown. aliases: other names for ``--gpu``. devices: names that NVML and CUDA report, without "NVIDIA".
         capability: compute capability, ``major.minor``.
-        figures: ``memory`` and ``l2`` in bytes, ``bandwidth`` in bytes/s, ``fp16``, ``bf16``, ``fp8`` (dense tensor
-            cores, fp32 accumulation) and ``fp32`` (CUDA cores) in FLOP/s; one that is not known is not there.
+        figures: ``sms`` (multiprocessors), ``memory`` and ``l2`` in bytes, ``bandwidth`` in bytes/s, ``fp16``,
+            ``bf16``, ``fp8`` (dense tensor cores, fp32 accumulation) and ``fp32`` (CUDA cores) in FLOP/s; one that is
+            not known is not there.
         sources: document and address by figure, or why the figure is absent.
     """
 
@@ -54,6 +56,19 @@ class GpuData:
     def cuda_core_flops(self) -> float | None:
         """fp32 FLOP/s of the CUDA cores."""
         return self.figures.get("fp32")
+
+    @property
+    def clock(self) -> float | None:
+        """Cycles/s that the fp32 rate is sold at, ``None`` where that or the number of multiprocessors is not known."""
+        sms, rate = self.figures.get("sms"), self.figures.get("fp32")
+        lanes = 64 if self.capability == "8.0" else 128
+        return rate / (2 * lanes * sms) if sms and rate else None
+
+    @property
+    def arch(self) -> str:
+        """What its kernels are compiled for, such as ``sm_90a``."""
+        major, minor = self.capability.split(".")
+        return architecture_of(int(major), int(minor))
 
     def tensor_flops(self, dtype: str) -> float | None:
         """Dense FLOP/s of the tensor cores for ``dtype``; ``None`` where they do not take it (float32 stays exact)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mglubench.kernels.cuda_kernel import WARPS, CudaKernel, reduction_bytes
+from mglubench.kernels.launch_model import Flight
 from mglubench.kernels.occupancy import limits_of
 from mglubench.kernels.sass import Work
 from mglubench.kernels.tuning import Choice, Gpu, Job, grid
@@ -29,6 +30,20 @@ class PaperKernel(CudaKernel):
         """A sum per warp, for nm gates and the total."""
         return 4 * choice.get("WARPS", WARPS) * (nm + 1)
 
+    def flight(self, job: Job, choice: Choice, gpu: Gpu, resident: int) -> Flight:
+        """A block per row, chunk and token; nvcc 13.0 keeps 4 pairs a lane in flight up to nm = 2, 2 at 4, 1 at 8."""
+        chunks = choice.split_k or ceil_div(job.h, choice.get("SPLIT_COLUMNS", 1024))
+        pair = 2 * (2 + (1 if job.nm <= 8 else 2))
+        return Flight(
+            blocks=job.d * chunks * job.batch,
+            warps=choice.get("WARPS", WARPS),
+            block_bytes=job.h / chunks * pair / 2,
+            warp_bytes=32 * pair * max(1, min(4, 8 // job.nm)),
+            overlapped=False,
+            shared_bytes=self.shared_bytes(job.nm, choice),
+            launches=2,
+        )
+
     def work(self, nm: int) -> Work:
         """Each pair of elements is four loads: weights, x, two masks."""
         return Work("LDG", 64 / 4)
@@ -40,6 +55,7 @@ class PackedKernel(CudaKernel):
     source = "flash_mglu_packed"
     layout = "row-1024"
     entry = "flash_mglu_packed<1,1>"
+    wide = "flash_mglu_packed<2,1>"
     tokens_per_pass = 2
 
     def rule(self, job: Job, chip: Gpu) -> Choice:
@@ -50,6 +66,19 @@ class PackedKernel(CudaKernel):
     def tried(self) -> Iterable[Choice]:
         """Warps, rows per warp, bytes per L2 fetch."""
         return grid((0,), WARPS=(2, 4, 8), ROWS=(1, 2), L2_PREFETCH=(128, 256))
+
+    def flight(self, job: Job, choice: Choice, gpu: Gpu, resident: int) -> Flight:
+        """All loads of 1024 columns of a warp's rows, then none until they are used up."""
+        rows, warps = choice.get("ROWS", 1 if job.nm > 8 else 2), choice.get("WARPS", WARPS)
+        of_row = job.h * (2 + job.nm / 8)
+        return Flight(
+            blocks=ceil_div(job.d, rows * warps) * ceil_div(job.batch, self.tokens_per_pass),
+            warps=warps,
+            block_bytes=warps * rows * of_row,
+            warp_bytes=rows * 1024 * (2 + job.nm / 8),
+            overlapped=False,
+            shared_bytes=0,
+        )
 
     def work(self, nm: int) -> Work:
         """Each element is multiplied once."""
@@ -62,6 +91,25 @@ class MmaKernel(CudaKernel):
     source = "flash_mglu_mma"
     layout = "mma-16x64"
     entry = "flash_mglu_mma<1,1>"
+    wide = "flash_mglu_mma<2,1>"
+
+    def rule(self, job: Job, gpu: Gpu) -> Choice:
+        """Blocks of fewer warps where all tiles then run at once, instead of a last wave that is mostly empty.
+
+        For more than 8 tokens, whose sums leave few warps resident: by the launch model that wave costs 10 to 27 %.
+        """
+        tiles, slots = ceil_div(job.d, 16), gpu.sm_count * self.resident_warps(job.nm)
+        if job.batch > 8 and slots and 1 < (waves := tiles * WARPS / slots) < 3 and waves % 1 < 0.6:
+            for warps in (2, 1):
+                if 0.55 <= tiles * warps / slots <= 1:
+                    return Choice.of(WARPS=warps)
+        return Choice()
+
+    @staticmethod
+    def resident_warps(nm: int) -> int:
+        """Warps of 9 to 16 tokens that a multiprocessor's registers hold: min_blocks of the source."""
+        live = 8 * (nm + 1) + 2 * nm + 48
+        return WARPS * (2 if live > 112 else 3 if live > 84 else 4)
 
     def tried(self) -> Iterable[Choice]:
         """Those of the tiled kernels."""
@@ -70,6 +118,11 @@ class MmaKernel(CudaKernel):
     def shared_bytes(self, nm: int, choice: Choice) -> int:
         """The sums of nm gates and a total."""
         return reduction_bytes(choice, nm + 1)
+
+    def flight(self, job: Job, choice: Choice, gpu: Gpu, resident: int) -> Flight:
+        """A chunk of 16 x 64 weights and its masks ahead, where there are two register stages."""
+        stages = choice.get("STAGES", 1 if job.nm == 16 and job.batch > 8 else 2)
+        return tile_flight(self, job, choice, gpu, resident, job.nm / 8, overlapped=stages == 2)
 
     def work(self, nm: int) -> Work:
         """Each 16 x 16 tile enters nm + 1 multiplications."""
@@ -81,6 +134,7 @@ class BulkKernel(MmaKernel):
 
     source = "flash_mglu_bulk"
     entry = "flash_mglu_bulk<1,1>"
+    wide = "flash_mglu_bulk<2,1>"
     oldest = 90
 
     def rule(self, job: Job, chip: Gpu) -> Choice:
@@ -92,14 +146,37 @@ class BulkKernel(MmaKernel):
 
     def tried(self) -> Iterable[Choice]:
         """Splits, warps, columns per ring stage, stages."""
-        return grid((0, 1, 2), WARPS=(2, 4, 8), SEGMENT=(64, 128, 256), RING=(2, 3, 4))
+        return grid((0, 1, 2), WARPS=(2, 4, 8), SEGMENT=(64, 128, 256, 512), RING=(2, 3, 4))
+
+    @staticmethod
+    def segment(nm: int, choice: Choice) -> int:
+        """Columns of a ring stage."""
+        return choice.get("SEGMENT", 256 if nm <= 4 else 128)
+
+    @staticmethod
+    def ring(nm: int, choice: Choice) -> int:
+        """Stages of a warp's ring."""
+        return choice.get("RING", 2 if nm <= 4 or nm == 16 else 3)
 
     def shared_bytes(self, nm: int, choice: Choice) -> int:
         """A ring of segments per warp (weights, masks, a barrier each), and the sums."""
-        segment = choice.get("SEGMENT", 256 if nm <= 4 else 128)
-        ring = choice.get("RING", 2 if nm <= 4 or nm == 16 else 3)
+        segment, ring = self.segment(nm, choice), self.ring(nm, choice)
         stage = 16 * (segment * 2 + 64) + segment // 64 * 128 * nm
         return choice.get("WARPS", WARPS) * ring * (stage + 8) + reduction_bytes(choice, nm + 1)
+
+    def flight(self, job: Job, choice: Choice, gpu: Gpu, resident: int) -> Flight:
+        """Whole rings, and no end to them between tiles."""
+        segment, ring = self.segment(job.nm, choice), self.ring(job.nm, choice)
+        warps, tiles = choice.get("WARPS", WARPS), ceil_div(job.d, 16)
+        return Flight(
+            blocks=tiles,
+            warps=warps,
+            block_bytes=16 * job.h * (2 + job.nm / 8),
+            warp_bytes=ring * 16 * segment * (2 + job.nm / 8),
+            overlapped=True,
+            shared_bytes=self.shared_bytes(job.nm, choice),
+            persistent=True,
+        )
 
     def shared_limit(self, arch: str) -> int:
         """It opts in to all that the architecture has."""
@@ -113,6 +190,7 @@ class SwiGLUKernel(CudaKernel):
     nms = (0,)
     matrices = 2
     entry = "swiglu_fused<1,1>"
+    wide = "swiglu_fused<2,1>"
 
     def tried(self) -> Iterable[Choice]:
         """Those of the tiled kernels."""
@@ -121,6 +199,10 @@ class SwiGLUKernel(CudaKernel):
     def shared_bytes(self, nm: int, choice: Choice) -> int:
         """The sums of gate and value."""
         return reduction_bytes(choice, 2)
+
+    def flight(self, job: Job, choice: Choice, gpu: Gpu, resident: int) -> Flight:
+        """A chunk of both matrices ahead."""
+        return tile_flight(self, job, choice, gpu, resident, 2.0, overlapped=choice.get("STAGES", 2) == 2)
 
     def work(self, nm: int) -> Work:
         """Each element of either matrix enters one multiplication."""
@@ -138,14 +220,53 @@ class StreamKernel(CudaKernel):
         """Warps, loads per lane and step, bytes per L2 fetch."""
         return grid((0,), WARPS=(2, 4, 8), UNROLL=(4, 8, 16), L2_PREFETCH=(128, 256))
 
+    def flight(self, job: Job, choice: Choice, gpu: Gpu, resident: int) -> Flight:
+        """Of 8 unrolled loads ptxas keeps 4 in flight."""
+        warps = choice.get("WARPS", WARPS)
+        return Flight(
+            blocks=ceil_div(job.d, warps),
+            warps=warps,
+            block_bytes=warps * job.h * 2,
+            warp_bytes=512 * choice.get("UNROLL", 8) / 2,
+            overlapped=False,
+            shared_bytes=0,
+        )
+
     def work(self, nm: int) -> Work:
         """Every load brings 16 bytes of weights per lane."""
         return Work("LDG", 256)
 
 
+def tile_flight(
+    kernel: CudaKernel, job: Job, choice: Choice, gpu: Gpu, resident: int, beside: float, *, overlapped: bool
+) -> Flight:
+    """Of the kernels whose block holds 16 rows, split along k until the blocks fill the GPU once.
+
+    Args:
+        beside: bytes per element beside the first matrix's two.
+    """
+    warps, tiles, chunks = choice.get("WARPS", WARPS), ceil_div(job.d, 16), ceil_div(job.h, 64)
+    filling = min(gpu.sm_count * resident // tiles, chunks // (2 * warps))
+    split = max(1, choice.split_k or filling)
+    return Flight(
+        blocks=tiles * split,
+        warps=warps,
+        block_bytes=16 * job.h * (2 + beside) / split,
+        warp_bytes=16 * 64 * (2 + beside),
+        overlapped=overlapped,
+        shared_bytes=kernel.shared_bytes(job.nm, choice),
+    )
+
+
+def ceil_div(value: int, by: int) -> int:
+    """Rounded up."""
+    return -(-value // by)
+
+
 def tiled() -> Iterable[Choice]:
     """What a search tries for the kernels that hold a 16-row tile per block."""
     yield from grid((0, 1, 2), WARPS=(2, 4, 8), STAGES=(1, 2), L2_PREFETCH=(128, 256))
+    yield from grid((0,), WARPS=(1,), STAGES=(1, 2))
     yield from grid((0,), WARPS=(WARPS,), STAGES=(1, 2), MIN_BLOCKS=(3, 5, 6))
 
 

@@ -14,6 +14,7 @@ from mglubench.kernels.accepted_nm import LIBRARY_NMS
 from mglubench.kernels.cuda_build import Target, build
 from mglubench.kernels.cuda_library import KernelLibrary, load
 from mglubench.kernels.inspect import Block, Inspectable
+from mglubench.kernels.launch_model import Flight
 from mglubench.kernels.tuning import Choice, Gpu, Job, Tunable
 
 # MGLU_WARPS of every kernel, and kMaxBatch.
@@ -48,6 +49,14 @@ class CudaKernel(Inspectable, Tunable[Gpu]):
     def shared_limit(self, arch: str) -> int:
         """Most dynamic shared memory that a block may have."""
         return SHARED_BYTES
+
+    def flight(self, job: Job, choice: Choice, gpu: Gpu, resident: int) -> Flight | None:
+        """How a launch asks for weights, which the launch model is made from; ``None`` if nothing is known of that.
+
+        Args:
+            resident: blocks that a multiprocessor holds.
+        """
+        return None
 
     def job(self, h: int, d: int, nm: int, batch: int, dtype: str) -> Job:
         """What the launch choice for a shape depends on."""

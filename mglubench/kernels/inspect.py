@@ -34,11 +34,13 @@ class Inspectable(ABC):
     """A kernel whose machine code can be made for any architecture on any machine.
 
     Attributes:
-        entry: name of the kernel that does the work for one token. oldest: ten times the least compute capability that
+        entry: name of the kernel that does the work for one token. wide: of the one whose every instruction on weights
+            serves twice as many tokens, if there is one. oldest: ten times the least compute capability that
             it can be compiled for. dtypes: of W, x and y. nms: numbers of masks that it takes; 0 alone without masks.
     """
 
     entry: ClassVar[str]
+    wide: ClassVar[str] = ""
     oldest: ClassVar[int] = 80
     dtypes: ClassVar[tuple[str, ...]]
     nms: ClassVar[tuple[int, ...]]
@@ -130,9 +132,11 @@ def _row(compiled: Kernel, kernel: Inspectable, item: Subject) -> InspectRow:
         "spill_instructions": compiled.count("STL", "LDL"),
         "instructions": len(compiled.instructions),
     }
-    if row["entry"]:
+    if row["entry"] or compiled.title == kernel.wide:
         row |= _resident(compiled, kernel.block(item.arch, item.nm), item.arch)
         work = kernel.work(item.nm)
+        # Twice the tokens take twice the instructions for an element.
+        work = work if row["entry"] else Work(work.opcode, work.elements / 2)
         if loop := compiled.main_loop(work):
             row |= _loop_row(loop, loop.elements(work))
     return row

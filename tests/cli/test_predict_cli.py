@@ -26,7 +26,7 @@ def test_json_holds_the_gpu_with_sources_and_raw_values(cli):
 
 def test_markdown_has_a_heading_per_table(cli):
     result = cli("predict", "--gpu", "L4", "--nm", "2", "--markdown")
-    assert result.out.count("### ") == 2
+    assert result.out.count("### ") == 4
     assert "### Estimate for L4, no layer measured" in result.out
     assert "**MGLU, packed masks**" in result.out
 

@@ -11,8 +11,10 @@ import pytest
 
 from mglubench.cases.case import Case
 from mglubench.errors import UsageError
+from mglubench.hardware.cuda_toolchain import ARCHITECTURES, EVERY, architecture_of, capability
 from mglubench.hardware.floors import floor_of, intensity
 from mglubench.hardware.gpus import FIGURES, TABLE, gpu_named, gpu_of_device, gpus
+from mglubench.kernels.occupancy import LIMITS, limits_of
 from mglubench.layer.declared import declare
 from tests.conftest import ROOT
 
@@ -29,6 +31,10 @@ REQUIRED = {
     "RTX 5090",
     "L4",
     "L40S",
+    "RTX 3090",
+    "B300",
+    "GB10",
+    "Thor",
 }
 
 
@@ -60,11 +66,19 @@ def test_every_source_is_used_and_has_an_address_or_says_that_there_is_none():
 def test_the_gpus_of_the_issue_are_there_and_their_figures_are_in_the_right_units():
     assert {gpu.name for gpu in gpus()} >= REQUIRED
     for gpu in gpus():
-        assert re.fullmatch(r"(8|9|10|12)\.\d", gpu.capability)
+        assert re.fullmatch(r"(8|9|10|11|12)\.\d", gpu.capability)
         assert 16 * 2**30 <= gpu.figures["memory"] <= 512 * 2**30
         assert 0.1e12 < gpu.bandwidth < 20e12
-        assert gpu.l2_bytes is None or 30 * 2**20 <= gpu.l2_bytes <= 256 * 2**20
-        assert 10e12 < gpu.figures["fp32"] < gpu.figures["fp16"] == gpu.figures["bf16"] < 5e15
+        # Before Ada, a GPU for games had little of it.
+        least = 6 if gpu.capability == "8.6" else 30
+        assert gpu.l2_bytes is None or least * 2**20 <= gpu.l2_bytes <= 256 * 2**20
+        assert 20 <= gpu.figures.get("sms", 20) <= 200
+        assert 1.2e9 < (gpu.clock or 2e9) < 3.1e9, gpu.name
+        assert gpu.figures.get("fp16") == gpu.figures.get("bf16")
+        if {"fp32", "fp16"} <= set(gpu.figures):
+            assert 10e12 < gpu.figures["fp32"] < gpu.figures["fp16"] < 5e15
+        else:
+            assert gpu.name in ("B300", "GB10", "Thor"), "what a document states is there"
         if "fp8" in gpu.figures:
             # Dense fp8 is twice dense fp16: a sparse figure among dense ones would show here.
             assert gpu.figures["fp8"] == pytest.approx(2 * gpu.figures["fp16"], rel=0.03)
@@ -94,6 +108,10 @@ def test_figures_that_everybody_knows():
         ("H100 PCIe", "H100 PCIe"),
         ("NVIDIA A100-SXM4-80GB", "A100 SXM 80GB"),
         ("l4", "L4"),
+        ("RTX 3090", "RTX 3090"),
+        ("NVIDIA B300 SXM6 AC", "B300"),
+        ("DGX Spark", "GB10"),
+        ("NVIDIA Thor", "Thor"),
     ],
 )
 def test_a_gpu_is_found_by_the_names_that_people_use(text, name):
@@ -112,6 +130,16 @@ def test_a_gpu_is_found_by_the_names_that_people_use(text, name):
 def test_an_unknown_gpu_is_an_error_with_the_near_matches(text, advice):
     with pytest.raises(UsageError, match=rf"no data on a GPU '{text}'; {advice}"):
         gpu_named(text)
+
+
+def test_every_gpu_and_every_architecture_has_limits_and_a_name_to_compile_for():
+    assert {gpu.arch for gpu in gpus()} <= set(EVERY)
+    assert {capability(arch) for arch in EVERY} == set(LIMITS)
+    assert set(ARCHITECTURES) <= set(EVERY)
+    assert [architecture_of(*divmod(capability(arch), 10)) for arch in EVERY] == list(EVERY)
+    # CUDA C++ Programming Guide, technical specifications: bytes that a block may have by opting in.
+    most = {80: 163, 86: 99, 87: 163, 89: 99, 90: 227, 100: 227, 103: 227, 110: 227, 120: 99, 121: 99}
+    assert {capability(arch): limits_of(arch).shared_bytes_per_block // 1024 for arch in EVERY} == most
 
 
 def test_a_device_is_matched_by_its_exact_name_alone():

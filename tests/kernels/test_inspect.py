@@ -128,6 +128,18 @@ def test_shared_memory_is_what_the_source_computes(kernel: CudaKernel, nm: int, 
         assert done.returncode == 0, done.stderr[:1500]
 
 
+@pytest.mark.skipif(shutil.which("g++") is None or not EMULATION.is_dir(), reason="no g++ on PATH")
+def test_resident_warps_are_those_of_the_source(tmp_path: Path) -> None:
+    for nm in (1, 3, 6):
+        source = tmp_path / "check.cpp"
+        check = f"static_assert(4 * mglu::min_blocks<2, true>() == {MMA.resident_warps(nm)});"
+        source.write_text(f'#include "cuda_emu.h"\n#include "flash_mglu_mma.cu"\n{check}\n')
+        command = ["g++", "-std=c++17", "-fsyntax-only", "-DCUDA_EMU", "-w", f"-DMGLU_NM={nm}"]
+        folders = [f"-I{data_folder('kernels_cuda')}", f"-I{EMULATION}"]
+        done = subprocess.run([*command, *folders, str(source)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[:1500]
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[dict[str, Any]]]]:
     """Rows of every CUDA kernel at nm = 8 in fp16 for sm_90a, by variant."""

@@ -220,12 +220,17 @@ def refusals(kernel: str) -> Iterator[Stage]:
     for status, defines in (
         (-7, ("__CUDA_ARCH_LIST__=900,800",)),
         (-9, ("MGLU_RING=8", "MGLU_SEGMENT=256")),
+        (-9, ("__CUDA_ARCH_LIST__=1200", "MGLU_RING=3")),  # 118 KB, of 99
         (0, ("__CUDA_ARCH_LIST__=900,1000",)),
     ):
         for prepare in (True, False):
             answer = 1 if status == 0 and not prepare else status
             tried = make("integer", kernel, 16, 64, 1, 1, False, prepare=prepare, status=answer)
             yield Stage(" ".join(defines), Library(kernel, defines=defines), [tried, problem][: 2 - (status != 0)])
+    # Two blocks share a multiprocessor of 228 KB and split 5 tiles; one of 100 KB has room for one.
+    for arch, asked in ((900, 32 + 2 * 512 * 2 * 5), (1210, 0)):
+        split = make("integer", kernel, 80, 2112, 1, 1, False, sm_count=5, workspace=asked)
+        yield Stage(f"blocks of {arch}", Library(kernel, defines=(f"__CUDA_ARCH_LIST__={arch}",)), [split])
 
 
 def in_bounds(kernel: str, nm: int) -> list[Problem]:

@@ -9,6 +9,7 @@ import pytest
 from mglubench.cases.config import build_spec
 from mglubench.hardware.gpus import gpu_named
 from mglubench.report.predict import predict_tables
+from mglubench.report.predict_launches import launch_tables
 from mglubench.report.render import to_markdown, to_plain
 
 
@@ -67,6 +68,22 @@ def test_the_paper_stands_beside_the_same_floors():
     assert row_of(table, gpu="RTX 5090", nm=1)["byte_share"] == pytest.approx(98.32 / 116.6, abs=1e-3)
     assert row_of(table, gpu="RTX 5090", nm=0)["paper_us"] == pytest.approx(153.0)
     assert {row["nm"] for row in table.rows} == {0, 1, 8}
+
+
+def test_every_kernel_has_an_estimate_and_the_model_stands_beside_the_papers_times():
+    spec = build_spec({"shape": "2048x8192,4096x14336", "nm": "1,8"})
+    found = launch_tables(spec, gpu_named("H100"), gpu_named)
+    assert [("estimate" in table.title.lower()) for table in found] == [True] * 3
+    kernels = {row["variant"] for row in found[0].rows}
+    assert kernels >= {"flash-mglu-paper", "flash-mglu-mma", "flash-mglu-bulk", "swiglu-fused", "stream-read-cuda"}
+    assert all(0 < row["share"] <= 1 and row["binds"] for row in found[0].rows)
+    off = {(row["gpu"], row["shape"], row["nm"]): row["off"] for row in found[-1].rows}
+    assert len(off) == 8
+    # Where the paper's card was bound by its memory, the model is near; the text says how far it is elsewhere.
+    assert abs(off["RTX 5090", "4096x14336", 8]) < 0.10
+    assert any("H100 SXM, layers from memory: the model is off by" in note for note in found[-1].notes)
+    assert launch_tables(build_spec({"shape": "64x96", "dtype": "float32"}), gpu_named("H100"), gpu_named) == []
+    assert len(launch_tables(spec, gpu_named("B300"), gpu_named)) == 1
 
 
 def test_a_share_above_one_is_explained_by_the_cache():

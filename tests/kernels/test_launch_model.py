@@ -1,0 +1,91 @@
+"""The launch model by hand; what it says of the kernels whose weak spots are known, and of the paper's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mglubench.hardware.gpus import gpu_named
+from mglubench.kernels.cuda_catalogue import BULK, MMA, PAPER
+from mglubench.kernels.launch_model import BLOCK_US, LATENCY_US, LAUNCH_US, READ_SHARE, Card, Code, Flight, estimate
+from mglubench.kernels.modelled import card_of, code_of, modelled, shipped_pins
+from mglubench.kernels.tuning import Choice, Gpu
+
+CARD = Card("sm_90a", sms=100, ceiling=1e12, clock=1e9)
+# One wave of 400 blocks of 4 warps with 128 registers: 16 warps a multiprocessor, 2 KB outstanding each.
+FLIGHT = Flight(blocks=400, warps=4, block_bytes=81920.0, warp_bytes=2048.0, overlapped=True, shared_bytes=0)
+CODE = Code(registers=128, instructions=0.1)
+ELEMENTS = 400 * 81920 / 2
+
+
+def test_bytes_in_flight_by_hand():
+    found = estimate(FLIGHT, CODE, CARD, ELEMENTS)
+    waiting = 10 * LATENCY_US
+    assert found.in_flight == pytest.approx(16 * 2048 * waiting / (waiting + BLOCK_US))
+    assert found.needed == pytest.approx(1e12 * LATENCY_US * 1e-6 / 100)
+    assert found.waves == 1.0
+    assert found.us == pytest.approx(400 * 81920 / 1e12 * 1e6 + LAUNCH_US + LATENCY_US)
+    assert found.binds == "launch"
+
+
+def test_what_binds_is_what_costs_most():
+    few = estimate(replace(FLIGHT, warp_bytes=128.0), CODE, CARD, ELEMENTS)
+    assert few.binds == "bytes in flight"
+    assert few.share < 0.5
+    slow = estimate(FLIGHT, replace(CODE, instructions=2.0), CARD, ELEMENTS)
+    # 2 B per element: 100 x 4 x 1e9 / 2 elements/s is 0.4 TB/s.
+    assert slow.issue == pytest.approx(2.5)
+    assert slow.binds == "issue slots"
+    uneven = estimate(replace(FLIGHT, blocks=440), CODE, CARD, ELEMENTS * 1.1)
+    assert uneven.binds == "waves"
+    assert uneven.us > 1.1 * estimate(FLIGHT, CODE, CARD, ELEMENTS).us
+
+
+def pinned(name, title, nm):
+    pins = shipped_pins()
+    assert pins is not None
+    code = code_of(pins, name, title, nm)
+    assert code is not None
+    return code
+
+
+def test_code_lies_on_a_line_between_the_pins():
+    low, mid, high = (pinned("flash-mglu-mma", MMA.entry, nm).instructions for nm in (1, 4, 8))
+    assert mid == pytest.approx(low + 3 / 7 * (high - low))
+    wide = pinned("flash-mglu-mma", MMA.wide, 8)
+    assert high < wide.instructions < 2 * high
+
+
+def test_tails_of_many_tokens_are_condemned_and_mended():
+    h100 = card_of(gpu_named("H100"))
+    assert h100 is not None
+    for nm in (3, 4):
+        job = MMA.job(2048, 8192, nm, 16, "float16")
+        code = pinned("flash-mglu-mma", MMA.wide, nm)
+        plain = modelled(MMA, code, job, h100, Choice())
+        chosen = MMA.rule(job, Gpu("", h100.arch, h100.sms))
+        mended = modelled(MMA, code, job, h100, chosen)
+        assert plain.waves == pytest.approx(1.29, abs=0.01)
+        assert (plain.binds, chosen) == ("waves", Choice.of(WARPS=2))
+        assert plain.share < 0.8 < mended.share
+    assert MMA.rule(MMA.job(2048, 8192, 4, 8, "float16"), Gpu("", "sm_90a", 132)) == Choice()
+    assert MMA.rule(MMA.job(2048, 8192, 1, 16, "float16"), Gpu("", "sm_90a", 132)) == Choice()
+
+
+def test_what_does_not_fit_a_card_has_no_estimate():
+    rtx = card_of(gpu_named("RTX 5090"))
+    job = BULK.job(4096, 14336, 8, 1, "float16")
+    code = pinned("flash-mglu-bulk", BULK.entry, 8)
+    assert modelled(BULK, code, job, rtx, Choice()) is None
+    assert modelled(BULK, code, job, rtx, BULK.rule(job, Gpu("", rtx.arch, rtx.sms))) is not None
+    assert card_of(gpu_named("B300")) is None
+    assert rtx.ceiling == pytest.approx(READ_SHARE * 1.792e12)
+
+
+@pytest.mark.parametrize("nm", [1, 8])
+def test_the_pairs_in_flight_of_the_papers_kernel_are_those_of_its_machine_code(nm):
+    (rows,) = [found for key, found in shipped_pins().rows.items() if (key.kernel, key.nm) == (PAPER.entry, nm)]
+    row = next(iter(rows.values()))
+    flight = PAPER.flight(PAPER.job(4096, 14336, nm, 1, "float16"), Choice(), Gpu("", "sm_90a", 132), 16)
+    assert flight.warp_bytes == 32 * (4 * row["loads_4"] / 2 + row["loads_less"])
