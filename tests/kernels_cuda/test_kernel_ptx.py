@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from battery import KERNELS, MASKED, PACKED, PAPER, STREAM
+from battery import BULK, KERNELS, MASKED, MMA, PACKED, PAPER, STREAM
 from kernel_emulator import KERNELS as FOLDER
+from ptx_table import LOP3, TABLE, barriers, expected, lop3_immediates, specials
 from ptx_text import PROBE, check_probe, compile_ptx, products, roundings, shuffles
 from sass import nvcc
 
@@ -28,10 +29,27 @@ def test_loads_ask_l2_for_what_the_macro_says(bytes_ahead: int, tmp_path: Path) 
     assert ptx.count("L2::") == (3 if bytes_ahead else 0)
 
 
+def test_the_table_has_a_source_for_every_instruction_and_a_reader_finds_changed_ones():
+    assert all(each.source.startswith(("ISA ", "MATH ")) for each in TABLE)
+    assert len({each.opcode for each in TABLE}) == len(TABLE)
+    changed = "\tcvt.rz.f16.f32 %rs1, %f1;\n\t@%p1 mul.rz.f32 %f2, %f3, %f4;\n\tlop3.b32 %r1, %r2, %r3, %r4, 0x96;\n"
+    changed += "\tmma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%f1}, {%r1};\n\tld.global.u32 %r1, [%rd1];\n"
+    assert specials(changed) == {
+        "cvt.rz.f16.f32",
+        "mul.rz.f32",
+        "lop3.b32",
+        "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32",
+    }
+    assert lop3_immediates(changed) == {0x96}
+
+
 @pytest.mark.parametrize(("kernel", "bf16"), [(kernel, i % 2 == 1) for i, kernel in enumerate(KERNELS)])
 def test_a_kernel_rounds_to_nearest_and_sums_over_all_lanes(kernel: str, bf16: bool, tmp_path: Path) -> None:
     defines = [f"MGLU_NM={2 if kernel in MASKED else 1}", f"MGLU_BF16={int(bf16)}"]
     ptx = compile_ptx(FOLDER / f"{kernel}.cu", defines, tmp_path / "kernel.ptx")
+    assert specials(ptx) == expected(kernel, bf16)
+    assert lop3_immediates(ptx) == (LOP3 if kernel in (MMA, BULK) else set())
+    assert barriers(ptx) <= {"0"}
     assert roundings(ptx) == {"cvt.rn.bf16.f32" if bf16 else "cvt.rn.f16.f32"}
     # A product that one sum fused and another did not would not cancel where the value is what the gate leaves.
     assert products(ptx) == ({"mul.rn.f32"} if kernel in (PACKED, PAPER) else set())
