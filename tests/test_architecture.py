@@ -166,7 +166,7 @@ def test_a_wheel_carries_the_kernels_and_the_sweeps(tmp_path):
     """Built from a copy, so that the checkout stays as it is."""
     source = tmp_path / "source"
     source.mkdir()
-    for name in ("mglubench", "sweeps", "kernels_cuda"):
+    for name in ("mglubench", "sweeps", "kernels_cuda", "reports/inspect-sm_90a"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -175,7 +175,7 @@ def test_a_wheel_carries_the_kernels_and_the_sweeps(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     inside = set(zipfile.ZipFile(wheel).namelist())
-    for folder in ("sweeps", "kernels_cuda"):
+    for folder in ("sweeps", "kernels_cuda", "reports/inspect-sm_90a"):
         wanted = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
         assert {f"mglubench/_data/{folder}/{name}" for name in wanted} <= inside
     assert "mglubench/cli/app.py" in inside
