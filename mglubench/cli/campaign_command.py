@@ -34,7 +34,7 @@ def campaign(
     out: Annotated[
         Path | None, typer.Option(parser=options.path, help="Folder, new or of this campaign. (default: reports/GPU)")
     ] = None,
-    slice_seconds: Annotated[float, typer.Option(min=1.0, help="Stop cleanly before so many seconds.")] = 540.0,
+    slice_seconds: Annotated[float, typer.Option(min=1.0, help="Stop cleanly before so many seconds.")] = 480.0,
     render: Annotated[
         bool, typer.Option("--render", help="Only make tables and pictures of what is in --out; needs no device.")
     ] = False,

@@ -25,12 +25,18 @@ class MaskSource(Protocol):
 _packed: WeakKeyDictionary[MaskSource, tuple[tuple[str, int], torch.Tensor]] = WeakKeyDictionary()
 
 
-def why_no_gpu(oldest: int = 0) -> str | None:
-    """Why no GPU of compute capability ``oldest / 10`` can be used; ``None`` if the first one here can."""
+def why_no_gpu(oldest: int = 0, *, nvidia: bool = True) -> str | None:
+    """Why no GPU of compute capability ``oldest / 10`` can be used; ``None`` if the first one here can.
+
+    Args:
+        nvidia: whether it has to be one of NVIDIA's; torch built for ROCm calls AMD's ``cuda`` as well.
+    """
     import torch
 
     if not torch.cuda.is_available():
         return "no CUDA GPU can be used here"
+    if torch.version.hip:
+        return "needs an NVIDIA GPU, this torch is built for ROCm" if nvidia else None
     major, minor = torch.cuda.get_device_capability()
     if 10 * major + minor < oldest:
         return f"needs compute capability {oldest / 10:.1f} or newer, this GPU has {major}.{minor}"

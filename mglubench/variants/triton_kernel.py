@@ -26,7 +26,7 @@ class FlashMGLUTriton(Variant):
 
     def why_unavailable(self, device: str) -> str | None:
         """Needs a GPU and the triton package."""
-        reason = super().why_unavailable(device) or why_no_gpu(80)
+        reason = super().why_unavailable(device) or why_no_gpu(80, nvidia=False)
         if reason or importlib.util.find_spec("triton") is not None:
             return reason
         return "triton is not installed; pip install mglubench[triton]"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -69,11 +71,8 @@ def test_interpreted_kernel_agrees_with_float64(
     assert worst <= limit
 
 
-@pytest.mark.parametrize("capability", [80, 90, 100, 120])
-@pytest.mark.parametrize(("nm", "element", "stages"), [(1, "bf16", 1), (8, "fp16", 1), (8, "fp16", 3)])
-def test_kernel_compiles_without_a_gpu(capability: int, nm: int, element: str, stages: int) -> None:
-    import triton
-    from triton.backends.compiler import GPUTarget
+def source_of(nm: int, element: str, stages: int) -> Any:
+    """The kernel with its types and constants."""
     from triton.compiler import ASTSource
 
     from mglubench.kernels.triton_source import flash_mglu
@@ -82,13 +81,45 @@ def test_kernel_compiles_without_a_gpu(capability: int, nm: int, element: str, s
     pointers = {"w": f"*{element}", "masks": "*i32", "x": f"*{element}", "y": f"*{element}"}
     signature = {**pointers, "h": "i32", "d": "i32", "w_row_stride": "i32", **dict.fromkeys(constants, "constexpr")}
     aligned = {(place,): [["tt.divisibility", 16]] for place in range(7)}
-    source = ASTSource(fn=flash_mglu, signature=signature, constexprs=constants, attrs=aligned)
-    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 2})
+    return ASTSource(fn=flash_mglu, signature=signature, constexprs=constants, attrs=aligned)
+
+
+@pytest.mark.parametrize("capability", [80, 90, 100, 120])
+@pytest.mark.parametrize(("nm", "element", "stages"), [(1, "bf16", 1), (8, "fp16", 1), (8, "fp16", 3)])
+def test_kernel_compiles_without_a_gpu(capability: int, nm: int, element: str, stages: int) -> None:
+    import triton
+    from triton.backends.compiler import GPUTarget
+
+    target = GPUTarget("cuda", capability, 32)
+    compiled = triton.compile(source_of(nm, element, stages), target=target, options={"num_warps": 2})
     assert compiled.asm["cubin"]
     ptx = compiled.asm["ptx"]
     wide = "ld.global.v4.b32" if stages == 1 else "cp.async.cg.shared.global"
     assert wide in ptx, "weights are not loaded 16 bytes at a time"
     assert ".local" not in ptx
+
+
+def test_kernel_compiles_for_an_amd_gpu_without_one() -> None:
+    import triton
+    from triton.backends import backends
+    from triton.backends.compiler import GPUTarget
+
+    if "amd" not in backends:
+        pytest.skip("this triton has no AMD backend")
+    compiled = triton.compile(source_of(4, "fp16", 1), target=GPUTarget("hip", "gfx942", 64), options={"num_warps": 2})
+    assert compiled.asm["hsaco"]
+    assert "gfx942" in compiled.asm["amdgcn"]
+    assert re.search(r"\.vgpr_spill_count:\s+0\b", compiled.asm["amdgcn"])
+
+
+def test_torch_for_amd_runs_triton_and_says_why_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    assert get_variant("flash-mglu-triton").why_unavailable("cuda") is None
+    for name in ("flash-mglu-mma", "mglu-numba-packed", "mglu-op"):
+        assert get_variant(name).why_unavailable("cuda") == "needs an NVIDIA GPU, this torch is built for ROCm"
 
 
 def test_every_configuration_gives_a_warp_whole_rows() -> None:
