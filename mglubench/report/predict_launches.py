@@ -52,6 +52,8 @@ CHECKED = (
 def launch_tables(spec: SweepSpec, gpu: GpuData, find: Callable[[str], GpuData]) -> list[Table]:
     """A table per shape and batch in 16 bits; then the paper's kernel on the paper's cards."""
     pins, card = shipped_pins(), card_of(gpu)
+    if "same" not in spec.lists.get("weights", ("same",)):
+        return []
     if pins is None or not any(dtype in (*DTYPES, "auto") for dtype in spec.dtype):
         return []
     tables = []
@@ -59,7 +61,7 @@ def launch_tables(spec: SweepSpec, gpu: GpuData, find: Callable[[str], GpuData])
         for batch in (batch for batch in spec.batch if batch <= 16):
             rows = list(_rows(pins, gpu, h, d, batch, spec.nm))
             tokens = "1 token" if batch == 1 else f"{batch} tokens"
-            title = f"Estimate of each CUDA kernel on {gpu.name}, none was run: h={h} d={d}, {tokens}, 16 bits"
+            title = f"Launch model, an estimate of each CUDA kernel on {gpu.name}: h={h} d={d}, {tokens}, 16 bits"
             tables.append(Table(title, LAUNCHES, rows, list(_notes(gpu))))
     checked = [row for name in paper.GPUS for row in _paper_rows(pins, name, find(name), spec)]
     if checked:
