@@ -20,6 +20,7 @@ from mglubench.executors.introduction import Introduction, Launch
 from mglubench.executors.machine import Machine
 from mglubench.executors.session import Block, Finished, Prepared
 from mglubench.executors.worker_process import WorkerProcess
+from mglubench.hardware.environment import total_memory
 from mglubench.status import Status
 from mglubench.system.capped_log import CappedLog
 from mglubench.system.plain_text import plain
@@ -28,6 +29,8 @@ from mglubench.system.shelf import Keeper
 DESCRIBE_TIMEOUT = 300.0
 FINISH_GRACE = 1.0
 REST_TIMEOUT = 10.0
+# Of the memory, what inputs and references that workers have in common may take.
+KEPT_SHARE = 1 / 16
 
 T = TypeVar("T")
 
@@ -54,7 +57,7 @@ class ChildSession:
         self._owns_log = kept is None
         self._kept = kept or CappedLog(log)
         self._resting: list[ChildSession] = []
-        self._keeper: Keeper = home._keeper if home else Keeper()
+        self._keeper: Keeper = home._keeper if home else Keeper(int(KEPT_SHARE * total_memory()))
         self._case_timeout = case_timeout
         self._launch = launch
         self._worker: WorkerProcess | None = None

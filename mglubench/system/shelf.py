@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 # From linux/fcntl.h: no other seals, no other size, no writing.
 _ADD_SEALS, _GET_SEALS = 1033, 1034
 _SEALED = 0x1 | 0x2 | 0x4 | 0x8
-# Groups of arrays that are kept: the cases of a set have inputs of one or two.
-GROUPS = 3
+# Arrays that are kept at most: a process may not hold any number of descriptors.
+MOST_ARRAYS = 256
 
 
 class Shelf:
@@ -60,36 +60,37 @@ class Shelf:
 
 
 class Keeper:
-    """In the process that started them: holds what they made, for those that come later."""
+    """In the process that started them: holds what they made, for those that come later.
 
-    def __init__(self) -> None:
-        self._held: dict[str, dict[str, int]] = {}
+    Args:
+        room: bytes that it may hold; what came first goes first.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._held: dict[str, int] = {}
 
     def where(self) -> dict[str, str]:
         """Where arrays are, by name."""
         here = os.getpid()
-        return {name: f"/proc/{here}/fd/{fd}" for group in self._held.values() for name, fd in group.items()}
+        return {name: f"/proc/{here}/fd/{descriptor}" for name, descriptor in self._held.items()}
 
     def take(self, process: int, made: object) -> None:
-        """Hold what a process says to have made: descriptors by name, whose part before the first blank is a group.
-
-        What is no sealed memory is left alone.
-        """
+        """Hold what a process says to have made, descriptors by name; what is no sealed memory is left alone."""
         for name, there in made.items() if isinstance(made, dict) else ():
-            group = self._held.setdefault(str(name).partition(" ")[0], {})
             with contextlib.suppress(OSError, ValueError, TypeError):
                 descriptor = os.open(f"/proc/{int(process)}/fd/{int(there)}", os.O_RDONLY | os.O_CLOEXEC)
-                if name in group or not is_sealed(descriptor):
+                if name in self._held or not is_sealed(descriptor):
                     os.close(descriptor)
                 else:
-                    group[name] = descriptor
-        while len(self._held) > GROUPS:
-            _close(self._held.pop(next(iter(self._held))))
+                    self._held[str(name)] = descriptor
+        while len(self._held) > MOST_ARRAYS or sum(map(_bytes, self._held.values())) > self._room:
+            os.close(self._held.pop(next(iter(self._held))))
 
     def close(self) -> None:
         """Let go of all of it."""
-        for group in self._held.values():
-            _close(group)
+        for descriptor in self._held.values():
+            os.close(descriptor)
         self._held.clear()
 
 
@@ -105,9 +106,8 @@ def _own(descriptor: int) -> str:
     return f"/proc/self/fd/{descriptor}"
 
 
-def _close(group: Mapping[str, int]) -> None:
-    for descriptor in group.values():
-        os.close(descriptor)
+def _bytes(descriptor: int) -> int:
+    return os.fstat(descriptor).st_size
 
 
 def _sealed(name: str, array: npt.NDArray[np.generic]) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mglubench.system.shelf import GROUPS, Keeper, Shelf, is_sealed
+from mglubench.system import shelf as shelves
+from mglubench.system.shelf import Keeper, Shelf, is_sealed
 
 TABLE = np.arange(12.0).reshape(3, 4)
 
@@ -19,12 +20,12 @@ def never():
 
 @pytest.fixture
 def keeper():
-    keeper = Keeper()
+    keeper = Keeper(1 << 20)
     yield keeper
     keeper.close()
 
 
-def handed_over(keeper, *shelves, name="a/b table", make=TABLE.copy):
+def handed_over(keeper, *shelves, name="table", make=TABLE.copy):
     """Arrays that shelves have of one name, one after the other, as processes would ask."""
     found = []
     for shelf in shelves:
@@ -51,8 +52,8 @@ def test_an_array_outlives_who_made_it_and_who_kept_it(keeper):
 
 def test_it_is_made_once_by_one_process_that_asks_twice():
     shelf = Shelf()
-    shelf.array("a one", TABLE.copy)
-    np.testing.assert_array_equal(shelf.array("a one", never), TABLE)
+    shelf.array("one", TABLE.copy)
+    np.testing.assert_array_equal(shelf.array("one", never), TABLE)
 
 
 def test_nobody_can_write_it_any_more(keeper):
@@ -65,7 +66,7 @@ def test_nobody_can_write_it_any_more(keeper):
     np.testing.assert_array_equal(array, TABLE)
 
 
-@pytest.mark.parametrize("made", [{"a b": -1}, {"a b": "x"}, {"a b": None}, ["a b"], "a b", None])
+@pytest.mark.parametrize("made", [{"b": -1}, {"b": "x"}, {"b": None}, ["b"], "b", None])
 def test_a_descriptor_that_is_none_is_left_alone(keeper, made):
     keeper.take(os.getpid(), made)
     assert keeper.where() == {}
@@ -77,24 +78,34 @@ def test_memory_that_is_not_sealed_is_neither_kept_nor_read(keeper):
         np.save(file, TABLE + 1)
         file.flush()
         assert not is_sealed(descriptor)
-        keeper.take(os.getpid(), {"a table": descriptor})
+        keeper.take(os.getpid(), {"table": descriptor})
         assert keeper.where() == {}
         shelf = Shelf()
-        shelf.offer({"a table": f"/proc/self/fd/{descriptor}"})
-        np.testing.assert_array_equal(shelf.array("a table", TABLE.copy), TABLE)
+        shelf.offer({"table": f"/proc/self/fd/{descriptor}"})
+        np.testing.assert_array_equal(shelf.array("table", TABLE.copy), TABLE)
 
 
 def test_without_such_memory_the_array_is_this_processs_own(monkeypatch):
     monkeypatch.delattr(os, "memfd_create")
     shelf = Shelf()
-    array = shelf.array("a table", TABLE.copy)
+    array = shelf.array("table", TABLE.copy)
     np.testing.assert_array_equal(array, TABLE)
     assert not array.flags.writeable
     assert shelf.made() == {}
 
 
-def test_arrays_of_settings_that_are_over_are_let_go(keeper):
-    for number in range(GROUPS + 2):
-        handed_over(keeper, Shelf(), name=f"group-{number} table")
-    kept = {name.partition(" ")[0] for name in keeper.where()}
-    assert kept == {f"group-{number}" for number in range(2, GROUPS + 2)}
+def test_what_came_first_goes_first_where_there_is_no_room():
+    large = np.zeros(1000)
+    keeper = Keeper(round(2.5 * large.nbytes))
+    for name in "abc":
+        handed_over(keeper, Shelf(), name=name, make=large.copy)
+    assert list(keeper.where()) == ["b", "c"]
+    handed_over(keeper, Shelf(), name="larger", make=lambda: np.zeros(3000))
+    assert keeper.where() == {}
+
+
+def test_no_more_descriptors_are_held_than_a_process_can_spare(keeper, monkeypatch):
+    monkeypatch.setattr(shelves, "MOST_ARRAYS", 3)
+    for number in range(5):
+        handed_over(keeper, Shelf(), name=f"{number}")
+    assert list(keeper.where()) == ["2", "3", "4"]
