@@ -12,6 +12,10 @@ from mglubench.spread import FloatArray
 
 # Rounds below which the README promises no interval that covers; three give one all the same.
 ENOUGH_ROUNDS, ENOUGH_COPIES = 5, 4
+# The median of fewer samples has no interval that covers 95 %: the ends of five cover 94, of four 88, of three 75.
+LEAST_SAMPLES = 6
+# Half of an interval that is more than a few per cent of its figure.
+NOISY = 0.05
 MOSTLY = 0.5
 SOMETIMES = 0.1
 # A trend counts if nearly all pairs of rounds agree on it (Mann-Kendall, z) and it is as large as this.
@@ -23,6 +27,9 @@ HEAPS_APART, HEAPS_DIFFER, HEAPS_SHARE, HEAPS_SAMPLES = 5.0, 0.05, 0.15, 20
 class Kind(StrEnum):
     """What can be the matter."""
 
+    FEW_SAMPLES = "few samples"
+    WARM = "warm"
+    NOISY = "noisy"
     FEW_ROUNDS = "few rounds"
     FEW_COPIES = "few copies"
     STARVED = "starved"
@@ -53,6 +60,20 @@ def notices(series: Series, discarded: int = 0) -> list[Notice]:
     if len(series.samples):
         found += [_drift(series.round_medians), _two_heaps(series.logs)]
     return [notice for notice in found if notice is not None]
+
+
+def plain_notices(samples: int, warm: str = "") -> list[Notice]:
+    """What is the matter with a case whatever its rounds; ``warm`` says why caches may have held its weights."""
+    found = [Notice(Kind.WARM, 1, f"not surely cold: {warm}")] if warm else []
+    if samples < LEAST_SAMPLES:
+        few = f"{samples} sample{'s' * (samples != 1)}: fewer than a 95 % interval needs, so there is none"
+        found.append(Notice(Kind.FEW_SAMPLES, samples, few))
+    return found
+
+
+def noise_notice(half: float) -> list[Notice]:
+    """Whether an interval is wide; ``half`` of it, as a share of its figure."""
+    return [Notice(Kind.NOISY, half, f"its interval is wider than +-{NOISY:.0%}")] if NOISY < half < np.inf else []
 
 
 def _few(series: Series) -> list[Notice]:

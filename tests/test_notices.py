@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mglubench.estimates import Series
-from mglubench.notices import Kind, notices
+from mglubench.notices import Kind, noise_notice, notices, plain_notices
 
 
 def series(levels, per_round=8, copies=4, noise=0.005, seed=0):
@@ -66,3 +66,10 @@ def test_two_heaps_are_seen_and_noise_is_not_two_heaps():
     for noise in (rng.normal(0, 0.1, 60), rng.uniform(-0.3, 0.3, 60), rng.exponential(0.2, 60)):
         found = notices(Series.of(100 * np.exp(noise), np.repeat(np.arange(6), 10), np.arange(60) % 4))
         assert Kind.TWO_HEAPS not in kinds(found)
+
+
+def test_few_samples_warm_caches_and_wide_intervals_are_told():
+    assert [notice.kind for notice in plain_notices(5, "no room")] == [Kind.WARM, Kind.FEW_SAMPLES]
+    assert plain_notices(6) == []
+    assert plain_notices(1)[0].words.startswith("1 sample: ")
+    assert [len(noise_notice(half)) for half in (0.01, 0.05, 0.06, float("inf"))] == [0, 0, 1, 0]

@@ -71,10 +71,10 @@ def console(*, stderr: bool = False, columns: int | None = None) -> Console:
     return PipeConsole(file=stream, highlight=False, soft_wrap=False, width=width, height=25)
 
 
-def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] = ()) -> None:
-    """Tables for people: as many columns as the screen holds, all of them (``wide``), or ``markdown``."""
+def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] = (), closing: str = "") -> None:
+    """Tables for people, and a paragraph after them: as many columns as the screen holds, all, or ``markdown``."""
     from mglubench.report.fit import fit
-    from mglubench.report.render import to_markdown, to_rich
+    from mglubench.report.render import escaped, to_markdown, to_rich
     from mglubench.report.table import LONGEST_CELL
     from mglubench.system.plain_text import plain
 
@@ -82,6 +82,7 @@ def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] =
     if form == "markdown":
         sys.stdout.write("".join(f"{line}  \n" for line in heading) + ("\n" if heading else ""))
         sys.stdout.write("\n".join(to_markdown(table) for table in tables))
+        sys.stdout.write(f"\n{escaped(closing)}\n" if closing else "")
         return
     screen = screen_columns(sys.stdout)
     fitted = [fit(table, None if form == WIDE else screen) for table in tables]
@@ -100,6 +101,9 @@ def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] =
         notes = [*hidden, *table.notes]
         for note in ["", *notes] if notes else []:
             say(note, "dim")
+    if closing:
+        out.print()
+        say(closing)
 
 
 def print_json(value: Any) -> None:

@@ -63,6 +63,7 @@ def show_run(
     folder: Path, form: str, *, footer: str = "", export: Path | None = None, everything: bool = False
 ) -> None:
     """Load a run, derive, and print it in the given format; tables for the first settings unless ``everything``."""
+    from mglubench.report.paragraph import paragraph
     from mglubench.report.render import to_plain
     from mglubench.report.summary import heading
     from mglubench.report.tables import run_tables
@@ -86,7 +87,7 @@ def show_run(
         document: dict[str, Any] = {"run": frame.attrs["run"], "tables": [to_plain(table) for table in tables]}
         print_json({**document, "rows": rows.to_dict("records")})
         return
-    print_tables(tables, form, heading=heading(frame))
+    print_tables(tables, form, heading=heading(frame), closing=paragraph(frame))
     if frame.empty:
         planned = frame.attrs["run"]["cases"]
         console(stderr=True).print(f"no case of {planned} is finished; continue with --resume", markup=False)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from mglubench.hardware.cpu import MIB, last_level_cache
+from mglubench.measure.rotation import LESS_THAN_CACHE, UNKNOWN_CACHE
 from mglubench.system.limits import threads_wanted
 
 # Caches above this are not walked in full (some report hundreds of MiB, most of them another core's).
@@ -22,10 +23,10 @@ SMALLEST_WALK = 64 * MIB
 def walk_size(cache: int | None) -> tuple[int, str]:
     """Bytes to walk for a cache of this size, and how to say so."""
     if cache is None:
-        return LARGEST_WALK, f"{LARGEST_WALK // MIB} MiB walked (cache size unknown)"
+        return LARGEST_WALK, f"{LARGEST_WALK // MIB} MiB walked ({UNKNOWN_CACHE})"
     wanted = max(SMALLEST_WALK, 4 * cache)
     if cache >= LARGEST_WALK:
-        return LARGEST_WALK, f"{LARGEST_WALK // MIB} MiB walked, less than the {cache // MIB} MiB cache"
+        return LARGEST_WALK, f"{LARGEST_WALK // MIB} MiB walked, {LESS_THAN_CACHE} {cache // MIB} MiB cache"
     size = min(wanted, LARGEST_WALK)
     return size, f"{size // MIB} MiB walked, {size / cache:.1f} x the {cache // MIB} MiB cache"
 

@@ -22,6 +22,15 @@ FLUSHES_ITSELF = 8
 MOST_COPIES = 128
 
 
+# How clocks say that caches may have kept weights; a row has only their words.
+UNKNOWN_CACHE, LESS_THAN_CACHE = "cache size unknown", "less than the"
+
+
+def why_not_cold(timer: str) -> str:
+    """The words of the clock of a row, if they say that the caches may not have been emptied; else nothing."""
+    return timer if UNKNOWN_CACHE in timer or LESS_THAN_CACHE in timer else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Cold:
     """How launches on a CPU are made cold.
@@ -79,5 +88,5 @@ def describe(cold: Cold, resident_bytes: int, cache: int | None, walked: str) ->
     if cold.copies == 1:
         return "one copy: a launch moves many times what the caches hold"
     total = cold.copies * resident_bytes
-    size = f"{total / cache:.1f} x the {cache // MIB} MiB cache" if cache else "cache size unknown"
+    size = f"{total / cache:.1f} x the {cache // MIB} MiB cache" if cache else UNKNOWN_CACHE
     return f"launches take turns over {cold.copies} copies, {total // MIB} MiB, {size}"

@@ -10,6 +10,7 @@ from mglubench.cases.vocabulary import CEILINGS, LAYER
 from mglubench.comparison import PRINTED as NAIVE_AS_PRINTED
 from mglubench.report import paper
 from mglubench.report.byte_table import counted, ledger_table
+from mglubench.report.fastest import certainly_fastest
 from mglubench.report.saving_table import saving_tables
 from mglubench.report.table import (
     NM,
@@ -111,11 +112,7 @@ def _settings(frame: pd.DataFrame) -> Iterator[tuple[Setting, list[Row]]]:
 
 
 def _latency_table(setting: Setting, rows: list[Row]) -> Table:
-    fastest: dict[tuple[int, str], float] = {}
-    for row in rows:
-        if row["layer"] == "mglu":
-            key, latency = (_nm(row), str(row["mask"])), amount(row, "latency_us")
-            fastest[key] = min(latency, fastest.get(key, latency))
+    certain = certainly_fastest(rows)
     marks = _marks(rows)
     ratios = [f"{name}{end}" for name in ("vs_naive", "vs_printed", "vs_glu") for end in ("", "_low", "_high")]
     shown = [
@@ -123,7 +120,7 @@ def _latency_table(setting: Setting, rows: list[Row]) -> Table:
             **_only(row, (*_CASE, *ratios)),
             "marks": " ".join(marks[words] for words in row_notices(row)),
             "noise": (amount(row, "latency_high_us") - amount(row, "latency_low_us")) / 2 / amount(row, "latency_us"),
-            "best": amount(row, "latency_us") == fastest.get((_nm(row), str(row["mask"]))),
+            "best": any(row is best for best in certain),
         }
         for row in sorted(rows, key=_order(rows))
     ]
@@ -180,7 +177,11 @@ def _memory_table(setting: Setting, rows: list[Row], ceiling: float | None) -> T
     derived = ("bits_per_element", "memory_vs_glu", "gb_per_s", "share_of_ceiling", "share_of_own_read")
     least = min((amount(row, "bytes_total") for row in rows if row["layer"] == "mglu"), default=None)
     shown = [
-        {**_only(row, (*_CASE, *keys, *derived)), "best": row["bytes_total"] == least and row["layer"] == "mglu"}
+        {
+            **_only(row, (*_CASE, *keys, *derived)),
+            "best": row["bytes_total"] == least and row["layer"] == "mglu",
+            "marks": "a" if _above(row) else "",
+        }
         for row in sorted(rows, key=_order(rows))
     ]
     notes = ["bytes are declared: every operand once, x and y in the total; not counters"]
@@ -190,7 +191,15 @@ def _memory_table(setting: Setting, rows: list[Row], ceiling: float | None) -> T
     if any(not missing(row.get("share_of_own_read")) for row in rows):
         columns = (*MEMORY, OWN_READ)
         notes.append(f"own read: the best reader of one matrix of {setting.h} x {setting.d}, launch and ramp included")
+    if any(map(_above, rows)):
+        columns = (*columns, MARKS)
+        notes.append("a: more than 100 % of the ceiling: its reader was disturbed, or reads worse than this layer does")
     return Table(f"Memory: {setting.title()}", _with_masks(columns, rows), shown, notes, best="best")
+
+
+def _above(row: Row) -> bool:
+    """Whether its share of the ceiling is shown as more than all of it."""
+    return (figure(row, "share_of_ceiling") or 0.0) >= 1.005
 
 
 def _ceiling_words(rows: list[Row], alone: float) -> str:

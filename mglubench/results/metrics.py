@@ -18,7 +18,8 @@ from mglubench.cases.vocabulary import CEILINGS
 from mglubench.comparison import Member, compare_set, role_of
 from mglubench.estimates import Estimate, Series, latency, ratio
 from mglubench.measure.measurement import series_of
-from mglubench.notices import notices
+from mglubench.measure.rotation import why_not_cold
+from mglubench.notices import LEAST_SAMPLES, noise_notice, notices, plain_notices
 from mglubench.results.byte_columns import add_ledger
 from mglubench.results.ceilings import ceiling_by_device
 
@@ -45,6 +46,7 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
     out.attrs = dict(frame.attrs)
     elements = (out["h"] * out["d"]).astype(float)
     out["bits_per_element"] = 8 * out["bytes_total"].astype(float) / elements
+    out.loc[out["samples"] < LEAST_SAMPLES, ["latency_low_us", "latency_high_us"]] = np.nan
     _add_comparisons(out)
     # What was read alone (a run of before, or a mode that no read was measured in) is held against the device's best.
     alone = out["device"].map(ceiling_by_device(out)).astype(float)
@@ -87,6 +89,7 @@ def _columns(out: pd.DataFrame) -> Lists:
         "rounds_of",
         "discarded",
         "set",
+        "timer",
     ]
     return {name: out[name].tolist() for name in [*SETTING, *wanted]}
 
@@ -117,7 +120,8 @@ def _compare(columns: Lists, layers: list[int], reads: list[int], result: Lists)
             strict=True,
         ):
             if over is not None and isinstance(base, int):
-                _put_ratio(result, name, index, over)
+                enough = min(len(series[i].samples) for i in (base, index)) >= LEAST_SAMPLES
+                _put_ratio(result, name, index, over, interval=enough)
                 if not columns["rounds_of"][index]:
                     # As tables of such runs always had it: of plain medians.
                     result[name][index] = columns["latency_us"][base] / columns["latency_us"][index]
@@ -125,14 +129,17 @@ def _compare(columns: Lists, layers: list[int], reads: list[int], result: Lists)
                     result[_NAMES[name]][index] = columns["variant"][base]
         if isinstance(found.glu, int):
             result["memory_vs_glu"][index] = 1 - columns["bytes_total"][index] / columns["bytes_total"][found.glu]
-        said = () if not columns["rounds_of"][index] else notices(series[index], columns["discarded"][index])
+        warm = why_not_cold(str(columns["timer"][index])) if columns["mode"][index] == "cold" else ""
+        said = plain_notices(len(series[index].samples), warm)
+        if columns["rounds_of"][index]:
+            said += [*noise_notice(found.latency.relative), *notices(series[index], columns["discarded"][index])]
         result["notices"][index] = "; ".join(notice.words for notice in said)
     _add_shares(columns, layers, reads, series, result)
 
 
-def _put_ratio(result: Lists, name: str, index: int, over: Estimate) -> None:
+def _put_ratio(result: Lists, name: str, index: int, over: Estimate, *, interval: bool) -> None:
     result[name][index] = over.value
-    if math.isfinite(over.half_width):
+    if interval and math.isfinite(over.half_width):
         result[f"{name}_low"][index], result[f"{name}_high"][index] = over.low, over.high
 
 

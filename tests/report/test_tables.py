@@ -16,24 +16,12 @@ from mglubench.report.summary import heading, runs_table, verify_tables
 from mglubench.report.tables import run_tables
 from mglubench.results.checked import Checked
 from mglubench.results.metrics import derive
-from mglubench.results.store import RunStore
 from mglubench.runner.plan import make_plan
 from mglubench.runner.run import open_store, run_plan
-from tests.conftest import make_case, make_header, make_row
+from tests.conftest import make_case, make_row
 
 SNAPSHOT = Path(__file__).with_name("fake_run.md")
 LAYER = {"h": 2048, "d": 8192, "mode": "cold"}
-
-
-@pytest.fixture
-def frame(tmp_path):
-    def make(*rows, **header):
-        with RunStore.create(tmp_path / "run", make_header(**header)) as store:
-            for row in rows:
-                store.append(row)
-        return derive(mglubench.load(tmp_path / "run", samples=True))
-
-    return make
 
 
 def full_run():

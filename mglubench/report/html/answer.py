@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from mglubench.cases.case import Setting
 from mglubench.cases.vocabulary import CEILINGS
-from mglubench.estimates import Series, variance_shares
-from mglubench.measure.measurement import Round, series_of
+from mglubench.estimates import variance_shares
+from mglubench.report.fastest import fastest, series_of_row
 from mglubench.report.table import Row, amount, figure, missing
 from mglubench.report.tables import row_notices
 
@@ -59,7 +58,7 @@ def _answer(setting: Setting, rows: list[Row]) -> Answer | None:
     mine = [row for row in rows if row["layer"] == "mglu" and not missing(row["vs_glu"])]
     if not mine:
         return None
-    own = _fastest(mine)
+    own = fastest(mine)
     glu = (row for row in rows if row["layer"] == "glu" and row["variant"] == own["fastest_glu"])
     base = next((row for row in glu if row["set"] == own["set"]), None)
     if base is None:
@@ -69,7 +68,7 @@ def _answer(setting: Setting, rows: list[Row]) -> Answer | None:
         own,
         base,
         by_nm=[
-            _fastest(row for row in mine if row["nm"] == nm) for nm in sorted({int(amount(row, "nm")) for row in mine})
+            fastest(row for row in mine if row["nm"] == nm) for nm in sorted({int(amount(row, "nm")) for row in mine})
         ],
         candidates=len(mine),
         value=amount(own, "vs_glu"),
@@ -77,10 +76,6 @@ def _answer(setting: Setting, rows: list[Row]) -> Answer | None:
         high=amount(own, "vs_glu_high"),
         bytes_alone=amount(base, "bytes_total") / amount(own, "bytes_total"),
     )
-
-
-def _fastest(rows: Iterable[Row]) -> Row:
-    return min(rows, key=lambda row: amount(row, "latency_us"))
 
 
 def limits(answer: Answer) -> list[str]:
@@ -97,15 +92,11 @@ def _interval(answer: Answer) -> str:
     if not math.isfinite(answer.low):
         return f"{rounds} round{'s' * (rounds != 1)}: too few for an interval, so another run may say something else."
     words = f"The interval rests on {rounds} rounds in {processes} process{'es' * (processes != 1)}"
-    shares = variance_shares(_series(answer.base), _series(answer.own))
+    shares = variance_shares(series_of_row(answer.base), series_of_row(answer.own))
     largest = max(shares, key=shares.__getitem__, default="")
     if not largest or shares[largest] < LARGE_SHARE:
         return f"{words}."
     return f"{words}; {shares[largest]:.0%} of its variance is between {_BETWEEN[largest]}."
-
-
-def _series(row: Row) -> Series:
-    return series_of(cast(Sequence[float], row["samples_ns"]), cast(Sequence[Round], row["rounds_of"]))
 
 
 _BETWEEN = {"rounds": "rounds", "copies": "copies of the layer at other addresses", "processes": "processes"}

@@ -1,0 +1,42 @@
+"""Which layers are the fastest of their kind, and whether that is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from mglubench.estimates import Series, ratio
+from mglubench.measure.measurement import Round, series_of
+from mglubench.notices import LEAST_SAMPLES
+from mglubench.report.table import Row, amount
+
+
+def fastest(rows: Iterable[Row]) -> Row:
+    """The row of the least latency."""
+    return min(rows, key=lambda row: amount(row, "latency_us"))
+
+
+def series_of_row(row: Row) -> Series:
+    """The samples of a frame's row."""
+    return series_of(cast(Sequence[float], row["samples_ns"]), cast(Sequence[Round], row["rounds_of"]))
+
+
+def certainly_fastest(rows: Iterable[Row]) -> list[Row]:
+    """The fastest MGLU of each number of masks and kind of them, where no other may be as fast."""
+    groups: dict[tuple[object, object], list[Row]] = {}
+    for row in rows:
+        if row["layer"] == "mglu":
+            groups.setdefault((row["nm"], row["mask"]), []).append(row)
+    found = ((fastest(group), group) for group in groups.values())
+    return [best for best, group in found if all(_slower(row, best) for row in group if row is not best)]
+
+
+def _slower(row: Row, best: Row) -> bool:
+    """Whether the interval of their ratio, round by round, leaves no doubt; without rounds, whether no samples meet."""
+    own, other = series_of_row(best), series_of_row(row)
+    if min(len(own.samples), len(other.samples)) < LEAST_SAMPLES:
+        return False
+    if row["rounds_of"] and best["rounds_of"]:
+        shared = row["set"] == best["set"] and set(own.round_numbers.tolist()) & set(other.round_numbers.tolist())
+        return bool(shared) and ratio(other, own).low > 1
+    return float(own.samples.max()) < float(other.samples.min())
