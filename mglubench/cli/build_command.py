@@ -9,7 +9,8 @@ import typer
 
 from mglubench.cli import kernel_options as options
 from mglubench.cli.options import OutJson
-from mglubench.cli.output import console, progress_bar, publish_json
+from mglubench.cli.output import publish_json, say
+from mglubench.cli.progress_line import counted
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,15 +33,17 @@ def build(
     targets = _targets(arch, variants, nm, dtype)
     require_tool("nvcc")
     failures: list[str] = []
-    with progress_bar(len(targets), "build") as (progress, task):
+    names = ", ".join(dict.fromkeys(target.kernel for target in targets))
+    say(f"building {len(targets)} libraries of {names} into {cache_folder()}")
+    with counted(len(targets), "build") as tell:
         for target, error in build_all(targets, jobs or affinity()):
-            progress.update(task, advance=1, description=target.label)
+            tell(target.label)
             if error:
                 failures.append(str(error))
                 sys.stderr.write(f"error: {error}\n")
     words = f"{len(targets) - len(failures)} of {len(targets)} libraries are in {cache_folder()}"
     publish_json({"summary": words, "targets": len(targets), "failures": failures}, out_json)
-    console(stderr=True).print(words, markup=False, soft_wrap=True)
+    say(words)
     return 1 if failures else 0
 
 

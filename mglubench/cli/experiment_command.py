@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import chosen_format, console, print_json, print_tables, progress_bar
+from mglubench.cli.output import chosen_format, console, print_json, print_tables
+from mglubench.cli.progress_line import progress_bar
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:

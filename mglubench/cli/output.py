@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,7 +14,6 @@ from mglubench.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
-    from rich.progress import Progress
 
     from mglubench.report.table import Table
 
@@ -71,6 +69,11 @@ def console(*, stderr: bool = False, columns: int | None = None) -> Console:
     return PipeConsole(file=stream, highlight=False, soft_wrap=False, width=width, height=25)
 
 
+def say(line: str) -> None:
+    """A line on standard error, which is no data."""
+    console(stderr=True).print(line, markup=False, soft_wrap=True)
+
+
 def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] = (), closing: str = "") -> None:
     """Tables for people, and a paragraph after them: as many columns as the screen holds, all, or ``markdown``."""
     from mglubench.report.fit import fit
@@ -88,22 +91,22 @@ def print_tables(tables: Sequence[Table], form: str, *, heading: Sequence[str] =
     fitted = [fit(table, None if form == WIDE else screen) for table in tables]
     out = console(columns=max([screen, *(found.width for found in fitted)]))
 
-    def say(line: str, style: str = "") -> None:
+    def tell(line: str, style: str = "") -> None:
         out.print(plain(line, LONGEST_CELL), style=style, markup=False, width=screen)
 
     for line in heading:
-        say(line)
+        tell(line)
     for table, found in zip(tables, fitted, strict=True):
         out.print()
-        say(table.title, "bold")
+        tell(table.title, "bold")
         out.print(to_rich(table, found))
         hidden = [f"not shown at {screen} columns: {', '.join(found.hidden)}; --wide shows all"] if found.hidden else []
         notes = [*hidden, *table.notes]
         for note in ["", *notes] if notes else []:
-            say(note, "dim")
+            tell(note, "dim")
     if closing:
         out.print()
-        say(closing)
+        tell(closing)
 
 
 def print_json(value: Any) -> None:
@@ -158,31 +161,6 @@ def print_csv(frame: pd.DataFrame) -> None:
     from mglubench.results.frame import with_plain_text
 
     with_plain_text(frame).to_csv(sys.stdout, index=False)
-
-
-@contextmanager
-def progress_bar(total: int, what: str) -> Iterator[tuple[Progress, Any]]:
-    """A bar with count, elapsed time and ETA on standard error; silent where that is not a terminal."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    screen = console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
-        yield progress, progress.add_task(what, total=total)
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,8 @@ import typer
 
 from mglubench.cases.config import KNOWN
 from mglubench.cli import options
-from mglubench.cli.output import chosen_format, console, print_json, progress_bar
+from mglubench.cli.output import chosen_format, console, print_json, say
+from mglubench.cli.progress_line import duration_words, live, progress_bar
 from mglubench.cli.report_command import show_run
 from mglubench.cli.sweep_options import with_axes
 from mglubench.runner.progress import Progress
@@ -24,7 +27,13 @@ if TYPE_CHECKING:
     from mglubench.cases.sweep_spec import SweepSpec
     from mglubench.measure.measurement import Measurement
     from mglubench.runner.plan import Plan
+    from mglubench.runner.sets import ComparisonSet
     from mglubench.runner.sweep import Swept
+    from mglubench.runner.time_left import TimeLeft
+    from mglubench.status import Status
+
+# A sweep that takes longer says so before it begins.
+LONG_SECONDS = 120.0
 
 
 @with_axes
@@ -73,36 +82,62 @@ def sweep(
     spec = merged_spec(given, config, check_names)
     if dry_run:
         return _dry_run(spec, executor, form)
-    with sweep_bar() as bar:
+    # Whoever asks for a document gets it in silence.
+    with sweep_bar(quiet=form in ("json", "csv")) as bar:
         swept = run_sweep(spec, lambda seconds: open_session(executor, seconds), out, resume=resume, progress=bar)
     if swept.note:
-        console(stderr=True).print(swept.note, markup=False, soft_wrap=True)
+        say(swept.note)
     show_run(swept.folder, form, footer=_footer(swept))
     return 0 if swept.good else 1
 
 
 class _Bar(Progress):
-    """A sweep's events as a progress bar, which is there once the cases are known."""
+    """A sweep's events as a progress bar, which is there once the cases are known; without a screen, as lines."""
 
-    def __init__(self, screen: Screen, task: Any) -> None:
-        self._screen, self._task = screen, task
+    def __init__(self, screen: Screen, task: Any, *, lines: bool) -> None:
+        self._screen, self._task, self._lines = screen, task, lines
+        self._begun, self._places = time.monotonic(), dict[int, int]()
+        self._left: TimeLeft | None = None
+        self._counts: Counter[Status] = Counter()
 
     def planned(self, plan: Plan, folder: Path, done: int) -> None:
+        from mglubench.runner.time_left import TimeLeft, guessed_seconds
+
+        guess = guessed_seconds(plan, done)
+        if guess > LONG_SECONDS:
+            say(f"{len(plan.cases) - done} cases will take {duration_words(guess)}, by a guess")
+        self._left, self._begun = TimeLeft(plan, done), time.monotonic()
+        self._places = {group.number: place for place, group in enumerate(plan.sets, start=1)}
         self._screen.update(self._task, total=len(plan.cases), completed=done, description=plan.spec.name, visible=True)
 
     def phase(self, name: str, case: Case) -> None:
-        self._screen.update(self._task, description=f"{name} {case.key}")
+        if self._left is not None:
+            self._left.step()
+        self._screen.update(self._task, description=f"{name} {case.key}", left=self._seconds_left())
 
     def finished(self, measurement: Measurement) -> None:
+        self._counts[measurement.status] += 1
         self._screen.advance(self._task)
+
+    def set_over(self, group: ComparisonSet) -> None:
+        if self._lines:
+            place, last = self._places[group.number], len(self._places)
+            counts = ", ".join(f"{count} {status}" for status, count in self._counts.most_common())
+            left = self._seconds_left() if place < last else 0.0
+            more = f"; {duration_words(left)} left" if left else ""
+            say(f"set {place} of {last}: {group.cases[-1].setting.title()}: {counts}{more}")
+        self._counts.clear()
+
+    def _seconds_left(self) -> float:
+        return self._left.seconds(time.monotonic() - self._begun) if self._left is not None else 0.0
 
 
 @contextmanager
-def sweep_bar() -> Iterator[Progress]:
-    """A sweep's progress on a terminal."""
+def sweep_bar(*, quiet: bool = False) -> Iterator[Progress]:
+    """A sweep's progress: on a terminal a bar, elsewhere a line for every set that is over, unless ``quiet``."""
     with progress_bar(0, "sweep") as (screen, task):
         screen.update(task, visible=False)
-        yield _Bar(screen, task)
+        yield _Bar(screen, task, lines=not quiet and not live())
 
 
 def _dry_run(spec: SweepSpec, executor: str, form: str) -> int:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import kernel_options, options
-from mglubench.cli.output import print_json, progress_bar, publish_json
+from mglubench.cli.output import print_json, publish_json
+from mglubench.cli.progress_line import progress_bar
 
 if TYPE_CHECKING:
     from mglubench.cases.case import Case

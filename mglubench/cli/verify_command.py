@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import chosen_format, print_json, print_tables, progress_bar, publish_json
+from mglubench.cli.output import chosen_format, print_json, print_tables, publish_json
+from mglubench.cli.progress_line import progress_bar
 
 
 def verify(

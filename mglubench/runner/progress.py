@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mglubench.cases.case import Case
     from mglubench.measure.measurement import Measurement
     from mglubench.runner.plan import Plan
+    from mglubench.runner.sets import ComparisonSet
 
 
 class Progress:
@@ -22,6 +23,9 @@ class Progress:
 
     def phase(self, name: str, case: Case) -> None:
         """A case is about to be prepared (``prepare``) or to get its next block of samples (``sample``)."""
+
+    def set_over(self, group: ComparisonSet) -> None:
+        """A comparison set is over; its rows are on the disk."""
 
     def finished(self, measurement: Measurement) -> None:
         """A case is over, for better or worse, and its row is stored; the rows of a set are synced after its last."""

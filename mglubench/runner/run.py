@@ -21,6 +21,7 @@ from mglubench.results.header import Header
 from mglubench.results.rows import Row, Status
 from mglubench.results.store import RunStore, read_header, read_rows
 from mglubench.runner.plan import Plan
+from mglubench.runner.sets import ComparisonSet
 from mglubench.variants.registry import get_variant
 
 # Added to the number of a set whose rows were cut short, for what is measured of it later.
@@ -39,6 +40,7 @@ def run_plan(
     *,
     observe: Observer = lambda phase, case: None,
     finished: Callable[[Measurement], None] = lambda measurement: None,
+    over: Callable[[ComparisonSet], None] = lambda group: None,
     until: Callable[[Sequence[Case]], bool] = lambda group: False,
     done: Mapping[Stored, Status] | None = None,
 ) -> int:
@@ -78,6 +80,7 @@ def run_plan(
                 store.append(Row.of(replace(measurement, set=number), get_variant(measurement.case.variant).layer))
                 finished(measurement)
                 count += 1
+        over(group)
     return count
 
 

@@ -103,7 +103,16 @@ def run_sweep(
                 counts[measurement.status] += 1
                 tell.finished(measurement)
 
-            run_plan(plan, store, session.session, observe=tell.phase, finished=finished, until=until, done=done)
+            run_plan(
+                plan,
+                store,
+                session.session,
+                observe=tell.phase,
+                finished=finished,
+                over=tell.set_over,
+                until=until,
+                done=done,
+            )
         session.keep_log(folder)
     return Swept(folder, len(plan.cases), counts, remember(folder) or "")
 

@@ -38,7 +38,8 @@ def test_a_sweep_prints_tables_on_stdout_and_its_summary_on_stderr(cli, tmp_path
     assert "Latency and speed-up: h=64 d=96, 1 token, float32, silu, cold on cpu" in result.out
     assert "Memory: h=64 d=96" in result.out
     assert "mglu-numba-cpu" in result.out
-    assert result.err.strip() == f"{CASES} cases: {CASES} ok. Stored in run"
+    assert result.err.splitlines()[-1] == f"{CASES} cases: {CASES} ok. Stored in run"
+    assert all(line.startswith("set ") for line in filter(None, result.err.splitlines()[:-1]))
     assert "\x1b" not in result.out + result.err
     assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock", "run.json", "rows.jsonl"}
 
