@@ -106,7 +106,7 @@ def build_spec(options: Mapping[str, object]) -> SweepSpec:
             raise UsageError(f"ceiling must be true or false, got {given['ceiling']!r}")
         fields["ceiling"] = given["ceiling"]
     lists = {name: _values(name, given[key]) for name in LISTED if (key := AXES[name].given_as) in given}
-    measure: dict[str, Any] = {key: _number(given[key], key) for key in MEASURE_KEYS if key in given}
+    measure: dict[str, Any] = {key: number_given(given[key], key) for key in MEASURE_KEYS if key in given}
     return SweepSpec(**fields, lists=lists, measure=MeasureSettings(**measure))
 
 
@@ -170,7 +170,8 @@ def _shapes(given: Mapping[str, object], pairs: Mapping[str, tuple[int, ...]]) -
     return ()
 
 
-def _number(value: object, key: str) -> int | float:
+def number_given(value: object, key: str) -> int | float:
+    """The number that a key of measuring was given; raises :class:`UsageError`."""
     if key in INT_KEYS:
         return parse_int(value, key)
     try:

@@ -16,6 +16,7 @@ from mglubench.cli.compare_command import compare
 from mglubench.cli.doctor_command import doctor
 from mglubench.cli.experiment_command import experiment
 from mglubench.cli.gate_command import gate
+from mglubench.cli.help_pages import GroupedCommand
 from mglubench.cli.history_command import history
 from mglubench.cli.import_command import import_report
 from mglubench.cli.inspect_command import inspect
@@ -76,7 +77,7 @@ for _name, _command in COMMANDS.items():
         app.add_typer(_command, name=_name)
         continue
     # The whole first line: what is derived from it would be cut at the width of the screen.
-    app.command(_name, short_help=(_command.__doc__ or "").partition("\n")[0])(_command)
+    app.command(_name, cls=GroupedCommand, short_help=(_command.__doc__ or "").partition("\n")[0])(_command)
 
 
 def _version(wanted: bool) -> None:

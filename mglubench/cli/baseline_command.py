@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mglubench.cli import options
+from mglubench.cli.help_pages import GroupedCommand
 from mglubench.cli.output import chosen_format, console, print_json, print_tables
 
 Folder = Annotated[
@@ -29,7 +30,7 @@ baseline = typer.Typer(
 )
 
 
-@baseline.command()
+@baseline.command(cls=GroupedCommand)
 def save(
     name: Annotated[str, typer.Argument(help="Name of the baseline, such as main or a commit.")],
     runs: Annotated[list[str], typer.Argument(help="Run folders, or folders of repeats; several runs know more.")],
@@ -52,7 +53,7 @@ def save(
     return 0
 
 
-@baseline.command(name="list")
+@baseline.command(name="list", cls=GroupedCommand)
 def list_all(folder: Folder = None, as_json: options.Json = False, wide: options.Wide = False) -> int:
     """List baselines, oldest first."""
     form = chosen_format(as_json=as_json, wide=wide)
@@ -71,7 +72,7 @@ def list_all(folder: Folder = None, as_json: options.Json = False, wide: options
     return 0
 
 
-@baseline.command()
+@baseline.command(cls=GroupedCommand)
 def show(
     name: Annotated[str, typer.Argument(help="Name of the baseline.")],
     folder: Folder = None,

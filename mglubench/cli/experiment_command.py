@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import options
+from mglubench.cli.help_pages import GroupedCommand
 from mglubench.cli.output import chosen_format, console, print_json, print_tables
 from mglubench.cli.progress_line import progress_bar
 from mglubench.errors import UsageError
@@ -201,4 +202,4 @@ for _name, _does in (
     ("masks", "What masks do while they train: flipped bits beside those under noise, gate shares, entropy."),
     ("convert", "From a trained SwiGLU to masked layers: what is lost at once, and what retraining recovers."),
 ):
-    experiment.command(_name, short_help=_does)(_command(_name, _does))
+    experiment.command(_name, cls=GroupedCommand, short_help=_does)(_command(_name, _does))

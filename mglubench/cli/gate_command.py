@@ -60,7 +60,7 @@ def gate(
     junit: options.Junit = None,
     html: options.OutPage = None,
     executor: Annotated[str, typer.Option(hidden=True)] = "child",
-    **given: str | bool | None,
+    **given: str | bool | float | None,
 ) -> int:
     """Run a sweep, compare it with a baseline, and measure suspects again before calling them slower.
 
@@ -90,7 +90,7 @@ def gate(
     return found.comparison.exit_code(wanted)
 
 
-def _spec(given: Mapping[str, str | bool], first: Path) -> SweepSpec:
+def _spec(given: Mapping[str, str | bool | float], first: Path) -> SweepSpec:
     """What the options of a sweep ask for; without any, the sweep of the baseline's first run."""
     from mglubench.cases.config import merged_spec
     from mglubench.results.store import read_spec

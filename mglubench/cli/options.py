@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mglubench.cli.help_pages import OUTPUT
+
 
 def path(text: str | Path) -> Path:
     """A path that was given; an empty one would be the folder in which one happens to be.
@@ -49,20 +51,31 @@ Plugin = Annotated[
     ),
 ]
 RUN_HELP = "Run folder, or last: the newest below runs."
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Csv = Annotated[bool, typer.Option("--csv", help="Print one CSV row per case.")]
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print markdown tables.")]
-Wide = Annotated[bool, typer.Option("--wide", help="Show every column of tables, whatever the screen holds.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=OUTPUT)]
+Csv = Annotated[bool, typer.Option("--csv", help="Print one CSV row per case.", rich_help_panel=OUTPUT)]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print markdown tables.", rich_help_panel=OUTPUT)]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Show every column of tables, whatever the screen holds.", rich_help_panel=OUTPUT)
+]
 Html = Annotated[
     Path | None,
     typer.Option(
-        "--html", parser=path, help="Write one self-contained HTML page to this file; it is there whole or not at all."
+        "--html",
+        parser=path,
+        help="Write one self-contained HTML page to this file; it is there whole or not at all.",
+        rich_help_panel=OUTPUT,
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the page of --html if it is there.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Overwrite the page of --html if it is there.", rich_help_panel=OUTPUT)
+]
 OutJson = Annotated[
     Path | None,
-    typer.Option(parser=path, help="Also write the JSON document to this file; it is there whole or not at all."),
+    typer.Option(
+        parser=path,
+        help="Also write the JSON document to this file; it is there whole or not at all.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 
 # Of a comparison, and of a gate, which tells one.
@@ -73,10 +86,16 @@ Alarms = Annotated[
 ]
 Margin = Annotated[float, typer.Option(help="Relative change up to which a figure is called the same.")]
 Everything = Annotated[bool, typer.Option("--all", help="Show what is the same, too.")]
-SummaryPage = Annotated[bool, typer.Option("--markdown", help="Print a page for a job summary.")]
-Github = Annotated[bool, typer.Option("--github", help="Print annotations of GitHub Actions.")]
-OutMarkdown = Annotated[Path | None, typer.Option(parser=path, help="Also write the page to this file.")]
-Junit = Annotated[Path | None, typer.Option(parser=path, help="Also write JUnit XML to this file.")]
+SummaryPage = Annotated[
+    bool, typer.Option("--markdown", help="Print a page for a job summary.", rich_help_panel=OUTPUT)
+]
+Github = Annotated[bool, typer.Option("--github", help="Print annotations of GitHub Actions.", rich_help_panel=OUTPUT)]
+OutMarkdown = Annotated[
+    Path | None, typer.Option(parser=path, help="Also write the page to this file.", rich_help_panel=OUTPUT)
+]
+Junit = Annotated[
+    Path | None, typer.Option(parser=path, help="Also write JUnit XML to this file.", rich_help_panel=OUTPUT)
+]
 OutPage = Annotated[
     Path | None, typer.Option("--html", parser=path, help="Also write one self-contained HTML page to this file.")
 ]

@@ -35,7 +35,7 @@ def repeat(
     as_markdown: options.Markdown = False,
     wide: options.Wide = False,
     executor: Annotated[str, typer.Option(hidden=True)] = "child",
-    **given: str | bool | None,
+    **given: str | bool | float | None,
 ) -> int:
     """Run the same sweep N times in fresh processes: the spread between runs, and whether printed intervals cover it.
 

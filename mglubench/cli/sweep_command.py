@@ -14,10 +14,11 @@ import typer
 
 from mglubench.cases.config import KNOWN
 from mglubench.cli import options
+from mglubench.cli.help_pages import RUN
 from mglubench.cli.output import chosen_format, console, print_json, say
 from mglubench.cli.progress_line import duration_words, live, progress_bar
 from mglubench.cli.report_command import show_run
-from mglubench.cli.sweep_options import with_axes
+from mglubench.cli.sweep_options import number, with_axes
 from mglubench.runner.progress import Progress
 
 if TYPE_CHECKING:
@@ -41,26 +42,35 @@ def sweep(
     *,
     config: Annotated[str | None, typer.Option(help="Sweep file, or the name of a shipped one (quick, paper).")] = None,
     target_noise: Annotated[
-        str | None, typer.Option(help="Stop a case at this 95 % interval, relative. (default: 0.01)")
+        float | None, number("target_noise", "Stop a case at this 95 % interval, relative. (default: 0.01)")
     ] = None,
-    min_samples: Annotated[str | None, typer.Option(help="Samples before the target counts. (default: 10)")] = None,
-    max_samples: Annotated[str | None, typer.Option(help="Hard limit of samples. (default: 1000)")] = None,
+    min_samples: Annotated[int | None, number("min_samples", "Samples before the target counts. (default: 10)")] = None,
+    max_samples: Annotated[int | None, number("max_samples", "Hard limit of samples. (default: 1000)")] = None,
     max_seconds: Annotated[
-        str | None, typer.Option(help="Sampling time per case, over all rounds. (default: 0.4)")
+        float | None, number("max_seconds", "Sampling time per case, over all rounds. (default: 0.4)")
     ] = None,
     rounds: Annotated[
-        str | None, typer.Option(help="Rounds, each of which samples every case, at least. (default: 6)")
+        int | None, number("rounds", "Rounds, each of which samples every case, at least. (default: 6)")
     ] = None,
-    processes: Annotated[str | None, typer.Option(help="Worker processes that share the rounds. (default: 3)")] = None,
+    processes: Annotated[
+        int | None, number("processes", "Worker processes that share the rounds. (default: 3)")
+    ] = None,
     case_timeout: Annotated[
-        str | None, typer.Option(help="Kill a case after this many seconds. (default: 300)")
+        float | None, number("case_timeout", "Kill a case after this many seconds. (default: 300)")
     ] = None,
-    ceiling: Annotated[bool | None, typer.Option(help="Measure what memory and arithmetic can give first.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    ceiling: Annotated[
+        bool | None, typer.Option(help="Measure what memory and arithmetic can give first.", rich_help_panel=RUN)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.", rich_help_panel=RUN)] = None,
     plugin: options.Plugin = None,
-    out: Annotated[Path | None, typer.Option(parser=options.path, help="Run folder. (default: runs/NAME-TIME)")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cases, measure nothing.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=options.path, help="Run folder. (default: runs/NAME-TIME)", rich_help_panel=RUN),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.", rich_help_panel=RUN)] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the cases, measure nothing.", rich_help_panel=RUN)
+    ] = False,
     as_json: options.Json = False,
     as_csv: options.Csv = False,
     as_markdown: options.Markdown = False,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
 from mglubench.cases.axes import AXES, Axis
-from mglubench.cases.config import KNOWN
+from mglubench.cases.config import INT_KEYS, KNOWN, number_given
 from mglubench.cases.sweep_spec import LISTED, PAIRED
+from mglubench.cli.help_pages import HOW, WHAT
 
 _SHAPE = "Pairs HxD, such as 2048x8192,4096x14336."
 _MODEL = "Shapes of published models, such as llama-3.2-1b,qwen3-8b."
@@ -34,12 +36,19 @@ def with_options_of(sweep: Command) -> Callable[[Command], Command]:
     return decorate
 
 
+def number(key: str, words: str) -> Any:
+    """The option of a number that says how long or how well is measured; what is none is refused by its key."""
+    kind = "INTEGER" if key in INT_KEYS else "FLOAT"
+    return typer.Option(parser=partial(number_given, key=key), metavar=kind, help=words, rich_help_panel=HOW)
+
+
 def _parameter(axis: Axis) -> inspect.Parameter:
-    return _option(axis.given_as, axis.help)
+    kind = "INTEGER" if axis.numeric else "TEXT"
+    return _option(axis.given_as, axis.help, kind if axis.single else f"{kind},...")
 
 
-def _option(name: str, words: str) -> inspect.Parameter:
-    kind = Annotated[str | None, typer.Option(help=words)]
+def _option(name: str, words: str, metavar: str = "TEXT,...") -> inspect.Parameter:
+    kind = Annotated[str | None, typer.Option(help=words, metavar=metavar, rich_help_panel=WHAT)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
 
