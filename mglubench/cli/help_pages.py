@@ -62,7 +62,11 @@ class GroupedCommand(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Examples, a line each."""
-        examples = EXAMPLES.get(ctx.command_path.partition(" ")[2], ())
+        names: list[str] = []
+        while ctx.parent is not None:
+            names.insert(0, ctx.info_name)
+            ctx = ctx.parent
+        examples = EXAMPLES.get(" ".join(names), ())
         if examples:
             with formatter.section("Examples" if len(examples) > 1 else "Example"):
                 for line in examples:
