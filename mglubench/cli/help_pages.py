@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from typer._click.core import Context
+    from typer._click.formatting import HelpFormatter
 
 # Where an option of a command belongs.
 WHAT, HOW, RUN, OUTPUT = "What to measure", "How long and how well", "The run", "Output"
@@ -49,7 +53,7 @@ EXAMPLES: dict[str, Sequence[str]] = {
 class GroupedCommand(TyperCommand):
     """A command whose help has a section for every group of options, and its examples at the end."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Arguments first, then the groups in the order of their first options."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
@@ -60,11 +64,11 @@ class GroupedCommand(TyperCommand):
             with formatter.section(title):
                 formatter.write_dl(records)
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+    def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Examples, a line each."""
         names: list[str] = []
         while ctx.parent is not None:
-            names.insert(0, ctx.info_name)
+            names.insert(0, str(ctx.info_name))
             ctx = ctx.parent
         examples = EXAMPLES.get(" ".join(names), ())
         if examples:

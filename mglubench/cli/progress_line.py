@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mglubench.cli.output import console, say, screen_columns
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, Task
+    from rich.progress import Progress, Task, TaskID
 
 # The bar on a screen of eighty columns and more, and on a narrower one.
 BAR, NARROW_BAR = 24, 8
@@ -36,7 +36,7 @@ def live() -> bool:
 
 
 @contextmanager
-def progress_bar(total: int, what: str) -> Iterator[tuple[Progress, Any]]:
+def progress_bar(total: int, what: str) -> Iterator[tuple[Progress, TaskID]]:
     """A bar with count and time left on standard error; silent where that is no terminal.
 
     Bar, count and time left stay on every screen; what is being done takes the rest of the line. A task whose field

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,7 @@ from mglubench.runner.progress import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Screen
+    from rich.progress import TaskID
 
     from mglubench.cases.case import Case
     from mglubench.cases.sweep_spec import SweepSpec
@@ -104,7 +105,7 @@ def sweep(
 class _Bar(Progress):
     """A sweep's events as a progress bar, which is there once the cases are known; without a screen, as lines."""
 
-    def __init__(self, screen: Screen, task: Any, *, lines: bool) -> None:
+    def __init__(self, screen: Screen, task: TaskID, *, lines: bool) -> None:
         self._screen, self._task, self._lines = screen, task, lines
         self._begun, self._places = time.monotonic(), dict[int, int]()
         self._left: TimeLeft | None = None

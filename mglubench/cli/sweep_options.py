@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
 from mglubench.cases.axes import AXES, Axis
 from mglubench.cases.config import INT_KEYS, KNOWN, number_given
@@ -36,10 +37,12 @@ def with_options_of(sweep: Command) -> Callable[[Command], Command]:
     return decorate
 
 
-def number(key: str, words: str) -> Any:
+def number(key: str, words: str) -> OptionInfo:
     """The option of a number that says how long or how well is measured; what is none is refused by its key."""
     kind = "INTEGER" if key in INT_KEYS else "FLOAT"
-    return typer.Option(parser=partial(number_given, key=key), metavar=kind, help=words, rich_help_panel=HOW)
+    parser = partial(number_given, key=key)
+    option: OptionInfo = typer.Option(parser=parser, metavar=kind, help=words, rich_help_panel=HOW)
+    return option
 
 
 def _parameter(axis: Axis) -> inspect.Parameter:
