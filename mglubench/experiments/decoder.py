@@ -77,7 +77,8 @@ class Block(nn.Module):
         self.mlp = mlp
         with torch.no_grad():
             for last in (self.out, mlp.down_proj):
-                last.weight.div_(math.sqrt(2 * layers))
+                # To divide rounds otherwise, and rows of another rounding are those of another run.
+                last.weight.mul_(1 / math.sqrt(2 * layers))
 
     def forward(self, x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
         """[batch, tokens, h] to the same."""

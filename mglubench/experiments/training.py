@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -130,13 +131,14 @@ class Training:
     def _tested(self) -> tuple[float, list[list[float]]]:
         """The mean loss over the windows of the part, and by layer what share of their tokens keeps each mask."""
         tokens = windows(self.corpus.part(self.trial.part), self.setting)
+        summed = partial(functional.cross_entropy, reduction="sum")
         with kept_masks(masked_layers(self.model)) as kept:
             losses = [
-                functional.cross_entropy(self.model(some[:, :-1]).flatten(0, 1), some[:, 1:].flatten(), reduction="sum")
+                summed(self.model(some[:, :-1]).flatten(0, 1), some[:, 1:].flatten()).item()
                 for some in torch.split(tokens, TEST_BATCH)
             ]
         loads = [[round(float(share), 6) for share in torch.cat(own).mean(0)] if own else [] for own in kept]
-        return float(sum(losses)) / tokens[:, 1:].numel(), loads
+        return sum(losses) / tokens[:, 1:].numel(), loads
 
 
 @contextmanager
