@@ -1,6 +1,6 @@
 """How the loops of a CPU kernel are made: rows side by side, blocks a turn, bytes asked for ahead.
 
-``mglubench tune`` finds them for a machine and a shape (:mod:`~mglubench.kernels.cpu_search`); the rules hold where
+``mglubench tune`` finds them for a machine and a shape (:mod:`~mglubench.runner.cpu_search`); the rules hold where
 nothing is remembered. They were measured on an EPYC (Zen 4, two cores): fp32 at nm = 1 and 2 is faster when the
 hardware looks ahead by itself; with more masks, whose words are then read again for every block, and with 16-bit
 weights, asking ahead is faster.
