@@ -58,26 +58,28 @@ def steps_table(states: Sequence[StepState]) -> Table:
 
 def targets_table(targets: Targets, frame: pd.DataFrame | None) -> Table:
     """Every goal beside the best of the variants that count; a frame of a fake run, or none, measures nothing."""
+    fake = frame is not None and bool(frame.attrs.get("run", {}).get("fake"))
+    good = None if frame is None or fake else _judged(targets, frame)
+    rows = [_goal_row(goal, good) for goal in targets.goals]
+    own = any(row.get("own") is not None for row in rows)
     columns = (
         named("figure"),
         Column("shape", "h x d", text("shape")),
         NM,
         Column("least", "target", number("least", ".2f")),
         Column("value", "reached", ratio("value")),
-        Column("own", "of own read", number("own", ".2f")),
+        *([Column("own", "of own read", number("own", ".2f"))] if own else []),
         VARIANT,
         prose("verdict"),
     )
-    fake = frame is not None and bool(frame.attrs.get("run", {}).get("fake"))
-    good = None if frame is None or fake else _judged(targets, frame)
-    rows = [_goal_row(goal, good) for goal in targets.goals]
     counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in (MET, MISSED, UNKNOWN)}
     words = ", ".join(word for word in (targets.mode, targets.dtype, f"batch {targets.batch}") if word)
     notes = [
         ", ".join(f"{count} {verdict}" for verdict, count in counts.items()),
         f"from step {targets.step}: {words}; the best of {', '.join(targets.variants) or 'all MGLU variants'}",
-        "of own read: the share of the rate at which one matrix of the shape is read, launch and ramp included",
     ]
+    if own:
+        notes.append("of own read: the share of the rate at which one matrix of the shape is read, launch and ramp too")
     return Table("Targets", columns, rows, notes, best="met")
 
 

@@ -111,7 +111,7 @@ def test_the_shipped_campaign_runs_through_on_a_fake_card(cli, tmp_path, monkeyp
     assert result.code == 0, result.err
     found, _ = states(result)
     assert [step for step, status in found.items() if status == "absent"] == [
-        *("build", "profile", "tune-baseline", "tune-mma", "sanitize", "agree"),
+        *("build", "tune-paper", "profile", "tune-baseline", "tune-mma", "sanitize", "build-all", "agree"),
     ]
     assert set(found.values()) == {"ok", "absent"}
     folder = tmp_path / "reports" / "fake-device"

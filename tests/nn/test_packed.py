@@ -175,7 +175,7 @@ def test_a_model_is_exported_beside_the_trained_one():
         (lambda: export_packed(SwiMGLU(4, 4, 1, masked="none")), "MGLU cannot be exported: masked='none'"),
         (lambda: PackedMGLU(4, 4, 17), "nm must be 1 to 16, got 17"),
         (lambda: PackedMGLU(4, 4, 2, top_k=3), "top_k must be 1 to nm = 2, got 3"),
-        (lambda: PackedMGLU(4, 4, activation="swish"), "unknown activation"),
+        (lambda: PackedMGLU(4, 4, activation="tanh"), "unknown activation"),
         (lambda: PackedMGLU(4, 4)(torch.zeros(2, 5)), r"x must be \[..., 4\], got \[2, 5\]"),
         (lambda: PackedMGLU(4, 4)(torch.zeros(2, 4).half()), "x is torch.float16, the layer torch.float32"),
         (lambda: PackedMGLU(4, 4)(torch.zeros(MANY, 4).half()), "x is torch.float16, the layer torch.float32"),

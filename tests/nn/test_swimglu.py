@@ -201,7 +201,7 @@ def test_parameter_groups_hold_every_parameter_once_and_masks_apart():
         (lambda: SwiMGLU(4, 4.0), "d must be a whole number from 1 on, got 4.0"),
         (lambda: SwiMGLU(4, 4, 17), "nm must be 1 to 16, got 17"),
         (lambda: SwiMGLU(4, 4, 0), "nm must be a whole number from 1 on, got 0"),
-        (lambda: SwiMGLU(4, 4, activation="swish"), "unknown activation 'swish'"),
+        (lambda: SwiMGLU(4, 4, activation="tanh"), "unknown activation 'tanh'"),
         (lambda: SwiMGLU(4, 4, masks="lerned"), "unknown masks 'lerned'; did you mean learned?"),
         (lambda: SwiMGLU(4, 4, masked="gates"), "unknown masked 'gates'; did you mean gate?"),
         (lambda: SwiMGLU(4, 4, form="fat"), "unknown form 'fat'"),
