@@ -61,11 +61,9 @@ def run_experiment(asked: Experiment, folder: Path, *, resume: bool, telling: Te
 
 
 def _cpu(threads: int) -> dict[str, object]:
-    """The record of the CPU, with torch's threads set; to ask Numba for its own sets those of torch along with them."""
+    """The record of the CPU, with torch's threads set."""
     torch.set_num_threads(threads)
-    found = device_here("cpu").to_dict()
-    torch.set_num_threads(threads)
-    return found
+    return device_here("cpu").to_dict()
 
 
 def _go(asked: Experiment, record: Record, telling: Telling) -> None:

@@ -118,11 +118,14 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def numba_threads() -> int | None:
-    """Threads that Numba's parallel loops are given; ``None`` where Numba cannot be imported."""
-    try:
-        import numba
+    """Threads that Numba's parallel loops are given; ``None`` where Numba cannot be imported.
 
-        return min(int(numba.get_num_threads()), threads_wanted())
+    Numba itself is not asked: that starts its threads, and sets torch's number of them along with its own.
+    """
+    try:
+        from numba import config
+
+        return min(int(vars(config)["NUMBA_NUM_THREADS"]), threads_wanted())
     except Exception:
         # Whatever an installation that does not fit raises: Numba's variants say so themselves.
         return None

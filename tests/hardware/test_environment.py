@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import psutil
@@ -53,6 +54,16 @@ def test_threads_are_recorded_and_left_out_where_numba_cannot_be_imported(monkey
     record = device_here("cpu").to_dict()
     assert "numba_threads" not in record
     assert "cpu_capability" not in record
+
+
+def test_a_record_changes_no_number_of_threads():
+    pytest.importorskip("torch")
+    program = (
+        "import torch; from mglubench.hardware.environment import device_here; torch.set_num_threads(1); "
+        "print(device_here('cpu').torch_threads, torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 1\n"
 
 
 def test_the_doctor_says_when_threads_are_uneven(monkeypatch):
