@@ -9,7 +9,7 @@ import typer
 
 from mglubench.cli import options
 from mglubench.cli.help_pages import GroupedCommand
-from mglubench.cli.output import chosen_format, console, print_json, print_tables
+from mglubench.cli.output import chosen_format, console, print_json, print_tables, say
 
 Folder = Annotated[
     Path | None,
@@ -46,10 +46,10 @@ def save(
     found = [run for given in runs for run in runs_of(given, folder)]
     saved = save_baseline(name, found, folder, commit=commit, note=note, force=force)
     count = len(saved.runs)
-    _say(f"{saved.folder}: {count} run{'s' * (count != 1)}, {sum(run.rows for run in saved.manifest.runs)} cases")
+    say(f"{saved.folder}: {count} run{'s' * (count != 1)}, {sum(run.rows for run in saved.manifest.runs)} cases")
     for run in saved.manifest.runs:
         if run.rows < run.planned:
-            _say(f"{saved.folder / run.folder}: {run.rows} of {run.planned} cases are finished")
+            say(f"{saved.folder / run.folder}: {run.rows} of {run.planned} cases are finished")
     return 0
 
 
@@ -104,7 +104,3 @@ def show(
     else:
         print_tables(tables, form, heading=baseline_heading(found))
     return 0
-
-
-def _say(line: str) -> None:
-    console(stderr=True).print(line, markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import chosen_format, console, print_json, print_tables
+from mglubench.cli.output import chosen_format, print_json, print_tables, say
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def campaign(
         machine = describe(session, plan)
     folder = (out or _default_folder(machine.devices[plan.device])).absolute()
     with open_journal(folder, plan, machine) as journal, _own_notebooks(folder):
-        states = run_slice(Bench(folder, plan, machine, time, opened, _say), journal)
+        states = run_slice(Bench(folder, plan, machine, time, opened, say), journal)
     code = exit_code(states)
     _show(states, folder, code, form)
     return code
@@ -74,11 +74,11 @@ def _render(plan: Campaign, out: Path | None, form: str) -> int:
         raise UsageError("--render needs --out, the folder of the campaign")
     folder = out.absolute()
     with _own_notebooks(folder):
-        outcome = render_what_is_there(folder, plan, _say)
+        outcome = render_what_is_there(folder, plan, say)
     states = state_of(folder, plan.steps)
     _show(states, folder, exit_code(states), form)
     if outcome.reason:
-        _say(outcome.reason)
+        say(outcome.reason)
     return 0 if outcome.status == StepStatus.OK else 1
 
 
@@ -124,10 +124,6 @@ def _default_folder(device: Device) -> Path:
     return REPORTS_FOLDER / (re.sub(r"[^a-z0-9]+", "-", device.name.lower()).strip("-") or "campaign")
 
 
-def _say(line: str) -> None:
-    console(stderr=True).print(line, markup=False, soft_wrap=True)
-
-
 def _show(states: Sequence[StepState], folder: Path, code: int, form: str) -> None:
     from mglubench.campaign.target_tables import steps_table
 
@@ -135,4 +131,4 @@ def _show(states: Sequence[StepState], folder: Path, code: int, form: str) -> No
         print_json({"folder": str(folder), "exit_code": code, "steps": [asdict(state) for state in states]})
         return
     print_tables([steps_table(states)], form)
-    _say(f"\nStored in {folder}" + ("; run the same command again for the next slice" if code == 3 else ""))
+    say(f"\nStored in {folder}" + ("; run the same command again for the next slice" if code == 3 else ""))

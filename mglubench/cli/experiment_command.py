@@ -11,7 +11,7 @@ import typer
 
 from mglubench.cli import options
 from mglubench.cli.help_pages import GroupedCommand
-from mglubench.cli.output import chosen_format, console, print_json, print_tables
+from mglubench.cli.output import chosen_format, print_json, print_tables, say
 from mglubench.cli.progress_line import progress_bar
 from mglubench.errors import UsageError
 
@@ -165,7 +165,7 @@ def _progress(setting: Setting) -> Iterator[Telling]:
         def move(done: float, total: float, what: str) -> None:
             screen.update(task, completed=done, total=total, description=what, visible=True)
 
-        yield Telling(setting, _say, move)
+        yield Telling(setting, say, move)
 
 
 def _show(folder: Path, form: str, picture: Path | None) -> int:
@@ -189,12 +189,8 @@ def _show(folder: Path, form: str, picture: Path | None) -> int:
         print_tables(tables, form, heading=heading(header))
     if picture is not None:
         save(curves(header, rows), picture)
-    _say(f"\n{len(rows)} evaluations, stored in {folder}")
+    say(f"\n{len(rows)} evaluations, stored in {folder}")
     return 1 if any(row.reason for row in rows) or not rows else 0
-
-
-def _say(line: str) -> None:
-    console(stderr=True).print(line, markup=False, soft_wrap=True)
 
 
 for _name, _does in (

@@ -16,7 +16,7 @@ from mglubench.cli.compare_command import (
     refuse_taken,
     show_comparison,
 )
-from mglubench.cli.output import chosen_format, console
+from mglubench.cli.output import chosen_format, say
 from mglubench.cli.sweep_command import sweep, sweep_bar
 from mglubench.cli.sweep_options import with_options_of
 from mglubench.errors import UsageError
@@ -83,10 +83,10 @@ def gate(
     other = _other(base_ref, base_python, executor)
     question = Question(spec, baseline, base, times, Rules(alarms, margin, force), other)
     with sweep_bar() as bar:
-        found = gate(question, lambda seconds: open_session(executor, seconds), out, progress=bar, tell=_say)
+        found = gate(question, lambda seconds: open_session(executor, seconds), out, progress=bar, tell=say)
     show_comparison(found.comparison, wanted, form, everything=everything)
     publish_comparison(found.comparison, wanted, out_json=out_json, out_markdown=out_markdown, junit=junit, html=html)
-    _say(f"\nStored in {found.folder}; `mglubench baseline save NAME {found.folder / 'new'}` makes it a baseline")
+    say(f"\nStored in {found.folder}; `mglubench baseline save NAME {found.folder / 'new'}` makes it a baseline")
     return found.comparison.exit_code(wanted)
 
 
@@ -130,7 +130,3 @@ def _of_launch(launch: Launch, executor: str) -> Iterator[OpenSession]:
     from mglubench.executors.open import open_session
 
     yield lambda seconds: open_session(executor, seconds, launch)
-
-
-def _say(line: str) -> None:
-    console(stderr=True).print(line, markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import chosen_format, console, print_json, print_tables
+from mglubench.cli.output import chosen_format, print_json, print_tables, say
 from mglubench.errors import UsageError
 
 
@@ -34,7 +34,7 @@ def history(
     if not found:
         raise UsageError(f"no baseline in {where} can be read: {next(iter(damaged.values()))}")
     for why in damaged.values():
-        _say(f"left out: {why}")
+        say(f"left out: {why}")
     cases = histories(found)
     if form == "json":
         print_json(
@@ -51,9 +51,5 @@ def history(
     fake = any(run.fake for one in found for run in one.manifest.runs)
     print_tables(history_tables(cases), form, heading=["FAKE RUNS: nothing was measured"] if fake else [])
     count = len(found)
-    _say(f"\n{count} baseline{'s' * (count != 1)} in {where}, {found[0].time[:10]} to {found[-1].time[:10]}")
+    say(f"\n{count} baseline{'s' * (count != 1)} in {where}, {found[0].time[:10]} to {found[-1].time[:10]}")
     return 0
-
-
-def _say(line: str) -> None:
-    console(stderr=True).print(line, markup=False, soft_wrap=True)

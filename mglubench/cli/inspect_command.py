@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import kernel_options, options
-from mglubench.cli.output import chosen_format, console, print_json, print_tables
+from mglubench.cli.output import chosen_format, console, print_json, print_tables, say
 from mglubench.cli.progress_line import progress_bar
 from mglubench.errors import UsageError
 
@@ -67,9 +67,9 @@ def inspect(
         print_tables([inspect_table(rows)], form)
     if save and good and rows:
         save_pins(save, rows)
-        _say(f"{len(rows)} kernels pinned in {save}")
+        say(f"{len(rows)} kernels pinned in {save}")
     elif save:
-        _say(f"nothing is pinned in {save}: {'not every kernel can be inspected' if rows else 'there is no kernel'}")
+        say(f"nothing is pinned in {save}: {'not every kernel can be inspected' if rows else 'there is no kernel'}")
     return 0 if good else EXIT_ERROR
 
 
@@ -139,7 +139,7 @@ def _against(pins: Pins, rows: Sequence[InspectRow], looked_at: frozenset[Subjec
         print_tables([table], form)
     else:
         console().print("every kernel is as it was pinned", markup=False)
-        _say(*pins_notes(found))
+        say(*pins_notes(found))
     return _code(found)
 
 
@@ -151,7 +151,3 @@ def _code(found: AgainstPins) -> int:
     if found.has(Fate.REGRESSION):
         return EXIT_REGRESSION
     return EXIT_LACKING if found.has(Fate.GONE, Fate.INCOMPARABLE) else 0
-
-
-def _say(line: str) -> None:
-    console(stderr=True).print(line, markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import options
-from mglubench.cli.output import chosen_format, console, print_json, print_tables
+from mglubench.cli.output import chosen_format, print_json, print_tables, say
 from mglubench.cli.sweep_command import sweep, sweep_bar
 from mglubench.cli.sweep_options import with_options_of
 from mglubench.errors import UsageError
@@ -73,7 +73,7 @@ def _measured(spec: SweepSpec, times: int, out: Path | None, executor: str) -> R
     from mglubench.runner.repeat import repeat as run_repeats
 
     with sweep_bar() as bar:
-        return run_repeats(spec, times, lambda seconds: open_session(executor, seconds), out, progress=bar, tell=_say)
+        return run_repeats(spec, times, lambda seconds: open_session(executor, seconds), out, progress=bar, tell=say)
 
 
 def _remember(found: Repetition, repeats: Repeats) -> None:
@@ -81,7 +81,7 @@ def _remember(found: Repetition, repeats: Repeats) -> None:
     from mglubench.results.store import read_header
 
     if why := remember(repeats, read_header(found.runs[-1].folder), found.folder.name):
-        _say(why)
+        say(why)
 
 
 def _show(found: Repetition, repeats: Repeats, form: str) -> None:
@@ -102,16 +102,12 @@ def _show(found: Repetition, repeats: Repeats, form: str) -> None:
     fake = ["FAKE RUNS: these figures come from the fake executor, nothing was measured"] if _fake(found) else []
     print_tables(repeat_tables(repeats), form, heading=fake)
     if not repeats.latencies:
-        _say("no case was measured twice, so nothing is known of a spread")
+        say("no case was measured twice, so nothing is known of a spread")
     count = len(found.runs)
-    _say(f"\n{count} run{'s' * (count != 1)} in {found.folder}")
+    say(f"\n{count} run{'s' * (count != 1)} in {found.folder}")
 
 
 def _fake(found: Repetition) -> bool:
     from mglubench.results.store import read_header
 
     return bool(read_header(found.runs[0].folder).get("fake"))
-
-
-def _say(line: str) -> None:
-    console(stderr=True).print(line, markup=False, soft_wrap=True)
