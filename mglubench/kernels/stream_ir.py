@@ -21,7 +21,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from mglubench.kernels.cpu_rows import LANES
-from mglubench.kernels.vector_ir import across_lanes, ask_ahead, load_weights
+from mglubench.kernels.vector_ir import I64, across_lanes, ask_ahead, load_weights, loop
 
 # Blocks of 16 weights of each stream per step, each with a sum of its own.
 UNROLL = 2
@@ -83,34 +83,15 @@ def _loop(
     shape: StreamShape,
 ) -> list[ir.Value]:
     """``for k in range(*span)``: add ``unroll`` blocks of every row; returns the sums after it."""
-    i64 = ir.IntType(64)
-    start, stop = span
-    entry = builder.block
-    body, done = builder.append_basic_block("body"), builder.append_basic_block("done")
-    builder.cbranch(builder.icmp_signed("<", start, stop), body, done)
 
-    builder.position_at_end(body)
-    k = builder.phi(i64)
-    k.add_incoming(start, entry)
-    sums = [builder.phi(value.type) for value in initial]
-    for phi, value in zip(sums, initial, strict=True):
-        phi.add_incoming(value, entry)
-    updated = []
-    for number, total in enumerate(sums):
-        row, u = rows[number % len(rows)], number // len(rows)
-        block = builder.add(builder.mul(k, ir.Constant(i64, unroll)), ir.Constant(i64, u))
-        if shape.ahead:
-            ask_ahead(builder, row, block, shape.width, shape.ahead)
-        updated.append(builder.fadd(total, load_weights(builder, row, block, shape.dtype)))
-    following = builder.add(k, ir.Constant(i64, 1))
-    k.add_incoming(following, body)
-    for phi, value in zip(sums, updated, strict=True):
-        phi.add_incoming(value, body)
-    builder.cbranch(builder.icmp_signed("<", following, stop), body, done)
+    def body(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+        updated = []
+        for number, total in enumerate(sums):
+            row, u = rows[number % len(rows)], number // len(rows)
+            block = builder.add(builder.mul(k, I64(unroll)), I64(u))
+            if shape.ahead:
+                ask_ahead(builder, row, block, shape.width, shape.ahead)
+            updated.append(builder.fadd(total, load_weights(builder, row, block, shape.dtype)))
+        return updated
 
-    builder.position_at_end(done)
-    results = [builder.phi(value.type) for value in initial]
-    for phi, before, after in zip(results, initial, updated, strict=True):
-        phi.add_incoming(before, entry)
-        phi.add_incoming(after, body)
-    return results
+    return loop(builder, span, initial, body)
