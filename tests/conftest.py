@@ -31,6 +31,8 @@ from mglubench.results.rows import Measurement, Row, Status
 
 # What tests find out about this machine is not for the user's own notebooks.
 _NOTEBOOKS = tempfile.TemporaryDirectory(prefix="mglubench-tests-")
+# Tables of tests are as wide as those of a log.
+os.environ.pop("COLUMNS", None)
 os.environ["MGLUBENCH_CEILINGS"] = str(Path(_NOTEBOOKS.name) / "ceilings.json")
 os.environ["MGLUBENCH_REPEATS"] = str(Path(_NOTEBOOKS.name) / "repeats.json")
 os.environ["MGLUBENCH_TUNING"] = str(Path(_NOTEBOOKS.name) / "tuning.json")
@@ -85,6 +87,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     from mglubench.cli import main
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
     def call(*args: str) -> Result:

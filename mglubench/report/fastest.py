@@ -32,7 +32,12 @@ def certainly_fastest(rows: Iterable[Row]) -> list[Row]:
 
 
 def _slower(row: Row, best: Row) -> bool:
-    """Whether the interval of their ratio, round by round, leaves no doubt; without rounds, whether no samples meet."""
+    """Whether the interval of their ratio, round by round, leaves no doubt; without rounds, whether no samples meet.
+
+    Rows that were loaded without their samples leave it open.
+    """
+    if "samples_ns" not in row:
+        return False
     own, other = series_of_row(best), series_of_row(row)
     if min(len(own.samples), len(other.samples)) < LEAST_SAMPLES:
         return False

@@ -20,9 +20,18 @@ MASKED = (
     # Those of a CPU's tables have a colour each.
     *("mglu-naive", "mglu-premasked", "mglu-compiled", "mglu-numba-cpu", "mglu-op", "mglu-naive-float"),
     *("mglu-naive-complement", "flash-mglu-bulk", "flash-mglu-mma", "flash-mglu-packed", "flash-mglu-paper"),
-    *("flash-mglu-triton", "mglu-numba-naive", "mglu-numba-splitk", "mglu-numba-packed"),
+    *("flash-mglu-triton", "mglu-numba-naive", "mglu-numba-splitk", "mglu-numba-packed", "mglu-dequantise"),
 )
-PLAIN = ("lu", "swiglu", "swiglu-merged", "swiglu-compiled", "swiglu-numba-cpu", "swiglu-fused")
+PLAIN = (
+    "lu",
+    "swiglu",
+    "swiglu-merged",
+    "swiglu-compiled",
+    "swiglu-numba-cpu",
+    "swiglu-fused",
+    "swiglu-dequantise",
+    "swiglu-torch-lowbit",
+)
 # A variant of somebody else's has the place that its name falls on, behind those that are known.
 LATER = 56
 

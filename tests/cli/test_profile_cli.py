@@ -19,7 +19,7 @@ STUBS = Path(__file__).resolve().parent.parent / "profilers"
 FIXTURES = STUBS.parent / "fixtures"
 SWEEP = ("--executor", "fake", "--h", "64", "--d", "96", "--nm", "1,2", "--variants", "swiglu,mglu-naive")
 FAKE = ("--executor", "fake")
-CASES = 7  # four ceilings, swiglu, mglu-naive of nm 1 and 2
+CASES = 9  # four ceilings, two reads of the shape's own matrix, swiglu, mglu-naive of nm 1 and 2
 
 
 def program(folder, stub):
@@ -66,7 +66,7 @@ def test_a_run_is_profiled_and_every_case_has_its_own_figures(cli, run):
     frame = mglubench.load(run).set_index("key")
     assert frame["ncu_kernels"].tolist() == [1.0] * CASES
     order = [row.key for row in read_rows(run) if row.layer not in CEILINGS]
-    assert [frame.loc[key, "dram_bytes_read"] for key in order] == [1000.0, 2000.0, 3000.0]
+    assert [frame.loc[key, "dram_bytes_read"] for key in order] == [3000.0, 4000.0, 5000.0]
     assert set(frame["l2_bytes_read"]) == {320.0}
     assert set(frame["ncu_duration_us"]) == {2.0}
     assert {row.how["source"] for row in read_counters(run)} == {f"profiles/ncu-00{k}.csv" for k in (1, 2, 3, 4)}
@@ -122,7 +122,7 @@ def test_several_kernels_of_a_case_add_up(cli, run, tools):
     assert cli("profile", str(run), *FAKE).code == 0
     frame = mglubench.load(run).set_index("key")
     order = [row.key for row in read_rows(run) if row.layer not in CEILINGS]
-    assert [frame.loc[key, "dram_bytes_read"] for key in order] == [2000.0, 4000.0, 6000.0]
+    assert [frame.loc[key, "dram_bytes_read"] for key in order] == [6000.0, 8000.0, 10000.0]
     assert set(frame["ncu_kernels"]) == {2.0}
     assert set(frame["dram_percent"]) == {50.5}
 

@@ -16,8 +16,6 @@ SURVIVORS = {
     "1938c10a": _SIZE,
     "1934056a": "size: a workspace of 2^31 partial sums, 8 GB",
     "a77d2cbb": "speed: one register stage where there could be two",
-    "dec21931": "speed: the paper's kernel loads elements one by one instead of in pairs",
     "8914865e": _LEAVES,
     "31079463": _LEAVES,
-    "a6addf16": "equivalent: an annotation that only a type checker reads",
 }

@@ -138,6 +138,8 @@ def test_a_profiler_sees_the_ranges_of_a_plain_sweep_without_further_flags(tmp_p
     subprocess.run(["cc", "-shared", "-fPIC", *flags, str(source), "-o", str(library)], check=True)
     env = {**os.environ, "NVTX_INJECTION64_PATH": str(library), "NVTX_LISTENER_OUT": str(log)}
     options = ("--h", "32", "--d", "48", "--nm", "2", "--variants", "lu,mglu-naive", "--max-seconds", "0.01")
+    # Of several processes side by side the listener would write one list.
+    options += ("--processes", "1")
     done = run_command("sweep", *options, "--no-ceiling", "--out", "run", cwd=tmp_path, env=env)
     assert done.code == 0, done.err
     depth, paths, stack = 0, [], []

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import mglubench
+from mglubench.cases.vocabulary import SAME
 from mglubench.errors import CaseError
 from mglubench.executors.local import LocalSession
 from mglubench.layer.block import bound_of, reference_of
@@ -18,7 +19,8 @@ from mglubench.variants.registry import added, get_variant, has_masks, variant_o
 from tests.conftest import make_case, slow_layer
 
 LAYERS = [name for name, variant in variants().items() if variant.layer not in ("read", "product")]
-HERE = [name for name in LAYERS if not get_variant(name).why_unavailable("cpu") and "compiled" not in name]
+PLAIN = [name for name in LAYERS if SAME in get_variant(name).formats]
+HERE = [name for name in PLAIN if not get_variant(name).why_unavailable("cpu") and "compiled" not in name]
 
 
 def block_case(name, **changes):
