@@ -24,3 +24,14 @@ def test_tables_of_the_readme_are_printed_from_what_processes_found(capsys, name
     readme = (ROOT / "README.md").read_text().splitlines()
     assert len(rows) > 8
     assert not [row for row in rows if row not in readme]
+
+
+def test_the_readme_tells_what_the_main_job_s_tables_tell(cli):
+    folder = ROOT / "reports" / "cpu-main-job"
+    done = cli("report", str(folder), "--markdown")
+    tables = (folder / "tables.md").read_text()
+    assert done.out == tables
+    told = (ROOT / "README.md").read_text().partition("## What the main job prints")[2].partition("![Latency")[0]
+    rows = [line for line in told.splitlines() if line.startswith(("| ", "Measured: "))]
+    assert len(rows) > 15
+    assert not [row for row in rows if row not in tables.splitlines()]
