@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.benchmarks import layer, serving
@@ -26,12 +28,31 @@ def test_tables_of_the_readme_are_printed_from_what_processes_found(capsys, name
     assert not [row for row in rows if row not in readme]
 
 
-def test_the_readme_tells_what_the_main_job_s_tables_tell(cli):
-    folder = ROOT / "reports" / "cpu-main-job"
+RUNS = {
+    "cpu-main-job": "## On a CPU: what the main job prints",
+    "h100/main-job": "## On an H100",
+    "h100/two-shapes": "",
+    "h100/first-contact": "",
+}
+
+
+@pytest.mark.parametrize(("run", "section"), RUNS.items())
+def test_tables_of_runs_are_what_report_prints_and_the_readme_tells_no_other(cli, run, section):
+    folder = ROOT / "reports" / run
     done = cli("report", str(folder), "--markdown")
     tables = (folder / "tables.md").read_text()
     assert done.out == tables
-    told = (ROOT / "README.md").read_text().partition("## What the main job prints")[2].partition("![Latency")[0]
-    rows = [line for line in told.splitlines() if line.startswith(("| ", "Measured: "))]
-    assert len(rows) > 15
-    assert not [row for row in rows if row not in tables.splitlines()]
+    if section:
+        told = (ROOT / "README.md").read_text().partition(section)[2].partition("![Latency")[0]
+        rows = [line for line in told.splitlines() if line.startswith(("| ", "Measured: "))]
+        assert len(rows) > 15
+        assert not [row for row in rows if row not in tables.splitlines()]
+
+
+def test_what_was_verified_on_a_card_was_right():
+    files = sorted((REPEATS.parent / "h100" / "verify").glob("*.json"))
+    found = [entry for file in files for entry in json.loads(file.read_text())["variants"]]
+    assert {entry["result"] for entry in found} == {"right"}
+    passed, cases = (sum(entry[name] for entry in found) for name in ("passed", "cases"))
+    assert passed == cases
+    assert f"{passed} of {cases} cases right" in (REPEATS.parent / "h100" / "NOTES.md").read_text()
