@@ -26,16 +26,21 @@ CODED = tuple(name for name in WEIGHTS if name != SAME)
 INT4_GROUP, INT4_ROWS = 128, 16
 
 
-class SwiGLUDequantise(Variant):
+class _OfFormats(Variant):
+    """A baseline that takes weights of a format alone, in fp32: it must be named to be measured."""
+
+    dtypes = ("float32",)
+    formats = CODED
+    default = False
+
+
+class SwiGLUDequantise(_OfFormats):
     """The naive way: W is made anew at every call, in fp32; a shorter dtype would round it to another W."""
 
     name = "swiglu-dequantise"
     summary = "the gated layer over weights of a format: dequantise at every call, then two linear layers"
     layer = "glu"
     method = "steps"
-    dtypes = ("float32",)
-    formats = CODED
-    default = False
 
     def declare(self, case: Case) -> Ledger:
         """Codes are read; what they stand for is written and read."""
@@ -57,16 +62,13 @@ class SwiGLUDequantise(Variant):
         return launch
 
 
-class MGLUDequantise(Variant):
+class MGLUDequantise(_OfFormats):
     """The naive way of a layer with masks: dequantise, then the least that plain torch needs."""
 
     name = "mglu-dequantise"
     summary = "MGLU over weights of a format: dequantise at every call, then nm + 1 linear layers, value = x W - gate"
     layer = "mglu"
     method = "steps-difference"
-    dtypes = ("float32",)
-    formats = CODED
-    default = False
 
     def declare(self, case: Case) -> Ledger:
         """Codes once; nm + 1 times W in full, written and read, and nm masks of its size."""
@@ -92,7 +94,7 @@ class MGLUDequantise(Variant):
         return launch
 
 
-class SwiGLUTorchLowBit(Variant):
+class SwiGLUTorchLowBit(_OfFormats):
     """torch's own products with int8 and int4 weights on a CPU, which dequantise on the way."""
 
     name = "swiglu-torch-lowbit"
@@ -100,9 +102,7 @@ class SwiGLUTorchLowBit(Variant):
     layer = "glu"
     method = "steps"
     devices = ("cpu",)
-    dtypes = ("float32",)
     formats = ("int8", "int4")
-    default = False
 
     def why_unsupported(self, case: Case) -> str | None:
         """torch's int4 product takes whole groups and tiles."""
