@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -46,6 +47,30 @@ def device_function(function: DeviceFunction) -> DeviceFunction:
     """A function that kernels may call. It is inlined: a compiled call would ask for a GPU to compile for."""
     made: DeviceFunction = cuda_module().jit(device=True, inline="always")(function)
     return made
+
+
+@cache
+def why_nothing_compiles() -> str | None:
+    """Why Numba makes nothing for a GPU here, tried with an empty kernel; ``None`` if it does. Needs no GPU.
+
+    A numba-cuda may be older than the NumPy beside it, and finds out when it first compiles.
+    """
+    try:
+        from numba import types
+
+        cuda_module().compile_ptx(lambda: None, types.void(), cc=(9, 0))
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        here = " and ".join(f"{name} {_version(name)}" for name in ("numba-cuda", "numpy"))
+        return f"Numba compiles no kernel for a GPU with {here}: {lines[0]}"
+    return None
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(none)"
 
 
 @cache

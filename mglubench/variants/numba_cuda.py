@@ -11,7 +11,7 @@ from typing import ClassVar
 from mglubench.cases.case import Case
 from mglubench.errors import UnavailableError
 from mglubench.kernels import numba_cuda_call
-from mglubench.kernels.numba_cuda_ir import cuda_module
+from mglubench.kernels.numba_cuda_ir import cuda_module, why_nothing_compiles
 from mglubench.kernels.numba_cuda_kernels import CHUNK
 from mglubench.kernels.on_device import masks_on_device, pad_columns, why_no_gpu
 from mglubench.layer.declared import Ledger, declare
@@ -35,13 +35,13 @@ class _NumbaCuda(Variant):
     bind: ClassVar[numba_cuda_call.Bind]
 
     def why_unavailable(self, device: str) -> str | None:
-        """Needs a GPU that Numba can drive."""
+        """Needs a GPU that Numba can drive, and a Numba that fits its NumPy."""
         reason = super().why_unavailable(device) or why_no_gpu()
         if reason:
             return reason
-        return (
-            None if cuda_module().is_available() else "numba-cuda cannot use the CUDA driver; install numba-cuda[cu13]"
-        )
+        if not cuda_module().is_available():
+            return "numba-cuda cannot use the CUDA driver; install numba-cuda[cu13]"
+        return why_nothing_compiles()
 
     def declare(self, case: Case) -> Ledger:
         """Masks and rows with their padding, one pass per token."""

@@ -7,9 +7,25 @@ import pytest
 import torch
 
 from mglubench.cases.case import Case
+from mglubench.executors.local import LocalSession
 from mglubench.layer.problem import InputSet
 from mglubench.layer.rounding import bound
 from mglubench.measure.check import compare
+from mglubench.variants.registry import get_variant
+
+# nm, tokens, h, d of the tests that need a GPU.
+ON_A_CARD = ((1, 1, 2048, 256), (3, 2, 1000, 33), (8, 3, 4096, 64), (16, 1, 64, 7))
+
+
+def agrees_on_a_card(variant: str, dtype: str, nm: int, batch: int, h: int, d: int) -> None:
+    """Run and judge as a sweep does; skipped with the reason where the machine, or what it has installed, cannot."""
+    if reason := get_variant(variant).why_unavailable("cuda"):
+        pytest.skip(reason)
+    session = LocalSession()
+    case = Case(variant, h, d, nm, batch, dtype, "silu", "bernoulli:0.5", "hot", "cuda")
+    session.prepare(case)
+    session.finish(case)
+    session.close()
 
 
 def case_ids(tried: list[tuple[Case, str]]) -> list[str]:

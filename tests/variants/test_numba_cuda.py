@@ -19,9 +19,10 @@ import pytest
 from mglubench.cases.case import Case
 from mglubench.hardware.cuda_toolchain import find_tool
 from mglubench.kernels import numba_cuda_kernels as kernels
+from mglubench.kernels.numba_cuda_ir import why_nothing_compiles
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.variants.registry import get_variant
-from tests.variants.judging import asked_for, case_ids
+from tests.variants.judging import ON_A_CARD, agrees_on_a_card, asked_for, case_ids
 
 HERE = Path(__file__).resolve().parent
 NAMES = ("mglu-numba-naive", "mglu-numba-splitk", "mglu-numba-packed")
@@ -95,13 +96,10 @@ def compile_ptx(kernel: str, special: kernels.Special, capability: tuple[int, in
 
     from mglubench.kernels.numba_cuda_ir import cuda_primitives
 
+    if reason := why_nothing_compiles():
+        pytest.skip(reason)
     function = getattr(kernels, kernel)(special, cuda_primitives())
-    try:
-        ptx, _ = cuda.compile_ptx(function, signature(kernel, special), device=False, cc=capability)
-    except Exception as error:
-        if type(error).__name__ in ("NvvmSupportError", "CudaSupportError"):
-            pytest.skip(f"no NVVM library: {error}")
-        raise
+    ptx, _ = cuda.compile_ptx(function, signature(kernel, special), device=False, cc=capability)
     return str(ptx)
 
 
@@ -172,6 +170,36 @@ def test_variant_says_why_it_cannot_run_here(name: str) -> None:
         assert variant.why_unavailable("cuda") == "no CUDA GPU can be used here"
 
 
+# NumPy without what numba-cuda asks of it when it first compiles, on a GPU that is said to be there.
+_WITHOUT = """
+import numpy
+del numpy.row_stack
+import torch
+from numba import cuda
+from mglubench.variants import numba_cuda
+from mglubench.variants.registry import get_variant
+numba_cuda.why_no_gpu = lambda: None
+torch.cuda.is_available = cuda.is_available = lambda: True
+print(get_variant("mglu-numba-packed").why_unavailable("cuda"))
+"""
+
+
+def test_a_numba_cuda_that_does_not_fit_its_numpy_is_a_reason() -> None:
+    import inspect
+
+    pytest.importorskip("numba_cuda")
+    if why_nothing_compiles():
+        pytest.skip("it does not fit this one")
+    from numba.cuda.np import arrayobj
+
+    if "np.row_stack" not in inspect.getsource(arrayobj):
+        pytest.skip("this numba-cuda asks for nothing that NumPy gave up")
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", _WITHOUT], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("Numba compiles no kernel for a GPU with numba-cuda ")
+    assert "row_stack" in done.stdout
+
+
 def test_declared_bytes_hold_padding_and_one_pass_per_token() -> None:
     case = Case("mglu-numba-packed", 1000, 10, 3, 2, "float16")
     ledger = get_variant("mglu-numba-packed").declare(case)
@@ -187,15 +215,5 @@ def test_declared_bytes_hold_padding_and_one_pass_per_token() -> None:
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("name", NAMES)
 def test_variant_agrees_with_float64_on_the_gpu(name: str, dtype: str) -> None:
-    import torch
-
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA GPU can be used here")
-    from mglubench.executors.local import LocalSession
-
-    session = LocalSession()
-    for nm, batch, h, d in ((1, 1, 2048, 256), (3, 2, 1000, 33), (8, 3, 4096, 64), (16, 1, 64, 7)):
-        case = Case(name, h, d, nm, batch, dtype, "silu", "bernoulli:0.5", "hot", "cuda")
-        session.prepare(case)
-        session.finish(case)
-    session.close()
+    for shape in ON_A_CARD:
+        agrees_on_a_card(name, dtype, *shape)

@@ -16,7 +16,7 @@ import pytest
 from mglubench.cases.case import Case
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.variants.registry import get_variant
-from tests.variants.judging import asked_for, case_ids
+from tests.variants.judging import ON_A_CARD, agrees_on_a_card, asked_for, case_ids
 
 triton = pytest.importorskip("triton")
 PROGRAM = Path(__file__).resolve().parent / "triton_program.py"
@@ -147,17 +147,7 @@ def test_declared_bytes_hold_the_padding() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("shape", ON_A_CARD, ids=str)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-def test_variant_agrees_with_float64_on_the_gpu(dtype: str) -> None:
-    import torch
-
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA GPU can be used here")
-    from mglubench.executors.local import LocalSession
-
-    session = LocalSession()
-    for nm, batch, h, d in ((1, 1, 2048, 256), (3, 2, 1000, 33), (8, 3, 4096, 64), (16, 1, 64, 7)):
-        case = Case("flash-mglu-triton", h, d, nm, batch, dtype, "silu", "bernoulli:0.5", "hot", "cuda")
-        session.prepare(case)
-        session.finish(case)
-    session.close()
+def test_variant_agrees_with_float64_on_the_gpu(dtype: str, shape: tuple[int, int, int, int]) -> None:
+    agrees_on_a_card("flash-mglu-triton", dtype, *shape)
