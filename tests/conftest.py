@@ -126,7 +126,9 @@ def make_case(**changes: Any) -> Case:
 def make_row(layer: str, samples: Iterable[float], **changes: Any) -> Row:
     """A stored row, as the runner would append it; ``status`` and ``reason`` may be changed too."""
     status, reason = Status(changes.pop("status", "ok")), changes.pop("reason", "")
-    extra = {name: changes.pop(name) for name in ("ledger", "telemetry", "discarded", "notes") if name in changes}
+    extra = {
+        name: changes.pop(name) for name in ("ledger", "telemetry", "discarded", "notes", "worker") if name in changes
+    }
     case = make_case(**changes)
     good = status == Status.OK
     ledger = declare(layer, case).to_dict() if good else {}

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from mglubench.cases.case import Case
     from mglubench.cases.sweep_spec import SweepSpec
+    from mglubench.executors.comparison_set import ComparisonSet
     from mglubench.measure.measurement import Measurement
     from mglubench.runner.plan import Plan
-    from mglubench.runner.sets import ComparisonSet
     from mglubench.runner.sweep import Swept
     from mglubench.runner.time_left import TimeLeft
     from mglubench.status import Status

@@ -16,6 +16,8 @@ from mglubench.status import Status
 Errors = dict[str, int | float | None]
 # Readings of a device while it was measured, summarised: figures by name, and the list of throttle reasons.
 Summary = dict[str, int | float | str | list[str] | None]
+# What a worker of a fleet says of itself and its device, as every one of its rows keeps it.
+Worker = dict[str, int | float | str]
 
 
 # More copies than a process ever holds of one layer.
@@ -79,6 +81,7 @@ class Measurement(msgspec.Struct, frozen=True, gc=False):
         rounds: which samples are of which round, in order; empty in rows of schema 1, whose samples are one round.
         set: number of the comparison set in its run; cases are compared within one.
         notes: what the case did beside its work, and what became of it, a sentence each; stored where there is one.
+        worker: which device of a fleet measured it (``host``, ``uuid``, ``driver``, ...); stored where it was one.
     """
 
     case: Case
@@ -96,3 +99,4 @@ class Measurement(msgspec.Struct, frozen=True, gc=False):
     rounds: list[Round] = []
     set: int = 0
     notes: list[str] = []
+    worker: Worker = {}

@@ -96,7 +96,7 @@ class Columns:
         if self._samples:
             self._lists += map(_samples, rows)
             self._rounds += ([turn.whole() for turn in row.rounds] for row in rows)
-        for number in [n for n, row in enumerate(rows) if row.telemetry or len(row.overhead) > len(OVERHEAD)]:
+        for number in _with_more(rows):
             self._few(start + number, rows[number])
         if any(case.weights != SAME for case in rows.kinds.values()):
             self._add_lost(start, rows)
@@ -141,19 +141,26 @@ class Columns:
                 self._rare.setdefault("quantisation_error", _Rare()).put(number, row.checks[0].get("quantisation"))
 
     def _few(self, number: int, row: StoredRow) -> None:
-        """What only some rows have: readings of the device, overheads of later versions."""
+        """What only some rows have: readings of the device, the fleet's worker, overheads of later versions."""
         for name, seconds in row.overhead.items():
             if name not in OVERHEAD:
                 self._rare.setdefault(f"overhead_{name}_s", _Rare()).put(number, seconds)
         for name, value in row.telemetry.items():
             shown = ", ".join(value) if isinstance(value, list) else value
             self._rare.setdefault(f"gpu_{name}", _Rare()).put(number, shown)
+        for name, value in row.worker.items():
+            self._rare.setdefault(f"worker_{name}", _Rare()).put(number, value)
 
     def _whole(self, name: str, values: Wholes) -> None:
         self._wholes.setdefault(name, []).append(values)
 
     def _float(self, name: str, values: Floats) -> None:
         self._floats.setdefault(name, []).append(values)
+
+
+def _with_more(rows: Block) -> list[int]:
+    """Numbers of the rows that have columns of their own."""
+    return [n for n, row in enumerate(rows) if row.telemetry or row.worker or len(row.overhead) > len(OVERHEAD)]
 
 
 @dataclass(frozen=True, slots=True)

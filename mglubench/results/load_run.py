@@ -34,7 +34,9 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
         ``gb_per_s`` (declared bytes over the median); ``error_before``, ``error_after`` (relative, against float64);
         where a run has weight formats a column quantisation_error (of the format alone, no kernel's);
         ``overhead_*_s``; ``notes`` (what a case did to its process);
-        ``gpu_*`` (clocks, power, temperature where there is a GPU). A case that failed has NaN where a figure would be.
+        ``gpu_*`` (clocks, power, temperature where there is a GPU); ``worker_*`` where a fleet measured (host, name
+        and UUID of the device, power limit, driver, digest of the package). A case that failed has NaN where a figure
+        would be.
 
         From profilers, joined by key, NaN where there is none: ``dram_bytes_read``, ``dram_bytes_written``,
         ``l2_bytes_read``, ``l2_bytes_written``, ``l2_hit_percent``, ``dram_percent``, ``sm_percent`` (of the chip's

@@ -18,13 +18,12 @@ from mglubench.cases.axes import AXES
 from mglubench.cases.case import Case
 from mglubench.results.round_latencies import Patterns
 from mglubench.results.row_block import Block, Wholes
-from mglubench.results.rows import Row
+from mglubench.results.rows import OPTIONAL, Row
 from mglubench.results.stored_row import StoredRound, StoredRow
 from mglubench.stats import whole_numbers
 from mglubench.system.strict_json import strict_loads
 
-# Notes are left out where there are none.
-_ROW_NAMES = len(Row.__struct_fields__) - 1 + len(dataclasses.fields(Case))
+_ROW_NAMES = len(Row.__struct_fields__) - len(OPTIONAL) + len(dataclasses.fields(Case))
 _ROUND_NAMES = len(StoredRound.__struct_fields__)
 # Names that rows of schema 1 do not have, and the one that tells.
 _NEW_NAMES, _NEW = 2, b'"rounds":'
@@ -33,8 +32,9 @@ _NEW_NAMES, _NEW = 2, b'"rounds":'
 _LATER_AXES = tuple(
     f'"{name}":{chr(34) * isinstance(axis.plain, str)}'.encode() for name, axis in AXES.items() if not axis.key
 )
-_TABLES = tuple(map(attrgetter, ("ledger", "telemetry", "overhead")))
-_notes, _rounds, _checks = map(attrgetter, ("notes", "rounds", "checks"))
+_TABLES = tuple(map(attrgetter, ("ledger", "telemetry", "overhead", "worker")))
+_OPTIONAL = tuple(map(attrgetter, OPTIONAL))
+_rounds, _checks = map(attrgetter, ("rounds", "checks"))
 _COLON_QUOTE, _NEWLINE = int.from_bytes(b'":', "little"), b"\n"[0]
 
 
@@ -138,7 +138,8 @@ def _names_of(rows: Sequence[StoredRow], lines: bytes) -> Wholes:
     names = np.full(count, _ROW_NAMES - sum(axis not in lines for axis in _LATER_AXES))
     for table in _TABLES:
         names += whole_numbers(map(len, map(table, rows)), count)
-    names += whole_numbers(map(bool, map(_notes, rows)), count)
+    for optional in _OPTIONAL:
+        names += whole_numbers(map(bool, map(optional, rows)), count)
     names += whole_numbers(map(len, map(_rounds, rows)), count) * _ROUND_NAMES
     checks = list(map(_checks, rows))
     rows_of = np.repeat(np.arange(count), whole_numbers(map(len, checks), count))

@@ -22,6 +22,8 @@ from mglubench.status import Status
 __all__ = ["SCHEMA", "CounterRow", "Errors", "Fact", "Measurement", "Row", "Status", "Summary"]
 
 SCHEMA = 2
+# Fields of a row that are left out where there is nothing to say.
+OPTIONAL = ("notes", "worker")
 # What a figure can be: no launch takes less than a picosecond or more than thirty years, no count is beyond 64 bits.
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 Whole = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]
@@ -65,8 +67,9 @@ class Row(Measurement, frozen=True, kw_only=True, gc=False):
     def to_dict(self) -> dict[str, Plain]:
         """Plain values, for JSON; the order of keys is that of all earlier rows."""
         values = _measured(self)
-        if not self.notes:
-            del values["notes"]
+        for name in OPTIONAL:
+            if not values[name]:
+                del values[name]
         rounds = [msgspec.structs.asdict(turn) for turn in self.rounds]
         return {"layer": self.layer, "key": self.key, **values, "case": self.case.to_dict(), "rounds": rounds}
 

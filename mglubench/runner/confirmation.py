@@ -14,12 +14,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from mglubench.cases.case import Case
+from mglubench.executors.comparison_set import ComparisonSet
 from mglubench.results.judgement import LATENCY, Judgement, Reason, Verdict
 from mglubench.results.levels import LEAST_VARIANTS
 from mglubench.results.readings import RATIOS
 from mglubench.results.run_comparison import Comparison
 from mglubench.runner.plan import Plan
-from mglubench.runner.sets import ComparisonSet
 
 TIMES = frozenset({LATENCY, *RATIOS})
 

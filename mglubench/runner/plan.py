@@ -10,6 +10,7 @@ from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.cases.vocabulary import device_kind
 from mglubench.errors import UsageError
+from mglubench.executors.comparison_set import ComparisonSet
 from mglubench.executors.machine import Machine
 from mglubench.executors.session import Session
 from mglubench.hardware.cpu import last_level_cache
@@ -19,7 +20,7 @@ from mglubench.layer.problem import host_bytes
 from mglubench.results.header import Header, checked_header
 from mglubench.results.rows import SCHEMA
 from mglubench.runner.ceiling_cases import ceiling_cases
-from mglubench.runner.sets import ComparisonSet, sets_of
+from mglubench.runner.sets import sets_of
 from mglubench.variants.registry import asked_plugins, check_names, has_masks, variants
 
 

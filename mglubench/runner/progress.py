@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mglubench.cases.case import Case
+    from mglubench.executors.comparison_set import ComparisonSet
     from mglubench.measure.measurement import Measurement
     from mglubench.runner.plan import Plan
-    from mglubench.runner.sets import ComparisonSet
 
 
 class Progress:

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from mglubench.cases.case import Case
+from mglubench.cases.sweep_spec import MeasureSettings
 from mglubench.errors import UsageError
-from mglubench.executors.core_watch import CoreWatch
-from mglubench.executors.rounds import measure_set
+from mglubench.executors.comparison_set import ComparisonSet, SetBench
 from mglubench.executors.session import Session
 from mglubench.executors.set_steps import Observer
-from mglubench.hardware.core_distance import core_distance
 from mglubench.hardware.devices import devices_in
 from mglubench.measure.measurement import Measurement
 from mglubench.results.header import Header
 from mglubench.results.rows import Row, Status
 from mglubench.results.store import RunStore, read_header, read_rows
 from mglubench.runner.plan import Plan
-from mglubench.runner.sets import ComparisonSet
 from mglubench.variants.registry import get_variant
 
 # Added to the number of a set whose rows were cut short, for what is measured of it later.
 LEFTOVERS = 1 << 20
-# Seconds that are waited at most for cores that a hypervisor has moved apart: they come back within some ten seconds or
-# not at all. Once in a run so many, and in each set a share of the time that it may be sampled, where that is more.
-LEAST_PATIENCE, PATIENCE_SHARE = 10.0, 0.5
 # A case's place in a run: number of its set as planned, and its key.
 Stored = tuple[int, str]
+# A set, and what is measured of it, which may be measured while it is read.
+MeasuredSet = tuple[ComparisonSet, Iterable[Measurement]]
+MeasureSets = Callable[[Iterable[ComparisonSet], MeasureSettings], Iterator[MeasuredSet]]
 
 
 def run_plan(
@@ -43,6 +41,7 @@ def run_plan(
     over: Callable[[ComparisonSet], None] = lambda group: None,
     until: Callable[[Sequence[Case]], bool] = lambda group: False,
     done: Mapping[Stored, Status] | None = None,
+    measured: MeasureSets | None = None,
 ) -> int:
     """Measure every case that the store does not have yet; returns how many were measured.
 
@@ -52,43 +51,51 @@ def run_plan(
     Args:
         done: what the store has (see :func:`stored_in`), if it was read already.
         until: asked before each set of cases; once it says yes, this and all later sets are left for a resume.
+        measured: what measures the sets, in whatever order, if it is not the session, one after the other.
 
     Raises:
         StoreError: a row could not be written; the rows before it are kept.
     """
     done = stored_in(store.folder) if done is None else done
-    count, watch = 0, (CoreWatch() if plan.machine.fake else CoreWatch(core_distance)).patient(LEAST_PATIENCE)
-    for group in plan.sets:
-        left = [case for case in group.cases if (group.number, case.key) not in done]
-        if not left:
-            continue
-        if until(left):
-            break
-        # Some of the set is stored: what is left has rounds of its own, which are not those of the others.
-        parted = any(done.get((group.number, case.key)) == Status.OK for case in group.cases)
-        number = group.number + (LEFTOVERS if parted else 0)
-        rounds = measure_set(
-            session, left, plan.spec.measure, observe, group.roles(), group.side_by_side, _watched(watch, left, plan)
-        )
+    planned = {group.number: group for group in plan.sets}
+    count = 0
+    measured = measured or partial(in_turn, SetBench(session, fake=plan.machine.fake), observe)
+    for group, found in measured(sets_left(plan, done, until), plan.spec.measure):
         with ExitStack() as rest:
             together = False
-            for measurement in rounds:
+            for measurement in found:
                 if measurement.status == Status.OK and not together:
                     # The set is over: from here on all come at once.
                     rest.enter_context(store.together())
                     together = True
-                store.append(Row.of(replace(measurement, set=number), get_variant(measurement.case.variant).layer))
+                store.append(Row.of(measurement, get_variant(measurement.case.variant).layer))
                 finished(measurement)
                 count += 1
-        over(group)
+        over(planned[group.number % LEFTOVERS])
     return count
 
 
-def _watched(watch: CoreWatch, cases: Sequence[Case], plan: Plan) -> CoreWatch | None:
-    """The watch over the cores for a set that runs on them, with the time that may be waited."""
-    if any(case.device_kind != "cpu" for case in cases):
-        return None
-    return watch.patient(max(watch.patience, PATIENCE_SHARE * plan.spec.measure.max_seconds * len(cases)))
+def in_turn(
+    bench: SetBench, observe: Observer, groups: Iterable[ComparisonSet], settings: MeasureSettings
+) -> Iterator[MeasuredSet]:
+    """Sets measured here, one after the other, each while it is read."""
+    for group in groups:
+        yield group, bench.measure(group, settings, observe)
+
+
+def sets_left(
+    plan: Plan, done: Mapping[Stored, Status], until: Callable[[Sequence[Case]], bool]
+) -> Iterator[ComparisonSet]:
+    """What is left of each set, for as long as it is to go on."""
+    for group in plan.sets:
+        left = tuple(case for case in group.cases if (group.number, case.key) not in done)
+        if not left:
+            continue
+        if until(left):
+            return
+        # Some of the set is stored: what is left has rounds of its own, which are not those of the others.
+        parted = any(done.get((group.number, case.key)) == Status.OK for case in group.cases)
+        yield dataclasses.replace(group, number=group.number + (LEFTOVERS if parted else 0), cases=left)
 
 
 def stored_in(folder: Path) -> dict[Stored, Status]:

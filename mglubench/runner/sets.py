@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from mglubench.cases.case import Case, Setting
 from mglubench.cases.vocabulary import CEILINGS, LAYER, SAME
-from mglubench.comparison import NAIVE_FAMILY, Role, role_of
+from mglubench.comparison import NAIVE_FAMILY
+from mglubench.executors.comparison_set import ComparisonSet
 from mglubench.layer.formats.weight_formats import matrix_bytes
 from mglubench.layer.problem import host_bytes
 from mglubench.measure.rotation import copies_wanted
@@ -24,23 +25,6 @@ from mglubench.variants.registry import get_variant, variant_of
 SET_SHARE = 0.6
 # Weight matrices of a layer that its cases share copies of.
 _MATRICES = {"glu": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class ComparisonSet:
-    """Cases that are measured in the same rounds.
-
-    Attributes:
-        number: in its run, from 0. side_by_side: how many processes may hold the set at the same time.
-    """
-
-    number: int
-    cases: tuple[Case, ...]
-    side_by_side: int = 1
-
-    def roles(self) -> dict[Case, Role]:
-        """What the cases are when they are compared; ceilings take no part."""
-        return {c: role_of(c.variant, layer) for c in self.cases if (layer := _layer(c)) not in CEILINGS}
 
 
 def sets_of(

@@ -120,6 +120,22 @@ def test_rows_with_notes_are_whole_and_a_name_twice_in_them_is_told(run):
     assert "it has 'notes' twice" in said[0]
 
 
+def test_the_worker_of_a_fleet_is_columns_of_its_rows_and_a_name_twice_in_it_is_told(run):
+    assert "worker" not in ROWS[1].to_dict()
+    assert not [name for name in mglubench.load(run) if name.startswith("worker_")]
+    change_row(run, 1, lambda row: row.update(worker={"host": "node-7", "uuid": "GPU-1", "power_limit_watts": 350.0}))
+    keys, said = keys_and_warnings(run)
+    assert (len(keys), said) == (3, [])
+    frame = mglubench.load(run)
+    assert frame["worker_host"].tolist()[1] == "node-7"
+    assert frame["worker_uuid"].isna().tolist() == [True, False, True]
+    assert frame["worker_power_limit_watts"][1] == 350.0
+    change_row(run, 1, lambda row: json.dumps(row).replace('"uuid":', '"host": "another", "uuid":', 1))
+    keys, said = keys_and_warnings(run)
+    assert len(keys) == 2
+    assert "it has 'host' twice" in said[0]
+
+
 def test_text_that_looks_like_a_name_is_text(run):
     change_row(run, 1, lambda row: row.update(reason='said {"status": 1, "status": 2}'))
     keys, said = keys_and_warnings(run)
