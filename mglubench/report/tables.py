@@ -12,6 +12,7 @@ from mglubench.report import paper
 from mglubench.report.byte_table import counted, ledger_table
 from mglubench.report.fastest import certainly_fastest
 from mglubench.report.saving_table import saving_tables
+from mglubench.report.stack_table import stack_tables
 from mglubench.report.table import (
     NM,
     VARIANT,
@@ -84,6 +85,7 @@ def run_tables(frame: pd.DataFrame) -> list[Table]:
                 tables += [_memory_table(setting, good, ceilings.get(setting.device))]
             beside = _paper_table(setting, good)
             tables += [beside] if beside else []
+            tables += stack_tables(setting, good)
     tables += saving_tables(measured)
     failed = _failed_table(frame)
     return tables + ([failed] if failed else [])
