@@ -14,32 +14,11 @@
 //   shared memory is used by the final sums only, and batch 1 costs no more x traffic than it needs.
 //   Two register stages: while a chunk is multiplied, the lane's four 16-byte weight loads of its next chunk are in
 //   flight (plus masks and x).
-#include "host.cuh"
-#include "mma_tile.cuh"
-
-#ifndef MGLU_STAGES  // register stages of the main loop: 1 or 2; 0: 2 unless registers would not suffice
-#define MGLU_STAGES 0
-#endif
+#include "masked_launch.cuh"
 
 namespace mglu {
 
 constexpr int kSums = kMasks + 1;
-
-template <int kTokenTiles>
-__host__ __device__ constexpr int stages() {
-    return MGLU_STAGES != 0 ? MGLU_STAGES : kMasks == 16 && kTokenTiles == 2 ? 1 : 2;
-}
-
-// Resident blocks that the registers must allow: 4 blocks of 4 warps leave 128 registers per thread, 3 leave 168, 2 255.
-template <int kTokenTiles, bool kVectorX>
-__host__ __device__ constexpr int min_blocks() {
-    if (MGLU_MIN_BLOCKS != 0) return MGLU_MIN_BLOCKS;
-    const int live = 4 * kTokenTiles * (kMasks + 1) + 2 * kMasks + 48;  // sums, two stages of masks and weights, x
-    const int slack = 20 * (kTokenTiles - 1);  // by the compiler's own use of registers
-    const int of_4_warps = !kVectorX || live > 132 - slack ? 2 : live > 104 - slack ? 3 : 4;
-    const int blocks = of_4_warps * 4 / kWarps;
-    return blocks < 1 ? 1 : blocks;
-}
 
 struct Params {
     const element_t* w;    // [d, w_row_stride]
@@ -91,20 +70,15 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
                      });
 }
 
-inline int split(const MgluArgs& a) {
-    const int blocks_per_sm = a.batch > 8 ? min_blocks<2, true>() : min_blocks<1, true>();
-    return choose_split(a, tiles(a), ceil_div(a.h, kChunk), 2 * kWarps, blocks_per_sm);
-}
-
 template <int kTokenTiles>
 int launch(const MgluArgs& a, void* stream) {
     static_assert(reduction_bytes<kSums>() <= 48 * 1024, "MGLU_WARPS is too large for this nm: sums exceed 48 KB");
     const Params p = {static_cast<const element_t*>(a.w), static_cast<const uint8_t*>(a.masks),
                       static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
                       static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch,
-                      ceil_div(ceil_div(a.h, kChunk), split(a)), a.w_row_stride, a.activation};
+                      ceil_div(ceil_div(a.h, kChunk), masked_split(a)), a.w_row_stride, a.activation};
     return launch_kernel(vector_x(a) ? flash_mglu_mma<kTokenTiles, true> : flash_mglu_mma<kTokenTiles, false>,
-                         dim3(tiles(a), split(a)), kThreads, reduction_bytes<kSums>(), stream, p);
+                         dim3(tiles(a), masked_split(a)), kThreads, reduction_bytes<kSums>(), stream, p);
 }
 
 }  // namespace mglu
@@ -113,7 +87,7 @@ extern "C" {
 
 size_t mglu_workspace_bytes(const MgluArgs* args) {
     if (!args || args->d < 1 || args->h < 1) return 0;
-    return mglu::split_workspace_bytes<mglu::kSums>(mglu::tiles(*args), mglu::split(*args), mglu::token_tiles(*args));
+    return mglu::split_workspace_bytes<mglu::kSums>(mglu::tiles(*args), mglu::masked_split(*args), mglu::token_tiles(*args));
 }
 
 int mglu_launch(const MgluArgs* args, void* stream) {

@@ -33,7 +33,8 @@ enum MgluStatus {
 
 typedef struct MgluArgs {
     const void* w;        // [d, w_row_stride] fp16 | bf16, row-major; elements h.. of a row are never used
-    const void* w2;       // second matrix of swiglu_fused (the value branch), same shape and stride; else null
+    const void* w2;       // second matrix of swiglu_fused (the value branch), same shape and stride; the router's weights
+                          // of flash_mglu_routed, [batch, nm] fp16 | bf16, contiguous; else null
     const void* masks;    // bytes of the layout that mglu_mask_layout() names; null where that is ""
     const void* x;        // [batch, h] fp16 | bf16, contiguous
     void* y;              // [batch, d] fp16 | bf16, contiguous

@@ -152,16 +152,18 @@ __device__ __forceinline__ void unpack_registers(uint32_t (&r)[8], const uint4& 
     r[4] = lower.x, r[5] = lower.y, r[6] = lower.z, r[7] = lower.w;
 }
 
-// sums[0] += T, sums[1 + i] += U_i of one half chunk.
+// sums[0] += T, sums[1 + i] += U_i of one half chunk, of masks i whose bit of `kept` is set.
 template <int kTokenTiles>
 __device__ __forceinline__ void accumulate_masked(float (&sums)[kMasks + 1][kTokenTiles][4], const uint4& upper,
                                                   const uint4& lower, const uint4 (&x)[kTokenTiles][2],
-                                                  const uint32_t (&mask)[kMasks], int half) {
+                                                  const uint32_t (&mask)[kMasks], int half,
+                                                  uint32_t kept = 0xffffffffu) {
     uint32_t plain[8];
     unpack_registers(plain, upper, lower);
     multiply(sums[0], plain, x, half);
 #pragma unroll
     for (int i = 0; i < kMasks; i++) {
+        if (!(kept >> i & 1)) continue;
         uint32_t flipped[8];
 #pragma unroll
         for (int j = 0; j < 8; j++) flipped[j] = ptx::xor_and(plain[j], mask[i] << (15 - (half * 8 + j)), kSigns);
@@ -327,15 +329,18 @@ __device__ __forceinline__ void reduce_and_store(const float (&sums)[kSums][kTok
     }
 }
 
+// g(gate) value of one mask.
+__device__ __forceinline__ float masked_term(float t, float u, int activation) {
+    const float gate = 0.5f * (t - u), value = 0.5f * (t + u);
+    return activate(gate, activation) * value;
+}
+
 // y from T = sum[0] and U_i = sum[1 + i].
 __device__ __forceinline__ float combine_masked(const float (&sum)[kMasks + 1], int activation) {
     const float t = sum[0];
     float y = 0.0f;
 #pragma unroll
-    for (int i = 0; i < kMasks; i++) {
-        const float gate = 0.5f * (t - sum[1 + i]), value = 0.5f * (t + sum[1 + i]);
-        y += activate(gate, activation) * value;
-    }
+    for (int i = 0; i < kMasks; i++) y += masked_term(t, sum[1 + i], activation);
     return nan_unless_finite(y, t);
 }
 

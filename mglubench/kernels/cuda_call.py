@@ -30,7 +30,8 @@ class Operands:
 
     Attributes:
         weight: [d, columns], rows padded to a multiple of 8 elements. h: columns before padding.
-        nm: masks, 0 without. masks: uint8 [bytes] in the kernel's layout. value: second matrix, padded likewise.
+        nm: masks, 0 without. masks: uint8 [bytes] in the kernel's layout. value: second matrix, padded
+            likewise; of a routed layer the router's weights [batch, nm].
     """
 
     weight: torch.Tensor

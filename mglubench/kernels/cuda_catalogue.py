@@ -129,6 +129,15 @@ class MmaKernel(CudaKernel):
         return Work("HMMA", 256 / (nm + 1))
 
 
+class RoutedKernel(MmaKernel):
+    """The same arithmetic with a router's weights; masks that no token keeps are not read."""
+
+    source = "flash_mglu_routed"
+    layout = "mma-16x64-planes"
+    entry = "flash_mglu_routed<1,1>"
+    wide = "flash_mglu_routed<2,1>"
+
+
 class BulkKernel(MmaKernel):
     """The same arithmetic behind the bulk copy engine."""
 
@@ -271,6 +280,7 @@ def tiled() -> Iterable[Choice]:
 
 
 PAPER, PACKED, MMA, BULK = PaperKernel(), PackedKernel(), MmaKernel(), BulkKernel()
+ROUTED = RoutedKernel()
 SWIGLU, STREAM = SwiGLUKernel(), StreamKernel()
 # What a weight packed for tensor cores can be launched with: the first is the default, tuning may prefer another.
 SHIPPED: tuple[CudaKernel, ...] = (MMA, BULK)

@@ -184,6 +184,22 @@ class MmaTiles(LaneWords):
         return split.transpose(2, 0, 7, 3, 1, 6, 4, 8, 5).reshape(nm, d, h)
 
 
+class MmaPlanes(MmaTiles):
+    """The words of ``mma-16x64``, mask by mask: whole planes of 16 x 64 chunks, one word per lane each.
+
+    Consumer: ``flash-mglu-routed``, which goes without the planes that no token keeps.
+    """
+
+    name = "mma-16x64-planes"
+    summary = "16 x 64 chunks in mma.m16n8k16 fragment order, one mask after the other (CUDA tensor cores, Top-K)"
+
+    def arrange(self, masks: BoolArray) -> BoolArray:
+        return self.to_words(masks).swapaxes(0, 1)
+
+    def restore(self, bits: BoolArray, nm: int, d: int, h: int) -> BoolArray:
+        return self.from_words(bits.reshape(nm, -1, 32, 32).swapaxes(0, 1), nm, d, h)
+
+
 class RowChunks(LaneWords):
     """Row-major chunks of 1024 columns of one row, four 16-byte vectors per lane.
 
@@ -220,7 +236,7 @@ def _registry(layouts: Iterable[Layout]) -> dict[str, Layout]:
     return {layout.name: layout for layout in layouts}
 
 
-LAYOUTS: dict[str, Layout] = _registry([RowLanes32(), MaskBytes(), MmaTiles(), RowChunks()])
+LAYOUTS: dict[str, Layout] = _registry([RowLanes32(), MaskBytes(), MmaTiles(), MmaPlanes(), RowChunks()])
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -108,9 +108,13 @@ def pack_weight(weight: torch.Tensor, masks: torch.Tensor, weights: str = SAME) 
 def with_masks(weight: torch.Tensor, packed: torch.Tensor, nm: int) -> PackedWeight:
     """As :func:`pack_weight` for masks that are packed already, uint8 [bytes] in the layout of the weight's device."""
     padded = pad_columns(weight.detach(), BACKENDS[weight.device.type].row_multiple)
-    if padded.data_ptr() % ALIGNMENT:
-        padded = padded.clone()
-    return PackedWeight(padded, packed, nm, weight.shape[1])
+    return PackedWeight(aligned(padded), packed, nm, weight.shape[1])
+
+
+def aligned(given: torch.Tensor) -> torch.Tensor:
+    """The tensor, or a contiguous copy where a kernel could not load 16 bytes at once."""
+    given = given.contiguous()
+    return given.clone() if given.data_ptr() % ALIGNMENT else given
 
 
 def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") -> torch.Tensor:

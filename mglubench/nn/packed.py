@@ -13,11 +13,12 @@ from torch.nn import functional
 
 from mglubench.cases.vocabulary import ITEMSIZE, SAME, activation_name, weights_name
 from mglubench.errors import UsageError
+from mglubench.kernels.cuda_catalogue import ROUTED
 from mglubench.kernels.on_device import dtype_of, pad_columns
 from mglubench.kernels.operator_backends import BACKENDS, why_no_format
 from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.layer.masks import pack
-from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
+from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight, with_masks
 from mglubench.nn.gated_sum import ACTIVATION
 from mglubench.nn.layer_checks import check_nm, check_operand, check_shape, positive
 from mglubench.nn.mask_planes import from_planes, masked_weight
@@ -103,10 +104,22 @@ class PackedMGLU(nn.Module):
             self._kernel = PackedWeight(self.weight, masks, self.nm, self.h, self.weights)
         elif self.router_weight is None:
             self._kernel = pack_weight(self.weight, from_planes(self.mask_planes, self.h))
-        elif self.weight.is_cpu:
-            planes = functional.pad(self.mask_planes, (0, self.mask_planes.shape[-1] % 2))
-            self._kernel = PackedWeight(pad_columns(self.weight, 16), planes, self.nm, self.h)
+        elif self._routed_by_kernel():
+            self._kernel = self._routed_weight()
         return self
+
+    def _routed_by_kernel(self) -> bool:
+        """Whether a kernel takes a routed layer of this kind here; elsewhere it goes through products."""
+        on_cuda = self.weight.is_cuda and self.nm in ROUTED.nms and dtype_of(self.weight) in ROUTED.dtypes
+        return self.weight.is_cpu or on_cuda
+
+    def _routed_weight(self) -> PackedWeight:
+        """W and planes as :func:`mglubench.nn.routed.routed_mglu` reads them."""
+        if self.weight.is_cpu:
+            planes = functional.pad(self.mask_planes, (0, self.mask_planes.shape[-1] % 2))
+            return PackedWeight(pad_columns(self.weight, 16), planes, self.nm, self.h)
+        packed = torch.from_numpy(pack(self.hard_masks().cpu().numpy(), ROUTED.layout).data)
+        return with_masks(self.weight, packed.to(self.weight.device), self.nm)
 
     def hard_masks(self) -> torch.Tensor:
         """The masks as booleans, [nm, d, h]."""
@@ -130,7 +143,7 @@ class PackedMGLU(nn.Module):
             )
         flat = x.reshape(-1, self.h)
         weights = self.gate_weights(flat)
-        few = flat.shape[0] <= self.kernel_tokens and (weights is None or flat.is_cpu)
+        few = flat.shape[0] <= self.kernel_tokens and (weights is None or self._routed_by_kernel())
         y = self._by_kernel(flat, weights) if few else self._dense(flat, weights)
         return y.reshape(*x.shape[:-1], self.d)
 

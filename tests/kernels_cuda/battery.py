@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from kernel_emulator import FAULTS, Library, Problem
-from problems import ACTIVATIONS, ORDERS, integer_problem, random_problem
+from problems import ACTIVATIONS, ORDERS, add_gates, integer_problem, random_problem
 
 BULK, MMA, PACKED, PAPER = "flash_mglu_bulk", "flash_mglu_mma", "flash_mglu_packed", "flash_mglu_paper"
-SWIGLU, STREAM = "swiglu_fused", "stream_read"
-MASKED = (PAPER, PACKED, MMA, BULK)
+ROUTED, SWIGLU, STREAM = "flash_mglu_routed", "swiglu_fused", "stream_read"
+MASKED = (PAPER, PACKED, MMA, BULK, ROUTED)
 KERNELS = (*MASKED, SWIGLU, STREAM)
-TILED = (MMA, BULK, SWIGLU)
+TILED = (MMA, BULK, ROUTED, SWIGLU)
 SPLITS = (*TILED, PAPER)  # kernels with a workspace
 
 
@@ -32,6 +32,14 @@ class Stage:
 
 def stages(kernel: str) -> Iterator[Stage]:
     """Quick and telling ones first; those under a sanitizer last."""
+    for stage in _stages(kernel):
+        if kernel == ROUTED:
+            for seed, problem in enumerate(stage.problems):
+                add_gates(problem, seed)
+        yield stage
+
+
+def _stages(kernel: str) -> Iterator[Stage]:
     masked = kernel in MASKED
     nm = 3 if masked else 0
     yield Stage("main", Library(kernel, max(nm, 1)), main_problems(kernel, nm, False))
@@ -142,7 +150,7 @@ def refused(kernel: str, nm: int, bf16: bool) -> list[Problem]:
     for activation in (-1, 3):
         one(-6, activation=activation)
     used = {"w", "y"} | ({"x"} if kernel != STREAM else set()) | ({"masks"} if nm else set())
-    used |= ({"w2"} if kernel == SWIGLU else set()) | ({"workspace"} if kernel == PAPER else set())
+    used |= ({"w2"} if kernel in (SWIGLU, ROUTED) else set()) | ({"workspace"} if kernel == PAPER else set())
     for fault in FAULTS[1:]:
         what = fault.split()[1] if fault.startswith("no ") else fault.split()[0]
         status = -8 if fault == "no workspace" else -1 if fault.startswith("no ") else -5
@@ -155,6 +163,7 @@ def refused(kernel: str, nm: int, bf16: bool) -> list[Problem]:
 # Resident blocks of 4 warps that the split is chosen for, up to 8 tokens and beyond: kernels_cuda/README.md, "Bytes in
 # flight". A part has at least 8 chunks of 64 columns, of flash_mglu_bulk 4 segments of 256 or 128.
 RESIDENT = {(MMA, 3): (4, 3), (MMA, 16): (2, 2), (BULK, 3): (2, 2), (BULK, 16): (2, 2), (SWIGLU, 0): (4, 3)}
+RESIDENT |= {(ROUTED, 3): (4, 3), (ROUTED, 16): (2, 2)}
 
 
 def chosen_splits(kernel: str, nm: int, bf16: bool) -> list[Problem]:
@@ -196,6 +205,7 @@ def macros(kernel: str) -> list[tuple[str, ...]]:
     return {
         BULK: [("MGLU_WARPS=1", "MGLU_RING=1"), ("MGLU_SEGMENT=64", "MGLU_RING=3", "MGLU_MIN_BLOCKS=1")],
         MMA: [("MGLU_WARPS=8", "MGLU_STAGES=1"), ("MGLU_WARPS=1", "MGLU_MIN_BLOCKS=5")],
+        ROUTED: [("MGLU_WARPS=8", "MGLU_STAGES=1"), ("MGLU_WARPS=1", "MGLU_MIN_BLOCKS=5")],
         PACKED: [("MGLU_ROWS=1", "MGLU_WARPS=2")],
         PAPER: [("MGLU_WARPS=2", "MGLU_SPLIT_COLUMNS=64")],
         SWIGLU: [("MGLU_WARPS=8", "MGLU_STAGES=1"), ("MGLU_WARPS=1", "MGLU_MIN_BLOCKS=5")],

@@ -37,7 +37,7 @@ FAULTS = ("", "no w", "no w2", "no masks", "no x", "no y", "no workspace")
 FAULTS += ("w off by 2", "w2 off by 2", "masks off by 8", "x off by 1", "y off by 1", "workspace off by 8")
 ORDERS = {"forward": 0, "reverse": 1, "random": 2}
 LAYOUTS = {"flash_mglu_paper": "bytes", "flash_mglu_packed": "row-1024", "flash_mglu_mma": "mma-16x64"}
-LAYOUTS["flash_mglu_bulk"] = "mma-16x64"
+LAYOUTS |= {"flash_mglu_bulk": "mma-16x64", "flash_mglu_routed": "mma-16x64-planes"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Problem:
     x: np.ndarray  # [batch, h]
     masks: np.ndarray | None = None  # [nm, d, h] bool
     w2: np.ndarray | None = None  # [d, h]
+    gates: np.ndarray | None = None  # a router's weights [batch, nm], 0 where a token does not keep a mask
     activation: int = SILU
     bf16: bool = False
     pad_columns: int = 0  # extra multiples of 8 in the row stride
@@ -182,10 +183,11 @@ def reference(problem: Problem) -> np.ndarray:
             return activate(problem.x @ problem.w.T, problem.activation) * (problem.x @ problem.w2.T)
     y = np.zeros((problem.x.shape[0], problem.w.shape[0]))
     with np.errstate(invalid="ignore"):  # 0 times infinity is NaN, as in the definition
-        for mask in problem.masks:
+        for i, mask in enumerate(problem.masks):
             gate = problem.x @ (mask * problem.w).T
             value = problem.x @ (~mask * problem.w).T
-            y += activate(gate, problem.activation) * value
+            weight = 1.0 if problem.gates is None else problem.gates[:, i, None]
+            y += weight * (activate(gate, problem.activation) * value)
     return y
 
 
@@ -291,8 +293,14 @@ def _encode(library: Library, problem: Problem) -> bytes:
     assert set(problem.overrides) <= set(fields)
     header = struct.pack("<18i", *{**fields, **problem.overrides}.values())
     masks = b"" if problem.masks is None else pack(problem.masks, LAYOUTS[library.kernel]).data.tobytes()
+    if problem.gates is not None:
+        # Planes behind the last one that is kept are not even there: reading them is reading out of bounds.
+        last = int(np.flatnonzero(problem.gates.any(axis=0)).max(initial=-1))
+        masks = masks[: len(masks) // problem.gates.shape[1] * (last + 1)] or bytes(16)
     buffers = [_rows(problem.w, stride, problem.bf16), b"", masks, to_bits(problem.x, problem.bf16).tobytes()]
-    if problem.w2 is not None:
+    if problem.gates is not None:
+        buffers[1] = to_bits(problem.gates, problem.bf16).tobytes()
+    elif problem.w2 is not None:
         buffers[1] = _rows(problem.w2, stride, problem.bf16)
     return header + b"".join(struct.pack("<q", len(data)) + data for data in buffers)
 

@@ -50,7 +50,9 @@ def problem_of(kernel: str, seed: int) -> Problem:
         return Problem(w, x, w2=rounded(random.standard_normal((D, H)) / np.sqrt(H), False))
     if kernel == "stream_read":
         return Problem(w, x)
-    return Problem(w, x, masks=random.random((NM, D, H)) < 0.5)
+    masks = random.random((NM, D, H)) < 0.5
+    gates = np.array([[0.5, 0.0], [0.25, 0.0]]) if kernel == "flash_mglu_routed" else None
+    return Problem(w, x, masks=masks, gates=gates)
 
 
 def main(kernel: str, fault: str = "") -> dict[str, Any]:
@@ -58,7 +60,8 @@ def main(kernel: str, fault: str = "") -> dict[str, Any]:
     nm = 0 if problem.masks is None else NM
     library = KernelLibrary(build(Target(kernel, nm, "float16", "sm_90a")))
     masks = b"" if problem.masks is None else pack(problem.masks, LAYOUTS[kernel]).data.tobytes()
-    w2 = None if problem.w2 is None else to_device(to_bits(problem.w2, False).tobytes())
+    second = problem.w2 if problem.gates is None else problem.gates
+    w2 = None if second is None else to_device(to_bits(second, False).tobytes())
     y_bytes = 2 * BATCH * D
     x, y = to_device(to_bits(problem.x, False).tobytes()), to_device(b"\xff" * y_bytes)
     args = MgluArgs(

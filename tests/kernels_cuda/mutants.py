@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from battery import BULK, MMA, PACKED, PAPER, STREAM, SWIGLU, Stage, stages
+from battery import BULK, MMA, PACKED, PAPER, ROUTED, STREAM, SWIGLU, Stage, stages
 from elements import Probe, check_elements
 from kernel_emulator import CACHE, KERNELS, ROOT, build, build_probe, skip_reason
 from mutate import Mutant, chosen
@@ -40,6 +40,7 @@ USED_BY = {
     "host.cuh": (MMA, PACKED, BULK, PAPER),
     "launch_abi.h": (MMA, PAPER),
     "mask_words.cuh": (MMA, PACKED, BULK),
+    "masked_launch.cuh": (MMA, ROUTED),
     "mma_tile.cuh": (MMA, BULK, SWIGLU),
 }
 HUNG = 20.0  # seconds; the slowest battery takes two

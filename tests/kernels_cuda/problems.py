@@ -13,6 +13,7 @@ MASKED = ("flash_mglu_paper", "flash_mglu_packed", "flash_mglu_mma", "flash_mglu
 ACTIVATIONS = (SILU, GELU, RELU)
 # What each kernel's variant is judged by.
 METHODS = {variant.kernel.source: variant.method for variant in KERNELS}
+METHODS["flash_mglu_routed"] = METHODS["flash_mglu_mma"]
 ORDERS = ("forward", "reverse", "random")
 
 # Relative error ||y - ref|| / ||ref||: the result is rounded to the element type once, sums are fp32.
@@ -57,6 +58,20 @@ def integer_problem(d: int, h: int, batch: int, nm: int, bf16: bool, seed: int, 
         problem.w2 = rng.integers(-2, 3, (d, h)).astype(float)
     problem.activation = RELU
     return problem
+
+
+def add_gates(problem: Problem, seed: int) -> None:
+    """A router's weights, of which about half are 0: masks that some tokens keep, masks that none does, tokens of none.
+
+    Whole numbers where the problem has whole ones, else up to 1.
+    """
+    assert problem.masks is not None
+    rng, shape = np.random.default_rng(seed), (len(problem.x), len(problem.masks))
+    with np.errstate(invalid="ignore"):  # what is not finite is not whole
+        whole = not (problem.w % 1).any()
+    weights = rng.integers(1, 3, shape) if whole else rounded(rng.uniform(0.0, 1.0, shape), problem.bf16)
+    kept = (rng.random(shape) < 0.7) & (rng.random(shape[1]) < 0.7)
+    problem.gates = np.where(kept, weights, rng.choice([0.0, -0.0], shape)).astype(float)
 
 
 def covering_problems(nm: int, bf16: bool) -> list[Problem]:
@@ -109,9 +124,15 @@ def _terms(problem: Problem) -> Terms:
     def sums(matrix: np.ndarray) -> Sums:
         return Sums(matrix @ x.T, matrix**2 @ (x**2).T)
 
+    def weighed(value: Sums, gates: np.ndarray) -> Sums:
+        return Sums(value.values * gates, value.squares * gates**2)
+
     h = w.shape[1]
     if problem.masks is not None:
-        return Terms("mglu", h, sums(w), [(sums(mask * w), sums(~mask * w)) for mask in problem.masks])
+        pairs = [(sums(mask * w), sums(~mask * w)) for mask in problem.masks]
+        if problem.gates is not None:
+            pairs = [(gate, weighed(value, problem.gates[:, i])) for i, (gate, value) in enumerate(pairs)]
+        return Terms("mglu", h, sums(w), pairs)
     if problem.w2 is not None:
         return Terms("glu", h, sums(w), [(sums(w), sums(problem.w2))])
     alone = Sums(w.sum(axis=1, keepdims=True), (w**2).sum(axis=1, keepdims=True))

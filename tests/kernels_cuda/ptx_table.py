@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from battery import BULK, KERNELS, MMA, PACKED, PAPER, STREAM, SWIGLU
+from battery import BULK, KERNELS, MMA, PACKED, PAPER, ROUTED, STREAM, SWIGLU
 
-ACTIVATED = (PAPER, PACKED, MMA, BULK, SWIGLU)
-TILED = (MMA, BULK, SWIGLU)
+ACTIVATED = (PAPER, PACKED, MMA, BULK, ROUTED, SWIGLU)
+TILED = (MMA, BULK, ROUTED, SWIGLU)
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,20 @@ TABLE = (
     Special("copysign.f32", ACTIVATED, "ISA copysign: erff is odd"),
     Special("selp.f32", ACTIVATED, "ISA selp: erff's ranges, NaN unless finite"),
     # Elements.
-    Special("cvt.f32.f16", (PAPER, PACKED, STREAM), "ISA cvt: widening is exact and takes no rounding", True),
+    Special("cvt.f32.f16", (PAPER, PACKED, ROUTED, STREAM), "ISA cvt: widening is exact and takes no rounding", True),
     Special("cvt.rn.TYPE.f32", KERNELS, "ISA cvt: narrowing to nearest even"),
     # Warps and blocks.
-    Special("shfl.sync.bfly.b32", (PAPER, PACKED, STREAM), "ISA shfl.sync: lane ^ mask"),
+    Special("shfl.sync.bfly.b32", (PAPER, PACKED, ROUTED, STREAM), "ISA shfl.sync: lane ^ mask"),
     Special("bar.sync", (PAPER, *TILED), "ISA bar: barrier 0, all threads of the block"),
     Special("bar.warp.sync", (BULK,), "ISA bar.warp.sync: memory ordered among the lanes of the mask"),
     # Memory.
     Special("ld.global.nc.u8", (PAPER,), "ISA ld.global.nc: what the kernel does not write; a mask byte by __ldg"),
-    Special(f"{STREAMED}.v4.u32", (PACKED, MMA, SWIGLU, STREAM), "ISA ld.global.nc: hints .L1::no_allocate, .L2::128B"),
+    Special(
+        f"{STREAMED}.v4.u32",
+        (PACKED, MMA, ROUTED, SWIGLU, STREAM),
+        "ISA ld.global.nc: hints .L1::no_allocate, .L2::128B",
+    ),
+    Special(f"{STREAMED}.u32", (ROUTED,), "ISA ld.global.nc; a word of a kept mask"),
     Special(f"{STREAMED}.v2.u32", (PACKED, MMA), "ISA ld.global.nc; two words of masks at nm = 2"),
     Special("ld.global.nc.L1::evict_last.v4.u32", (PACKED, *TILED), "ISA ld.global.nc: hint .L1::evict_last, for x"),
     Special("ld.relaxed.gpu.global.f32", TILED, "ISA ld: .relaxed.gpu sees what another block released"),
@@ -60,7 +65,7 @@ TABLE = (
         TILED,
         "ISA mma: A 16x16 row-major, B 16x8 column-major, fp32 accumulators",
     ),
-    Special("lop3.b32", (MMA, BULK), "ISA lop3: immediate 0x78 is a ^ (b & c), 0xf0 ^ (0xcc & 0xaa)"),
+    Special("lop3.b32", (MMA, BULK, ROUTED), "ISA lop3: immediate 0x78 is a ^ (b & c), 0xf0 ^ (0xcc & 0xaa)"),
     # Bulk copies.
     Special(
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes",

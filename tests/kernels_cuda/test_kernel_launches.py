@@ -21,7 +21,8 @@ from tests.standin.rehearse import environment, toolkit
 
 PROGRAM = "tests.kernels_cuda.launch_program"
 ROOT = Path(__file__).resolve().parents[2]
-KERNELS = ("flash_mglu_paper", "flash_mglu_packed", "flash_mglu_mma", "flash_mglu_bulk", "swiglu_fused", "stream_read")
+KERNELS = ("flash_mglu_paper", "flash_mglu_packed", "flash_mglu_mma", "flash_mglu_bulk")
+KERNELS += ("flash_mglu_routed", "swiglu_fused", "stream_read")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from problems import (
     ACTIVATIONS,
     MASKED,
     ORDERS,
+    add_gates,
     assert_close,
     check,
     covering_problems,
@@ -175,3 +176,13 @@ def _as_fp16(problem: Problem) -> Problem:
     problem.bf16 = False
     problem.w, problem.x = rounded(problem.w, False), rounded(problem.x, False)
     return problem
+
+
+@pytest.mark.parametrize(("nm", "bf16"), [(1, False), (4, True), (8, False)])
+def test_a_routed_layer_weighs_masks_by_token_and_reads_only_kept_ones(nm: int, bf16: bool) -> None:
+    problems = covering_problems(nm, bf16)
+    for seed, problem in enumerate(problems):
+        add_gates(problem, seed)
+    problems[0].gates = np.zeros_like(problems[0].gates)
+    check(Library("flash_mglu_routed", nm, bf16), problems)
+    assert any(not problem.gates[:, -1].any() for problem in problems), "a plane that is not even there"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from battery import BULK, KERNELS, MASKED, MMA, PACKED, PAPER, STREAM
+from battery import BULK, KERNELS, MASKED, MMA, PACKED, PAPER, ROUTED, STREAM
 from kernel_emulator import KERNELS as FOLDER
 from ptx_table import LOP3, TABLE, barriers, expected, lop3_immediates, specials
 from ptx_text import PROBE, check_probe, compile_ptx, products, roundings, shuffles
@@ -48,9 +48,9 @@ def test_a_kernel_rounds_to_nearest_and_sums_over_all_lanes(kernel: str, bf16: b
     defines = [f"MGLU_NM={2 if kernel in MASKED else 1}", f"MGLU_BF16={int(bf16)}"]
     ptx = compile_ptx(FOLDER / f"{kernel}.cu", defines, tmp_path / "kernel.ptx")
     assert specials(ptx) == expected(kernel, bf16)
-    assert lop3_immediates(ptx) == (LOP3 if kernel in (MMA, BULK) else set())
+    assert lop3_immediates(ptx) == (LOP3 if kernel in (MMA, BULK, ROUTED) else set())
     assert barriers(ptx) <= {"0"}
     assert roundings(ptx) == {"cvt.rn.bf16.f32" if bf16 else "cvt.rn.f16.f32"}
     # A product that one sum fused and another did not would not cancel where the value is what the gate leaves.
     assert products(ptx) == ({"mul.rn.f32"} if kernel in (PACKED, PAPER) else set())
-    assert shuffles(ptx) == (BUTTERFLY if kernel in (PACKED, STREAM, PAPER) else set())
+    assert shuffles(ptx) == (BUTTERFLY if kernel in (PACKED, ROUTED, STREAM, PAPER) else set())
