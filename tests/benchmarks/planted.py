@@ -1,11 +1,10 @@
 """``mglu-numba-cpu`` at nm=4 with a known slow-down: variants of a throw-away package, for a sweep beside the plain.
 
-The delay is a share of the plain layer's latency, which the variable :data:`LATENCY` tells in nanoseconds.
+Each launch waits for a share of what it took itself, so that the slow-down is the same share whatever the machine does.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,6 @@ from mglubench.variants.numba_cpu import MGLUNumbaCPU
 if TYPE_CHECKING:
     from tests.conftest import Plugin
 
-LATENCY = "PLANTED_LATENCY_NS"
 PLAIN, NM = "mglu-numba-cpu", 4
 
 
@@ -36,11 +34,12 @@ class Planted10(MGLUNumbaCPU):
 
     def prepare(self, problem: Problem) -> Launch:
         """The launch, and then a wait that keeps the core busy."""
-        launch, wait = super().prepare(problem), self.share * float(os.environ[LATENCY])
+        launch, share = super().prepare(problem), self.share
 
         def delayed() -> None:
+            start = time.perf_counter_ns()
             launch()
-            end = time.perf_counter_ns() + wait
+            end = start + (1 + share) * (time.perf_counter_ns() - start)
             while time.perf_counter_ns() < end:
                 pass
 
