@@ -13,7 +13,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
 
 from mglubench.system.notebook import Notebook
 
@@ -96,6 +98,15 @@ class Found:
     median_ns: float
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the table holds of a job: a :class:`Choice`, and its time in nanoseconds if one was kept."""
+
+    macros: dict[str, int]
+    split_k: Annotated[int, msgspec.Meta(ge=0)]
+    median_ns: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
 _forced: Choice | None = None
 
 
@@ -117,10 +128,13 @@ def recalled(chip: str, job: Job) -> Found | None:
     if entry is None:
         return None
     try:
-        macros = tuple(sorted((str(name), int(value)) for name, value in entry["macros"].items()))
-        return Found(Choice(macros, int(entry["split_k"])), float(entry.get("median_ns", math.inf)))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise NOTEBOOK.damaged(f"{job.key(chip)}: {type(error).__name__} {error}") from None
+        known = msgspec.convert(entry, Entry)
+    except ValueError as error:
+        raise NOTEBOOK.damaged(f"{job.key(chip)}: {error}") from None
+    return Found(
+        Choice(tuple(sorted(known.macros.items())), known.split_k),
+        math.inf if known.median_ns is None else known.median_ns,
+    )
 
 
 def remember(chip: str, job: Job, choice: Choice, median_ns: float) -> None:

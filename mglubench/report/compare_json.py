@@ -1,4 +1,4 @@
-"""A comparison as one JSON document, whose schema is published: ``docs/compare.schema.json``.
+"""A comparison as one JSON document, whose schema is published: ``docs/schemas/compare.schema.json``.
 
 The types below are the schema. A field may be added in a format; whatever else changes raises its number.
 """

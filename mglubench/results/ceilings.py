@@ -8,11 +8,12 @@ depends on how it is set: ceilings are kept by its name, its threads and its con
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
 
 from mglubench.cases.vocabulary import CEILINGS
 from mglubench.errors import MglubenchError
@@ -55,7 +56,7 @@ class Ceiling:
         rate: bytes/s or FLOP/s. run: folder of the run that measured it. time: when that run began, UTC.
     """
 
-    rate: float
+    rate: Annotated[float, msgspec.Meta(gt=0)]
     run: str
     time: str
 
@@ -169,7 +170,8 @@ def _better(one: Ceiling | None, other: Ceiling) -> Ceiling:
 
 def _added(devices: Mapping[str, object], place: str, new: Mapping[str, Ceiling], kept: list[str]) -> dict[str, object]:
     """What is known of one device with new ceilings, where they are better; what was much better before is told."""
-    entries, before = _entries(devices, place), _ceilings(devices, place)
+    before = _ceilings(devices, place)
+    entries: dict[str, object] = {kind: asdict(ceiling) for kind, ceiling in before.items()}
     for kind, ceiling in new.items():
         best = _better(before.get(kind), ceiling)
         entries[kind] = asdict(best)
@@ -182,28 +184,11 @@ def _added(devices: Mapping[str, object], place: str, new: Mapping[str, Ceiling]
 
 
 def _ceilings(devices: Mapping[str, object], name: str) -> dict[str, Ceiling]:
-    entries = _entries(devices, name)
-    try:
-        return {kind: _ceiling(entry) for kind, entry in entries.items()}
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise NOTEBOOK.damaged(f"{name}: {type(error).__name__} {error}") from None
-
-
-def _ceiling(entry: object) -> Ceiling:
-    if not isinstance(entry, Mapping):
-        raise ValueError(f"a ceiling of {entry!r}")
-    rate = float(entry["rate"])
-    if not 0 < rate < math.inf:
-        raise ValueError(f"a rate of {rate:g}")
-    return Ceiling(rate, str(entry["run"]), str(entry["time"]))
-
-
-def _entries(devices: Mapping[str, object], name: str) -> dict[str, object]:
     """What the notebook has of one device."""
-    entries = devices.get(name, {})
-    if not isinstance(entries, dict):
-        raise NOTEBOOK.damaged(f"{name} holds no table")
-    return entries
+    try:
+        return msgspec.convert(devices.get(name, {}), dict[str, Ceiling])
+    except ValueError as error:
+        raise NOTEBOOK.damaged(f"{name}: {error}") from None
 
 
 def device_of(frame: pd.DataFrame, name: str) -> Device | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Annotated
+
+import msgspec
 
 from mglubench.errors import MglubenchError
 from mglubench.hardware.devices import devices_in
@@ -23,6 +25,10 @@ NOTEBOOK = Notebook(
 )
 
 
+Deviation = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Standard deviation between runs, log, of a device's latencies or ratios.
@@ -31,9 +37,9 @@ class Spread:
         median, largest: over the figures. by: of each figure, by case key (and, of a ratio, what it is over).
     """
 
-    median: float
-    largest: float
-    by: Mapping[str, float]
+    median: Deviation
+    largest: Deviation
+    by: Mapping[str, Deviation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +56,15 @@ class Remembered:
 
     run: str
     time: str
-    runs: int
+    runs: Count
     modes: tuple[str, ...]
-    threads: int | None
+    threads: Count | None
     latencies: Spread
     ratios: Spread | None
-    covered: int
-    intervals: int
+    covered: Count
+    intervals: Count
     others: Spread | None = None
-    level: float | None = None
+    level: Deviation | None = None
 
     def words(self) -> str:
         """In one line: how far runs differ, and how that is known."""
@@ -101,9 +107,9 @@ def remembered(device: str) -> Remembered | None:
     if entry is None:
         return None
     try:
-        return _remembered(entry)
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise NOTEBOOK.damaged(f"{device}: {type(error).__name__} {error}") from None
+        return msgspec.convert(entry, Remembered)
+    except ValueError as error:
+        raise NOTEBOOK.damaged(f"{device}: {error}") from None
 
 
 def _entry(repeats: Repeats, time: str, run: str, threads: int | None) -> dict[str, object] | None:
@@ -136,42 +142,3 @@ def _against_others(repeats: Repeats) -> dict[str, object]:
 def _spread(found: Summary, figures: Sequence[Figure]) -> dict[str, object]:
     by = {figure.name: figure.deviation for figure in figures}
     return {"median": found.median, "largest": found.largest, "by": by}
-
-
-def _remembered(entry: Mapping[str, object]) -> Remembered:
-    modes, latencies, ratios = entry["modes"], entry["latencies"], entry["ratios"]
-    if not isinstance(modes, list):
-        raise ValueError(f"modes of {modes!r}")
-    threads = entry["threads"]
-    return Remembered(
-        str(entry["run"]),
-        str(entry["time"]),
-        _whole(entry["runs"]),
-        tuple(str(mode) for mode in modes),
-        None if threads is None else _whole(threads),
-        _read_spread(latencies),
-        None if ratios is None else _read_spread(ratios),
-        _whole(entry["covered"]),
-        _whole(entry["intervals"]),
-        None if (others := entry.get("others")) is None else _read_spread(others),
-        None if (level := entry.get("level")) is None else _deviation(level),
-    )
-
-
-def _read_spread(entry: object) -> Spread:
-    if not isinstance(entry, Mapping) or not isinstance(entry["by"], Mapping):
-        raise ValueError(f"a spread of {entry!r}")
-    by = {str(name): _deviation(value) for name, value in entry["by"].items()}
-    return Spread(_deviation(entry["median"]), _deviation(entry["largest"]), by)
-
-
-def _deviation(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"a deviation of {value!r}")
-    return float(value)
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"a number of {value!r}")
-    return value

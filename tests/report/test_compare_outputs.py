@@ -101,8 +101,8 @@ def test_junit_has_a_testcase_for_each_case(comparison):
 
 
 def test_json_keeps_to_its_published_schema(comparison):
-    published = json.loads((ROOT / "docs" / "compare.schema.json").read_text())
-    assert published == comparison_schema(), "mglubench compare --schema > docs/compare.schema.json"
+    published = json.loads((ROOT / "docs" / "schemas" / "compare.schema.json").read_text())
+    assert published == comparison_schema(), "mglubench compare --schema > docs/schemas/compare.schema.json"
     document = json.loads(json.dumps(_plain(comparison_json(comparison, FAIL_ON)), allow_nan=False))
     assert msgspec.convert(document, ComparisonDocument).exit_code == 1
     assert document["counts"]["failed"] == 1
