@@ -41,7 +41,7 @@ USED_BY = {
     "launch_abi.h": (MMA, PAPER),
     "mask_words.cuh": (MMA, PACKED, BULK),
     "masked_launch.cuh": (MMA, ROUTED),
-    "mma_tile.cuh": (MMA, BULK, SWIGLU),
+    "mma_tile.cuh": (MMA, BULK, SWIGLU, ROUTED),
 }
 HUNG = 20.0  # seconds; the slowest battery takes two
 # Changes that could upset the order of memory accesses or their bounds: only these go on to the slow sanitizers, and
@@ -50,6 +50,11 @@ SANITIZED = ("barrier", "statement", "condition", "assignment", "bound", "extrem
 CPU_TESTS = ["tests/kernels/test_cpu_bounds.py", "tests/variants/test_numba_cpu.py", "tests/kernels/test_cpu_call.py"]
 TESTS = {
     "numba_cpu_ir.py": CPU_TESTS,
+    "vector_ir.py": CPU_TESTS,
+    "dots_ir.py": CPU_TESTS,
+    "code_ir.py": ["tests/kernels/test_code_ir.py", "tests/kernels/test_cpu_bounds.py"],
+    "routed_ir.py": ["tests/nn/test_packed.py", "-k", "routed"],
+    "cpu_choice.py": ["tests/kernels/test_tuning.py", "tests/kernels/test_cpu_call.py"],
     "cpu_rows.py": CPU_TESTS,
     "cpu_layers.py": CPU_TESTS,
     "numba_cuda_kernels.py": ["tests/variants/test_numba_cuda.py", "-k", "simulated and (FEW)"],

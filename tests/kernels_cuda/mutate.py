@@ -19,6 +19,11 @@ from kernel_emulator import KERNELS, ROOT
 SEED = 2506_23225
 PYTHON = (
     "mglubench/kernels/numba_cpu_ir.py",
+    "mglubench/kernels/vector_ir.py",
+    "mglubench/kernels/dots_ir.py",
+    "mglubench/kernels/code_ir.py",
+    "mglubench/kernels/routed_ir.py",
+    "mglubench/kernels/cpu_choice.py",
     "mglubench/kernels/cpu_rows.py",
     "mglubench/kernels/cpu_layers.py",
     "mglubench/kernels/numba_cuda_kernels.py",

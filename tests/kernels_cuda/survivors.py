@@ -15,7 +15,7 @@ SURVIVORS = {
     "1a178004": _SIZE,
     "1938c10a": _SIZE,
     "1934056a": "size: a workspace of 2^31 partial sums, 8 GB",
-    "a77d2cbb": "speed: one register stage where there could be two",
+    "7c257e7c": "speed: masks that nobody keeps are multiplied all the same",
     "8914865e": _LEAVES,
     "31079463": _LEAVES,
 }

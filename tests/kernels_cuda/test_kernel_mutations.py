@@ -23,7 +23,7 @@ WRONG_ARITHMETIC = {
     "rows g and g + 8 swapped": (MMA, "mma_tile.cuh", "r[0], r[4], r[1], r[5]", "r[4], r[0], r[5], r[1]"),
     "k-steps of x swapped": (MMA, "mma_tile.cuh", "x[n][half].z, x[n][half].w", "x[n][half].w, x[n][half].z"),
     "output row of the lower half": (MMA, "mma_tile.cuh", "8 * (q / 2), token_tile", "8 * (q % 2), token_tile"),
-    "gate and value swapped": (MMA, "mma_tile.cuh", "gate = 0.5f * (t - sum", "gate = 0.5f * (t + sum"),
+    "gate and value swapped": (MMA, "mma_tile.cuh", "gate = 0.5f * (t - u)", "gate = 0.5f * (t + u)"),
     "tail one element short": (
         MMA,
         "mma_tile.cuh",
