@@ -111,6 +111,12 @@ class ChildSession:
             self._send(self._start(), step, case=case.to_dict())
             self._ahead = step, case
 
+    def ready(self) -> bool:
+        """Whether the worker has answered what was begun, is gone, or has had its time."""
+        if self._worker is None or self._ahead is None:
+            return True
+        return self._worker.heard(self._time_left(self._ahead[1]))
+
     def prepare(self, case: Case, offset: int = 0, *, non_finite: bool = False) -> Prepared:
         """Prepare in the current worker."""
         how = {"offset": offset, "non_finite": non_finite}
@@ -169,11 +175,10 @@ class ChildSession:
             self._kept.close()
 
     def _for_case(self, case: Case, made: Callable[..., T], request: str, **arguments: Any) -> T:
-        left = self._case_timeout - self._spent.get(case, 0.0)
         start = time.monotonic()
         try:
             sent, self._ahead = self._ahead == (request, case), None
-            reply = self._ask(request, max(left, FINISH_GRACE), sent=sent, case=case.to_dict(), **arguments)
+            reply = self._ask(request, self._time_left(case), sent=sent, case=case.to_dict(), **arguments)
             try:
                 result = made(**reply)
             except TypeError:
@@ -187,6 +192,9 @@ class ChildSession:
             raise
         self._spent[case] = self._spent.get(case, 0.0) + time.monotonic() - start
         return result
+
+    def _time_left(self, case: Case) -> float:
+        return max(self._case_timeout - self._spent.get(case, 0.0), FINISH_GRACE)
 
     def _ask(self, request: str, timeout: float, *, sent: bool = False, **arguments: Any) -> Any:
         try:

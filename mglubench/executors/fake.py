@@ -105,6 +105,10 @@ class FakeSession:
     def begin(self, step: str, case: Case) -> None:
         """Everything is done at once, when it is asked for."""
 
+    def ready(self) -> bool:
+        """No answer is waited for."""
+        return True
+
     def abandon(self, case: Case) -> None:
         """Forget the case."""
         self._random.pop(case, None)

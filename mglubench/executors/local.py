@@ -7,7 +7,7 @@ import gc
 import time
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mglubench.cases.case import Case
 from mglubench.errors import CaseError, MglubenchError, UnavailableError
@@ -34,9 +34,12 @@ from mglubench.measure.timers import CUDA_MODES, CudaTimer, Taken, Timer, replic
 from mglubench.status import Status
 from mglubench.system.plain_text import first_line, text_of
 from mglubench.system.shelf import Shelf
-from mglubench.variants.base import Launch, Variant
+from mglubench.variants.base import Variant
 from mglubench.variants.mlp_block import in_block
 from mglubench.variants.registry import get_variant, variants, why_not_here
+
+if TYPE_CHECKING:
+    from mglubench.executors.live import Output
 
 # Input sets that stay in memory; a group's cases share one or two.
 INPUT_SETS = 2
@@ -105,13 +108,13 @@ class LocalSession:
         start = time.perf_counter()
         with phase_range("prepare"):
             inputs = self._input_set(case, non_finite)
-            self._catch_spoiler()
             made = time.perf_counter()
-            self._ran.append(case)
-            problem = Problem.make(case, inputs.given, offset)
-            live = LiveCase(variant, variant.prepare(problem), inputs.judge, [Buffers(problem)])
-            built = time.perf_counter()
-            check = self._check(case, live, live.launch, fresh=0)
+            live, built, outputs = self._first_run(variant, case, inputs, offset)
+            if self._catch_spoiler():
+                self._refuse_caught(case)
+                # Whoever ran before did it: this case was made of spoiled inputs, and is made again.
+                live, built, outputs = self._first_run(variant, case, inputs, offset)
+            check = live.judged(outputs, fresh=0)
             checked = time.perf_counter()
             # Warm-up runs launches too, replicas are prepared.
             self._ran.append(case)
@@ -120,7 +123,6 @@ class LocalSession:
         if checked - built < WARM_AFTER_SECONDS or case.device_kind == "cuda":
             with phase_range("warm-up"):
                 live.timer.warm_up()
-        self._live[case] = live
         seconds = {
             "inputs": made - start,
             "build": built - made,
@@ -131,6 +133,17 @@ class LocalSession:
         if (lost := quantisation_error(live.judge, variant.layer, case.nm)) is not None:
             errors["quantisation"] = lost
         return Prepared(errors, variant.declare(case).to_dict(), live.timer.description, seconds)
+
+    def _first_run(
+        self, variant: Variant, case: Case, inputs: GuardedInputs, offset: int
+    ) -> tuple[LiveCase, float, list[Output]]:
+        """The case as its variant makes it ready, when that was done, and what it computes."""
+        self._ran.append(case)
+        problem = Problem.make(case, inputs.given, offset)
+        live = LiveCase(variant, variant.prepare(problem), inputs.judge, [Buffers(problem)])
+        self._live[case] = live
+        built = time.perf_counter()
+        return live, built, live.run(live.launch, fresh=0)
 
     def sample(self, case: Case, seconds: float, most: int) -> Block:
         """Take samples; a block whose SM clock was too low is discarded whole. A case that fails is released."""
@@ -182,11 +195,17 @@ class LocalSession:
             notes += [note for note in restore(before) if note not in notes]
 
     def _checked_again(self, case: Case) -> Check:
+        """Run and compare; a case that changed the inputs is wrong whatever it computed."""
         live = self._live[case]
         self._refuse_caught(case)
         live.refuse_tampered()
         self._ran.append(case)
-        return self._check(case, live, live.timer.run_timed, fresh=1)
+        outputs = live.timed or live.run(live.timer.run_timed, fresh=1)
+        if self._catch_spoiler():
+            self._refuse_caught(case)
+            # Somebody else did it: this case has computed with spoiled inputs, and gets another chance.
+            outputs = live.run(live.timer.run_timed, fresh=1)
+        return live.judged(outputs, fresh=1)
 
     def supply(self, case: Case) -> None:
         """Inputs, and the sums of the case's reference; what fails here fails again, and is told, in ``prepare``."""
@@ -199,6 +218,10 @@ class LocalSession:
 
     def begin(self, step: str, case: Case) -> None:
         """There is only this process, which begins when it is asked."""
+
+    def ready(self) -> bool:
+        """It is not there before it is asked for."""
+        return True
 
     def abandon(self, case: Case) -> None:
         """Release without a check."""
@@ -265,15 +288,6 @@ class LocalSession:
         if self._dense is None or self._dense_of != key:
             self._dense, self._dense_of = GuardedDense(case, non_finite=non_finite, shelf=self._shelf), key
         return self._dense
-
-    def _check(self, case: Case, live: LiveCase, run: Launch, fresh: int) -> Check:
-        """Run and compare; a case that changed the inputs is wrong whatever it computed."""
-        outputs = (live.timed if fresh else []) or live.run(run, fresh)
-        if self._catch_spoiler():
-            self._refuse_caught(case)
-            # Somebody else did it: this case has computed with spoiled inputs, and gets another chance.
-            outputs = live.run(run, fresh)
-        return live.judged(outputs, fresh)
 
     def _catch_spoiler(self) -> bool:
         """Put the inputs right and remember who changed them; whether anybody did."""

@@ -16,10 +16,9 @@ Written against the session protocol alone: the same code drives a process of it
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import partial
 
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import MeasureSettings
@@ -28,7 +27,7 @@ from mglubench.errors import CaseError
 from mglubench.executors.core_watch import CoreWatch, one_place
 from mglubench.executors.session import Session
 from mglubench.executors.set_member import SetMember
-from mglubench.executors.set_steps import Observer, finish, prepare, sample, supply
+from mglubench.executors.set_steps import Observer, Step, everywhere, sample, supply
 from mglubench.measure.measurement import Measurement, Round
 from mglubench.measure.stopping import SetLimits, set_stop
 from mglubench.notices import ENOUGH_ROUNDS
@@ -92,13 +91,27 @@ class _Set:
                 place.renew()
             for member in self.members if len(wave) > 1 else ():
                 supply(wave[0], member)
-            yield from _each(places, self.members, partial(prepare, wave, self.observe))
+            yield from self._everywhere(places, wave, "prepare")
             together = together or len(self.members)
             yield from self._sampled(places, wave, first)
-            yield from _each(places, self.members, partial(finish, wave, self.observe))
+            yield from self._everywhere(places, wave, "finish")
             first += len(wave)
         left = sorted(zip(self.members, self._kept(), strict=True), key=lambda pair: where[pair[0].case])
         yield from (member.measured(kept, self.stop, together) for member, kept in left)
+
+    def _everywhere(self, places: Sequence[Session], wave: Sequence[Session], step: Step) -> Iterator[Measurement]:
+        """A step in all places of a wave; who fails leaves the set, and the places once they are idle."""
+        failed = []
+        for member, error in everywhere(wave, list(self.members), step, self.observe):
+            failed.append(member)
+            yield self._lost(member, error)
+        for member in failed:
+            _abandon(places, member)
+
+    def _lost(self, member: SetMember, error: CaseError) -> Measurement:
+        """One that failed leaves the set, as a measurement that says why."""
+        self.members.remove(member)
+        return member.failed(Status(error.status), words_of(error))
 
     def _sampled(self, places: Sequence[Session], wave: Sequence[Session], first: int) -> Iterator[Measurement]:
         """The processes' share of the rounds; more if there will be no others, or if some were set aside."""
@@ -116,8 +129,11 @@ class _Set:
         self.order.shuffle(self.members)
         for number, member in enumerate(list(self.members)):
             self.observe("sample", member.case)
-            step = partial(self._block, place, Round(self.taken, process, place=number))
-            yield from _each(places, self.members, step, [member])
+            try:
+                self._block(place, Round(self.taken, process, place=number), member)
+            except CaseError as error:
+                _abandon(places, member)
+                yield self._lost(member, error)
         self.taken += 1
 
     def _block(self, session: Session, turn: Round, member: SetMember) -> None:
@@ -177,21 +193,9 @@ def _share(settings: MeasureSettings, process: int) -> int:
     return rounds // processes + (process % processes < rounds % processes)
 
 
-def _each(
-    places: Sequence[Session],
-    members: list[SetMember],
-    step: Callable[[SetMember], None],
-    which: Sequence[SetMember] | None = None,
-) -> Iterator[Measurement]:
-    """Do a step for members; one that fails leaves the set, everywhere, as a measurement that says why."""
-    for member in list(members if which is None else which):
-        try:
-            step(member)
-        except CaseError as error:
-            for place in places:
-                place.abandon(member.case)
-            members.remove(member)
-            yield member.failed(Status(error.status), words_of(error))
+def _abandon(places: Sequence[Session], member: SetMember) -> None:
+    for place in places:
+        place.abandon(member.case)
 
 
 def _half_widths(

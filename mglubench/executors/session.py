@@ -100,6 +100,10 @@ class Session(Protocol):
         """
         ...
 
+    def ready(self) -> bool:
+        """Whether the answer to what was begun is there, so that the call that asks for it does not wait."""
+        ...
+
     def abandon(self, case: Case) -> None:
         """Release without a check; never fails."""
         ...

@@ -1,10 +1,12 @@
-"""The three steps of a case in a set, done in one place where cases run or in several at once."""
+"""The steps of a case in a set: made ready and checked in every place where cases run, sampled in one at a time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import MeasureSettings
@@ -17,8 +19,13 @@ from mglubench.system.plain_text import plain
 # Blocks of a case in one round of which none was kept before the round goes on without it.
 TRIES = 3
 
+# Seconds between two looks at whether a place has an answer.
+PAUSE = 0.002
+
 Observer = Callable[[str, Case], None]
-T = TypeVar("T")
+Step = Literal["prepare", "finish"]
+# What observers are told of a step.
+PHASES: dict[Step, str] = {"prepare": "prepare", "finish": "check"}
 
 
 def supply(place: Session, member: SetMember) -> None:
@@ -26,24 +33,6 @@ def supply(place: Session, member: SetMember) -> None:
     start = time.perf_counter()
     place.supply(member.case)
     member.spend("prepare", time.perf_counter() - start)
-
-
-def prepare(places: Sequence[Session], observe: Observer, member: SetMember) -> None:
-    """Make the case ready everywhere, checked once."""
-    observe("prepare", member.case)
-    start = time.perf_counter()
-    try:
-        found = _everywhere(places, "prepare", member.case, lambda place: place.prepare(member.case))
-    except CaseError:
-        member.spend("prepare", time.perf_counter() - start)
-        raise
-    inside = sum(sum(each.seconds.values()) for each in found)
-    checking = sum(each.seconds.get("check", 0.0) for each in found)
-    share = _share_of_wall(member, places, time.perf_counter() - start, inside)
-    member.spend("prepare", (inside - checking) * share)
-    member.spend("check", checking * share)
-    member.prepared = found[-1]
-    member.before += [each.check for each in found]
 
 
 def sample(session: Session, turn: Round, settings: MeasureSettings, member: SetMember) -> None:
@@ -66,41 +55,89 @@ def sample(session: Session, turn: Round, settings: MeasureSettings, member: Set
     member.samples += [round(value) for value in block.samples]
 
 
-def finish(places: Sequence[Session], observe: Observer, member: SetMember) -> None:
-    """Check the case again everywhere, and release it."""
-    observe("check", member.case)
-    start = time.perf_counter()
-    found = _everywhere(places, "finish", member.case, lambda place: place.finish(member.case))
-    inside = sum(each.seconds for each in found)
-    member.spend("check", inside * _share_of_wall(member, places, time.perf_counter() - start, inside))
-    for each in found:
-        member.after.append(each.check)
-        member.notes += [note for note in map(plain, each.notes) if note not in member.notes]
+def everywhere(
+    places: Sequence[Session], members: Sequence[SetMember], step: Step, observe: Observer
+) -> Iterator[tuple[SetMember, CaseError]]:
+    """Do a step with every member in every place; yields who failed, as soon as that is known.
 
-
-def _everywhere(
-    places: Sequence[Session], step: Literal["prepare", "finish"], case: Case, ask: Callable[[Session], T]
-) -> list[T]:
-    """What every place answers; several are at it at the same time. All are heard before the first error is raised."""
-    if len(places) > 1:
-        for place in places:
-            place.begin(step, case)
-    found: list[T] = []
-    errors: list[CaseError] = []
-    for place in places:
+    Where there are several places each goes through the members at a pace of its own, and each begins with others: the
+    work of one is not waited for by all, and what one compiles the rest find in the compilers' caches. Who failed in
+    one place is not begun in the others any more.
+    """
+    failed: list[SetMember] = []
+    queues = [_Queue(place, deque(_from(members, n, len(places))), len(places)) for n, place in enumerate(places)]
+    busy = deque(queue for queue in queues if queue.begin(step, observe, failed))
+    while busy:
+        queue = _next_ready(busy)
+        member = queue.left.popleft()
         try:
-            found.append(ask(place))
+            queue.hear(step, member)
         except CaseError as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]
-    return found
+            if member not in failed:
+                failed.append(member)
+                yield member, error
+        if queue.begin(step, observe, failed):
+            busy.append(queue)
 
 
-def _share_of_wall(member: SetMember, places: Sequence[Session], wall: float, inside: float) -> float:
-    """By how much seconds inside the places are more than went by, as several were at it; the rest is isolation."""
-    member.spend("isolation", max(0.0, wall - inside))
-    return min(1.0, wall / inside) if len(places) > 1 and inside > 0 else 1.0
+@dataclass
+class _Queue:
+    """A place, and the members that a step is left to be done with there, among so many places."""
+
+    place: Session
+    left: deque[SetMember]
+    places: int
+    since: float = 0.0
+
+    def begin(self, step: Step, observe: Observer, failed: Sequence[SetMember]) -> bool:
+        """Begin with the next member; whether there is one."""
+        while self.left and self.left[0] in failed:
+            self.left.popleft()
+        if not self.left:
+            return False
+        self.since = time.perf_counter()
+        observe(PHASES[step], self.left[0].case)
+        if self.places > 1:
+            self.place.begin(step, self.left[0].case)
+        return True
+
+    def hear(self, step: Step, member: SetMember) -> None:
+        """What became of it. Of seconds that passed in all places at once, each is charged with its share."""
+        inside, checking = 0.0, 0.0
+        try:
+            if step == "prepare":
+                prepared = self.place.prepare(member.case)
+                member.prepared = prepared
+                member.before.append(prepared.check)
+                inside, checking = sum(prepared.seconds.values()), prepared.seconds.get("check", 0.0)
+            else:
+                finished = self.place.finish(member.case)
+                member.after.append(finished.check)
+                member.notes += [note for note in map(plain, finished.notes) if note not in member.notes]
+                inside = checking = finished.seconds
+        except CaseError:
+            inside = time.perf_counter() - self.since if step == "prepare" else 0.0
+            raise
+        finally:
+            outside = max(0.0, time.perf_counter() - self.since - inside)
+            for purpose, seconds in (("prepare", inside - checking), ("check", checking), ("isolation", outside)):
+                member.spend(purpose, seconds / self.places)
+
+
+def _from(members: Sequence[SetMember], number: int, places: int) -> list[SetMember]:
+    """All members, from another one on in every place."""
+    first = number * len(members) // places
+    return [*members[first:], *members[:first]]
+
+
+def _next_ready(busy: deque[_Queue]) -> _Queue:
+    """Take the first place that has an answer off the busy ones."""
+    while True:
+        for queue in busy:
+            if len(busy) == 1 or queue.place.ready():
+                busy.remove(queue)
+                return queue
+        time.sleep(PAUSE)
 
 
 def _copies(block: Block) -> list[int]:

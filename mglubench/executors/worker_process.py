@@ -93,6 +93,11 @@ class WorkerProcess:
                 raise CaseError(Status.CRASH, plain(stray))
             return reply
 
+    def heard(self, timeout: float) -> bool:
+        """Whether :meth:`answer` would come back at once, with a reply or with the reason why there is none."""
+        late = time.monotonic() >= self._sent + timeout
+        return late or self._process.ended() or bool(select.select([self._reply_fd], [], [], 0.0)[0])
+
     @property
     def process(self) -> int:
         """Its process id."""

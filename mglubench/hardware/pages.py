@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# torch reads it at its first allocation (c10/core/impl/alloc_cpu.cpp).
-VARIABLE = "THP_MEM_ALLOC_ENABLE"
+from mglubench.system.sealed import ASKS_FOR_HUGE_PAGES
+
+VARIABLE = ASKS_FOR_HUGE_PAGES
 _SYSTEM = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 

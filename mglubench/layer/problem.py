@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -335,6 +336,8 @@ class InputSet:
         self.mask_name = case.mask
         self._masks: list[npt.NDArray[np.bool_]] = []
         self._halves: list[tuple[Sums, Sums]] = []
+        # By what they hold and the number of the copy; gone with the last case that uses them.
+        self._in_common: WeakValueDictionary[tuple[str, int], torch.Tensor] = WeakValueDictionary()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -365,6 +368,19 @@ class InputSet:
             made = len(self._masks)
             self._masks.append(self._true_mask(made) if self._source is None else self._source.mask(made).copy())
         return self._masks[i]
+
+    def in_common(self, name: str, copy: int, fill: Callable[[torch.Tensor], object]) -> torch.Tensor:
+        """A matrix [d, h] in W's dtype that whoever asks by this name and number is given; nobody can write it."""
+        found = self._in_common.get((name, copy))
+        if found is None:
+            room = SealedMemory(self.dense.d * self.dense.h, self.dtype)
+            fill(room.tensor.view(self.dense.d, self.dense.h))
+            found = self._in_common[name, copy] = room.seal().view(self.dense.d, self.dense.h)
+        return found
+
+    def forget_common(self) -> None:
+        """Make what is had in common anew for who asks next: it may have been made of changed inputs."""
+        self._in_common.clear()
 
     @property
     def masks_made(self) -> list[npt.NDArray[np.bool_]]:
@@ -531,6 +547,24 @@ class Problem:
 
         mask = torch.from_numpy(self.inputs.mask(i))
         return mask.to(self.case.device, copy=bool(self.copy))
+
+    def in_common(self, name: str, fill: Callable[[torch.Tensor], object]) -> torch.Tensor:
+        """A matrix [d, h] that follows from W and the masks, in W's dtype; on a CPU cases of a setting have one.
+
+        Args:
+            name: says what it holds. fill: writes all of it; afterwards it can only be read.
+        """
+        import torch
+
+        if self.case.device_kind == "cpu":
+            return self.inputs.in_common(name, self.copy, fill)
+        made = torch.empty_like(self.weight)
+        fill(made)
+        return made
+
+    def mask_as_weight(self, i: int) -> torch.Tensor:
+        """Mask i in W's dtype, ones and zeros [d, h], in common."""
+        return self.in_common(f"mask {i}", lambda out: out.copy_(self.mask_tensor(i)))
 
     def load(self, fresh: int) -> None:
         """Copy the fresh-th x into place and poison y."""

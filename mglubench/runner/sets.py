@@ -97,7 +97,8 @@ class _Room:
         shared = max((self._shared(case) for case in together), default=0)
         # One launch runs at a time, so what launches give back is there once.
         passing = max(map(_passing, together), default=0)
-        return shared + host_bytes(together[0]) + passing + sum(map(self._own, together)) <= self.budget
+        own = sum(map(self._own, together)) + sum(self._in_common(together).values())
+        return shared + host_bytes(together[0]) + passing + own <= self.budget
 
     def _copies(self, case: Case) -> int:
         if case.device_kind != "cpu" or case.mode != "cold":
@@ -110,8 +111,16 @@ class _Room:
 
     def _own(self, case: Case) -> int:
         given = self._given(case) if case.device_kind == "cpu" else 0
-        own = max(0, _resident(case) - _passing(case) - given)
+        own = max(0, _resident(case) - _passing(case) - given - sum(_common(case).values()))
         return self._copies(case) * own
+
+    def _in_common(self, cases: Iterable[Case]) -> dict[str, int]:
+        """Bytes that cases have once, by name."""
+        most: dict[str, int] = {}
+        for case in cases:
+            for name, size in _common(case).items():
+                most[name] = max(most.get(name, 0), self._copies(case) * size)
+        return most
 
     def _given(self, case: Case) -> int:
         """Bytes of the matrices that variants read where they are."""
@@ -166,6 +175,14 @@ def _passing(case: Case) -> int:
         )
     except Exception:
         return 0
+
+
+def _common(case: Case) -> Mapping[str, int]:
+    """What a CPU's case has in common with others, by name."""
+    try:
+        return variant_of(case).common_bytes(case) if case.device_kind == "cpu" else {}
+    except Exception:
+        return {}
 
 
 def _moved(case: Case) -> int:

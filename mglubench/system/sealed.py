@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+# torch reads it at its first allocation (c10/core/impl/alloc_cpu.cpp): 1 asks for huge pages.
+ASKS_FOR_HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 
 
 class SealedMemory:
@@ -21,8 +26,11 @@ class SealedMemory:
         import torch
 
         self._bytes = max(1, count * dtype.itemsize)
-        # Private and anonymous, as an allocator's own: huge pages where the system gives them.
+        # Private and anonymous, as an allocator's own, and on the pages that torch asks for.
         self._map = mmap.mmap(-1, self._bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if os.environ.get(ASKS_FOR_HUGE_PAGES) == "1":
+            with contextlib.suppress(OSError, AttributeError):
+                self._map.madvise(mmap.MADV_HUGEPAGE)
         self.tensor = torch.frombuffer(self._map, dtype=dtype, count=count)
 
     def seal(self) -> torch.Tensor:

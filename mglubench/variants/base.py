@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from mglubench.cases.case import Case
@@ -119,6 +119,13 @@ class Variant(ABC):
     def passing_bytes(self, case: Case) -> int:
         """Of the resident bytes, what is only there while the launch runs."""
         return 0
+
+    def common_bytes(self, case: Case) -> Mapping[str, int]:
+        """Of the resident bytes on a CPU, what the cases of a setting have once (:meth:`Problem.in_common`), by name.
+
+        Of those that say the same name, the one with most says how much it is.
+        """
+        return {}
 
     @abstractmethod
     def prepare(self, problem: Problem) -> Launch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import CEILINGS, LAYER, SAME
 from mglubench.layer.block import declare_block, layer_case
@@ -55,6 +57,10 @@ class MLPBlock(Variant):
         """The layer's, the down projection, and what lies between them."""
         between = case.batch * case.d * case.itemsize
         return self._inner.resident_bytes(layer_case(case)) + case.elements * case.itemsize + between
+
+    def common_bytes(self, case: Case) -> Mapping[str, int]:
+        """The layer's."""
+        return self._inner.common_bytes(layer_case(case))
 
     def prepare(self, problem: Problem) -> Launch:
         """The layer writes into a buffer of its own, which the product reads."""

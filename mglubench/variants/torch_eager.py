@@ -10,7 +10,7 @@ from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import torch
 
@@ -149,12 +149,16 @@ class MGLUNaiveFloat(Variant):
         """Two masked copies and a complement."""
         return case.elements * case.itemsize * 3
 
+    def common_bytes(self, case: Case) -> Mapping[str, int]:
+        """The masks."""
+        return {"masks": case.nm * case.elements * case.itemsize}
+
     def prepare(self, problem: Problem) -> Launch:
         """Masks take as many bytes as W."""
         from torch.nn.functional import linear
 
         act, weight, x, y = activation_of(problem.case), problem.weight, problem.x, problem.y
-        masks = [problem.mask_tensor(i).to(weight.dtype) for i in range(problem.case.nm)]
+        masks = [problem.mask_as_weight(i) for i in range(problem.case.nm)]
 
         def launch() -> None:
             total = act(linear(x, weight * masks[0])) * linear(x, weight * (1 - masks[0]))
@@ -192,15 +196,18 @@ class MGLUNaiveComplement(Variant):
         """One masked copy."""
         return case.elements * case.itemsize
 
+    def common_bytes(self, case: Case) -> Mapping[str, int]:
+        """The masks."""
+        return {"masks": case.nm * case.elements * self._mask_bytes(case)}
+
     def prepare(self, problem: Problem) -> Launch:
         """The product x W is shared by all masks."""
         from torch.nn.functional import linear
 
         case, weight, x, y = problem.case, problem.weight, problem.x, problem.y
         act = activation_of(case)
-        masks = [problem.mask_tensor(i) for i in range(case.nm)]
-        if case.device_kind == "cpu":
-            masks = [mask.to(weight.dtype) for mask in masks]
+        mask_of = problem.mask_as_weight if case.device_kind == "cpu" else problem.mask_tensor
+        masks = [mask_of(i) for i in range(case.nm)]
 
         def launch() -> None:
             both = linear(x, weight)
@@ -235,12 +242,8 @@ class MGLUPremasked(Variant):
         """The masking is outside the launch."""
         from torch.nn.functional import linear
 
-        act, weight, x, y = activation_of(problem.case), problem.weight, problem.x, problem.y
-        pairs = []
-        for i in range(problem.case.nm):
-            # A product of floats and booleans would take twice as long; the rest of W is exactly the other half.
-            gate = problem.mask_tensor(i).to(weight.dtype).mul_(weight)
-            pairs.append((gate, weight - gate))
+        act, x, y = activation_of(problem.case), problem.x, problem.y
+        pairs = [self._halves(problem, i) for i in range(problem.case.nm)]
 
         def launch() -> None:
             total = act(linear(x, pairs[0][0])) * linear(x, pairs[0][1])
@@ -249,3 +252,16 @@ class MGLUPremasked(Variant):
             y.copy_(total)
 
         return launch
+
+    @staticmethod
+    def _halves(problem: Problem, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """W where mask i is one, and the rest of W, which is exactly the other half."""
+        import torch
+
+        # A product of floats and booleans would take twice as long.
+        gate = problem.in_common(f"gate {i}", lambda out: out.copy_(problem.mask_tensor(i)).mul_(problem.weight))
+        return gate, problem.in_common(f"value {i}", lambda out: torch.sub(problem.weight, gate, out=out))
+
+    def common_bytes(self, case: Case) -> Mapping[str, int]:
+        """The copies."""
+        return {"halves": self.resident_bytes(case)}

@@ -135,6 +135,9 @@ class Several(Scripted):
     def begin(self, step, case):
         self.log.append(f"begin {step} {LETTERS[case.variant]} {self.number}")
 
+    def ready(self):
+        return True
+
     def beside(self):
         return Several(self.script, self.places)
 
@@ -186,7 +189,28 @@ def test_all_places_are_heard_before_a_case_that_failed_in_one_is_given_up():
     found = {m.case.variant: m.status for m in measure_set(session, [A, B], settings, side_by_side=2)}
     assert found == {"lu": "ok", "swiglu": "wrong"}
     of_b = [entry for entry in session.log if " b " in entry and "supply" not in entry]
-    assert of_b == [f"{step} b {number}" for step in ("begin prepare", "prepare", "abandon") for number in range(2)]
+    steps = [sorted(of_b[start : start + 2]) for start in range(0, 6, 2)]
+    assert steps == [[f"{step} b {number}" for number in range(2)] for step in ("begin prepare", "prepare", "abandon")]
+    assert len(of_b) == 6
+
+
+def test_places_begin_with_others_and_none_waits_for_another():
+    session = Several()
+    ready = iter([False] * 3)
+    session.ready = lambda: next(ready, True)
+    settings = MeasureSettings(max_seconds=0.001, rounds=2, processes=2)
+    list(measure_set(session, [A, B], settings, side_by_side=2))
+    prepared = [entry for entry in session.log if entry.startswith("prepare")]
+    assert prepared == ["prepare b 1", "prepare a 1", "prepare a 0", "prepare b 0"]
+
+
+def test_what_failed_in_one_place_is_not_begun_in_another():
+    session = Several({("prepare", "b"): CaseError("crash", "planted")})
+    settings = MeasureSettings(max_seconds=0.001, rounds=3, processes=3)
+    found = {m.case.variant: m.status for m in measure_set(session, [A, B, C], settings, side_by_side=3)}
+    assert found == {"lu": "ok", "swiglu": "crash", "swiglu-merged": "ok"}
+    assert "begin prepare b 1" in session.log
+    assert "begin prepare b 2" not in session.log
 
 
 def test_rounds_that_the_last_process_makes_up_for_are_not_prepared_for_again():

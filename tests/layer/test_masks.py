@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mglubench import pack, unpack
 from mglubench.errors import UsageError
+from mglubench.layer import masks as masks_module
 from mglubench.layer.masks import LAYOUTS, PackedMasks, get_layout, round_up
 
 layouts = st.sampled_from(sorted(LAYOUTS))
@@ -26,6 +27,15 @@ def test_unpack_inverts_pack_at_any_shape(layout, shape, seed):
     packed = pack(masks, layout)
     assert (packed.nm, packed.d, packed.h) == shape
     np.testing.assert_array_equal(unpack(packed), masks)
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("nm", [1, 3, 8])
+def test_some_rows_at_a_time_are_packed_as_all_at_once(layout, nm, monkeypatch):
+    masks = draw_masks((nm, 100, 600))
+    whole = pack(masks, layout)
+    monkeypatch.setattr(masks_module, "_PACKED_AT_ONCE", 1)
+    np.testing.assert_array_equal(pack(masks, layout).data, whole.data)
 
 
 @settings(max_examples=100, deadline=None)
