@@ -15,7 +15,7 @@ import typer
 from mglubench.cases.config import KNOWN
 from mglubench.cli import options
 from mglubench.cli.help_pages import RUN
-from mglubench.cli.output import chosen_format, console, print_json, say
+from mglubench.cli.output import chosen_format, print_json, say
 from mglubench.cli.progress_line import duration_words, live, progress_bar
 from mglubench.cli.report_command import show_run
 from mglubench.cli.sweep_options import number, with_axes
@@ -70,7 +70,8 @@ def sweep(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.", rich_help_panel=RUN)] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List the cases, measure nothing.", rich_help_panel=RUN)
+        bool,
+        typer.Option("--dry-run", help="List the cases, guess the time, measure nothing.", rich_help_panel=RUN),
     ] = False,
     as_json: options.Json = False,
     as_csv: options.Csv = False,
@@ -154,15 +155,19 @@ def sweep_bar(*, quiet: bool = False) -> Iterator[Progress]:
 def _dry_run(spec: SweepSpec, executor: str, form: str) -> int:
     from mglubench.executors.open import open_session
     from mglubench.runner.plan import make_plan
+    from mglubench.runner.time_left import guessed_seconds
 
     with open_session(executor, spec.measure.case_timeout) as opened:
         plan = make_plan(spec, opened.session)
+    guess = guessed_seconds(plan)
     if form == "json":
-        print_json({"sweep": plan.spec.to_dict(), "cases": [case.to_dict() for case in plan.cases]})
+        cases = [case.to_dict() for case in plan.cases]
+        print_json({"sweep": plan.spec.to_dict(), "cases": cases, "guessed_seconds": guess})
     else:
         for case in plan.cases:
             sys.stdout.write(case.key + "\n")
-        console(stderr=True).print(f"{len(plan.cases)} cases, nothing measured", markup=False)
+        words = f"{len(plan.cases)} cases, nothing measured"
+        say(f"{words}; they will take {duration_words(guess)}, by a guess" if guess else words)
     return 0
 
 

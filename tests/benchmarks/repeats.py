@@ -1,10 +1,11 @@
-"""Do runs agree, and do their intervals say how far? ``python -m tests.benchmarks.repeats [N] [OPTION ...]``.
+"""Do runs agree, and do their intervals say how far? ``python -m tests.benchmarks.repeats [N] [--keep FOLDER] ...``.
 
 N repeats (12) of a sweep of the GLU baselines and ``mglu-numba-cpu``, in fresh processes, by ``mglubench repeat``,
-whose tables are printed; options after N go to it. On a quiet machine of two cores: printed intervals hold the median
-over all runs in at least 90 % of cases, no ratio has a standard deviation of more than 2.5 % between runs, and no
-interval is narrower than half of what that spread asks for. Part of ``make bench``; exit code 1 if a promise does not
-hold.
+whose tables are printed; other options go to it. With a folder to keep them in, repeats can be taken in slices: what
+``4 --keep FOLDER`` has measured, ``8 --keep FOLDER`` does not measure again. On a quiet machine of two cores: printed
+intervals hold the median over all runs in at least 90 % of cases, no ratio has a standard deviation of more than 2.5 %
+between runs, and no interval is narrower than half of what that spread asks for. Part of ``make bench``; exit code 1
+if a promise does not hold.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ COVERED, LARGEST = 0.9, 0.025
 def main(words: Sequence[str]) -> int:
     """Print the tables and a line per promise; 1 if one does not hold."""
     times, options = (int(words[0]), words[1:]) if words and words[0].isdigit() else (REPEATS, words)
+    keep = Path(options[1]) if options[:1] in (["--keep"], ("--keep",)) and len(options) > 1 else None
+    options = options if keep is None else options[2:]
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "repeats"
+        folder = keep or Path(scratch) / "repeats"
         command = (sys.executable, "-m", "mglubench", "repeat", "--times", str(times), "--out", str(folder))
         start = time.perf_counter()
         ended = subprocess.run((*command, *SWEEP, *options))

@@ -98,6 +98,20 @@ def test_a_dry_run_lists_the_cases_and_writes_nothing(cli, tmp_path, form):
     assert tree(tmp_path) == {}
 
 
+def test_a_dry_run_guesses_how_long_the_sweep_takes(cli):
+    here = ("--executor", "local", "--device", "cpu", "--shape", "8x8", "--nm", "1", "--no-ceiling", "--dry-run")
+    few, more = ("lu,swiglu", "lu,swiglu,mglu-naive,mglu-naive-float")
+    assert (
+        cli("sweep", *here, "--variants", few)
+        .err.strip()
+        .endswith("2 cases, nothing measured; they will take 5 seconds, by a guess")
+    )
+    guesses = [
+        strict_json(cli("sweep", *here, "--variants", names, "--json").out)["guessed_seconds"] for names in (few, more)
+    ]
+    assert guesses[1] == 2 * guesses[0] > 0
+
+
 def test_options_override_a_sweep_file(cli, tmp_path):
     (tmp_path / "mine.toml").write_text(
         'h = [32]\nd = [48]\nnm = [1]\nvariants = ["lu", "mglu-naive"]\nceiling = false\n'
