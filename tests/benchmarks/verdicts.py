@@ -34,7 +34,7 @@ from tests.benchmarks import planted
 RUNS, SIDE = 12, 3
 JOBS, OF_JOBS, OF_FIGURES = 40, 0.05, 0.01
 CAUGHT, SAME_AT_5 = 0.95, 0.05
-# What a machine does differs from one block to the next, so that many short rounds see more than few long ones.
+# Short rounds, many of them: a run takes about half a minute.
 SWEEP = (
     "sweep",
     "--h",
