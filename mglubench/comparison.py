@@ -7,15 +7,19 @@ is held against the fastest GLU of the set, and every MGLU against the fastest l
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from mglubench.estimates import Estimate, Series, latencies, ratios, shared_rounds
+from mglubench.spread import BoolArray, FloatArray, IntArray
 
 # Layers that mask W at every call; the second one is the paper's Algorithm 2 as it is printed.
 NAIVE_FAMILY = ("mglu-naive", "mglu-naive-float", "mglu-naive-complement")
 PRINTED = "mglu-naive-float"
+NO_GROUP = -1
 
 
 class Role(StrEnum):
@@ -65,19 +69,35 @@ class Compared:
 def compare_set(members: Sequence[Member]) -> dict[Hashable, Compared]:
     """Latency and ratios of every member, by key. Members without samples must be left out."""
     found = latencies([member.series for member in members])
-    by_key = {member.key: estimate for member, estimate in zip(members, found, strict=True)}
-    glu = _fastest((m for m in members if m.role is Role.GLU), by_key)
-    groups = {member.group for member in members if member.group is not None}
-    family = [m for m in members if m.role in (Role.NAIVE, Role.PRINTED)]
-    naive = {group: _fastest((m for m in family if m.group == group), by_key) for group in groups}
-    printed = {m.group: m for m in members if m.role is Role.PRINTED}
-    over_glu = _over([glu] * len(members), members)
-    over_naive = _over([naive.get(member.group) for member in members], members)
-    over_printed = _over([printed.get(member.group) for member in members], members)
+    numbers: dict[Hashable, int] = {None: NO_GROUP}
+    groups = [numbers.setdefault(member.group, len(numbers)) for member in members]
+    values = np.array([estimate.value for estimate in found])
+    sides = bases([member.role for member in members], np.zeros_like(groups), np.array(groups), values)
+    over = [_over([members[place] if place >= 0 else None for place in side.tolist()], members) for side in sides]
     return {
-        member.key: Compared(by_key[member.key], *over[0], *over[1], *over[2])
-        for member, *over in zip(members, over_glu, over_naive, over_printed, strict=True)
+        member.key: Compared(estimate, *glu, *naive, *printed)
+        for member, estimate, glu, naive, printed in zip(members, found, *over, strict=True)
     }
+
+
+def bases(
+    roles: Sequence[Role], sets: IntArray, groups: IntArray, latencies: FloatArray
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Whom each case is held against: the place of its set's fastest GLU, of its group's fastest naive layer, and of
+    the naive layer as printed; -1 where there is none.
+
+    Args:
+        sets, groups: numbers from 0; :data:`NO_GROUP` for layers without masks.
+    """
+    of_role = {role: np.fromiter((own is role for own in roles), dtype=bool, count=len(roles)) for role in Role}
+    grouped = sets * (groups.max(initial=0) + 2) + groups + 1
+    naive = _fastest(grouped, latencies, of_role[Role.NAIVE] | of_role[Role.PRINTED])
+    return (
+        _fastest(sets, latencies, of_role[Role.GLU]),
+        np.where(groups == NO_GROUP, -1, naive),
+        # Of several that are printed the last.
+        _fastest(grouped, -np.arange(len(roles), dtype=np.float64), of_role[Role.PRINTED]),
+    )
 
 
 def shown_ratios(compared: Mapping[Hashable, Compared]) -> list[Estimate]:
@@ -90,8 +110,14 @@ def shown_ratios(compared: Mapping[Hashable, Compared]) -> list[Estimate]:
     ]
 
 
-def _fastest(members: Iterable[Member], latencies: Mapping[Hashable, Estimate]) -> Member | None:
-    return min(members, key=lambda member: latencies[member.key].value, default=None)
+def _fastest(sets: IntArray, latencies: FloatArray, among: BoolArray) -> IntArray:
+    """For each case the place of the fastest of its set among some, the first of equals; -1 where there is none."""
+    places = np.flatnonzero(among)
+    order = places[np.lexsort((latencies[places], sets[places]))]
+    names, first = np.unique(sets[order], return_index=True)
+    found = np.full(int(sets.max(initial=-1)) + 1, -1)
+    found[names] = order[first]
+    return found[sets]
 
 
 def _over(

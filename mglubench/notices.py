@@ -8,7 +8,8 @@ from enum import StrEnum
 import numpy as np
 
 from mglubench.estimates import Series
-from mglubench.spread import FloatArray
+from mglubench.spread import BoolArray, FloatArray
+from mglubench.stats import medians
 
 # Rounds below which the README promises no interval that covers; three give one all the same.
 ENOUGH_ROUNDS, ENOUGH_COPIES = 5, 4
@@ -56,10 +57,12 @@ def notices(series: Series, discarded: int = 0) -> list[Notice]:
     Args:
         discarded: samples that were thrown away because clocks were low or cores were taken.
     """
-    found = [*_few(series), _starved(len(series.samples), discarded)]
+    found = [*few_notices(len(series.round_numbers), series.copy_count)]
+    found += starved_notice(len(series.samples), discarded)
     if len(series.samples):
-        found += [_drift(series.round_medians), _two_heaps(series.logs)]
-    return [notice for notice in found if notice is not None]
+        found += drift_notice(float(drift(series.round_medians)))
+        found += heaps_notice(float(heaps(np.sort(series.logs))))
+    return found
 
 
 def plain_notices(samples: int, warm: str = "") -> list[Notice]:
@@ -73,55 +76,80 @@ def plain_notices(samples: int, warm: str = "") -> list[Notice]:
 
 def noise_notice(half: float) -> list[Notice]:
     """Whether an interval is wide; ``half`` of it, as a share of its figure."""
-    return [Notice(Kind.NOISY, half, f"its interval is wider than +-{NOISY:.0%}")] if NOISY < half < np.inf else []
+    return [Notice(Kind.NOISY, half, f"its interval is wider than +-{NOISY:.0%}")] if noisy(np.array(half)) else []
 
 
-def _few(series: Series) -> list[Notice]:
+def noisy(half: FloatArray) -> BoolArray:
+    """Whether that is said."""
+    return (half > NOISY) & (half < np.inf)
+
+
+def few_notices(rounds: int, copies: int) -> list[Notice]:
+    """Whether a figure rests on few rounds, or on few preparations."""
     found = []
-    if (rounds := len(series.round_numbers)) < ENOUGH_ROUNDS:
+    if rounds < ENOUGH_ROUNDS:
         found.append(Notice(Kind.FEW_ROUNDS, rounds, f"{rounds} of at least {ENOUGH_ROUNDS} rounds"))
-    if (copies := series.copy_count) < ENOUGH_COPIES:
+    if copies < ENOUGH_COPIES:
         what = "one preparation" if copies == 1 else f"{copies} preparations"
         found.append(Notice(Kind.FEW_COPIES, copies, f"{what}: other addresses may give another latency"))
     return found
 
 
-def _starved(kept: int, discarded: int) -> Notice | None:
+def starved_notice(kept: int, discarded: int) -> list[Notice]:
+    """Whether many samples were thrown away."""
     total = kept + discarded
     if not total or discarded < SOMETIMES * total:
-        return None
+        return []
     how = "most" if discarded > MOSTLY * total else "some"
-    return Notice(Kind.STARVED, discarded / total, f"{how} samples were discarded: {discarded} of {total}")
+    return [Notice(Kind.STARVED, discarded / total, f"{how} samples were discarded: {discarded} of {total}")]
 
 
-def _drift(rounds: FloatArray) -> Notice | None:
-    """A trend over the rounds, from the first third to the last."""
-    n = len(rounds)
+def drift_notice(change: float) -> list[Notice]:
+    """A trend that :func:`drift` found; none if it is NaN."""
+    return [Notice(Kind.DRIFT, change, f"{change:+.0%} from the first rounds to the last")] if change == change else []
+
+
+def heaps_notice(times: float) -> list[Notice]:
+    """Two heaps that :func:`heaps` found; none if it is NaN."""
+    words = f"samples lie in two heaps, one {times:.2f} times the other"
+    return [Notice(Kind.TWO_HEAPS, times, words)] if times == times else []
+
+
+def drift(rounds: FloatArray) -> FloatArray:
+    """How much the rounds' medians change from the first third to the last, NaN where that is no trend.
+
+    Args:
+        rounds: medians, log, in their order, [..., R].
+    """
+    n = rounds.shape[-1]
     if n < ENOUGH_ROUNDS:
-        return None
+        return np.full(rounds.shape[:-1], np.nan)
     later, earlier = np.tril_indices(n, -1)
-    score = float(np.sign(rounds[later] - rounds[earlier]).sum())
-    z = (abs(score) - 1) / np.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    score = np.sign(rounds[..., later] - rounds[..., earlier]).sum(axis=-1)
+    z = (np.abs(score) - 1) / np.sqrt(n * (n - 1) * (2 * n + 5) / 18)
     third = max(1, n // 3)
-    change = float(np.exp(np.median(rounds[-third:]) - np.median(rounds[:third])) - 1)
-    if z < TREND_Z or abs(change) < TREND:
-        return None
-    return Notice(Kind.DRIFT, change, f"{change:+.0%} from the first rounds to the last")
+    change = np.exp(medians(rounds[..., -third:]) - medians(rounds[..., :third])) - 1
+    return np.where((z < TREND_Z) | (np.abs(change) < TREND), np.nan, change)
 
 
-def _two_heaps(logs: FloatArray) -> Notice | None:
-    """Whether samples lie in two heaps with a gap between: the best cut in two, and how far apart it leaves them."""
-    ordered, n = np.sort(logs), len(logs)
+def heaps(ordered: FloatArray) -> FloatArray:
+    """Where samples lie in two heaps with a gap between, how many times the lower the upper one is; else NaN.
+
+    It is the best cut in two that tells, and how far apart it leaves them.
+
+    Args:
+        ordered: logarithms of the samples, ascending, [..., S].
+    """
+    n = ordered.shape[-1]
     if n < HEAPS_SAMPLES:
-        return None
+        return np.full(ordered.shape[:-1], np.nan)
     sizes = np.arange(1, n)
-    sums, squares = np.cumsum(ordered), np.cumsum(ordered**2)
-    low, high = sums[:-1] / sizes, (sums[-1] - sums[:-1]) / (n - sizes)
-    within = (squares[-1] - sizes * low**2 - (n - sizes) * high**2) / n
-    cut = int(np.argmin(within))
-    distance, deviation = float(high[cut] - low[cut]), float(np.sqrt(max(within[cut], 1e-12)))
-    share = min(sizes[cut], n - sizes[cut]) / n
-    if share < HEAPS_SHARE or distance < HEAPS_APART * deviation or distance < HEAPS_DIFFER:
-        return None
-    times = float(np.exp(distance))
-    return Notice(Kind.TWO_HEAPS, times, f"samples lie in two heaps, one {times:.2f} times the other")
+    sums, squares = np.cumsum(ordered, axis=-1), np.cumsum(ordered**2, axis=-1)
+    low, high = sums[..., :-1] / sizes, (sums[..., -1:] - sums[..., :-1]) / (n - sizes)
+    within = (squares[..., -1:] - sizes * low**2 - (n - sizes) * high**2) / n
+    cut = np.argmin(within, axis=-1)[..., None]
+    low, high, within = (np.take_along_axis(part, cut, axis=-1)[..., 0] for part in (low, high, within))
+    distance, deviation = high - low, np.sqrt(np.maximum(within, 1e-12))
+    share = np.minimum(cut + 1, n - 1 - cut)[..., 0] / n
+    none = (share < HEAPS_SHARE) | (distance < HEAPS_APART * deviation) | (distance < HEAPS_DIFFER)
+    return np.where(none, np.nan, np.exp(distance))

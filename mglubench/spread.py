@@ -39,6 +39,7 @@ from mglubench.stats import medians
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 LEAST_ROUNDS = 3
 # From so many rounds on, what is uncertain about copies is the copies themselves and no longer the noise on them.

@@ -8,10 +8,13 @@ is marked, because its counters or its time must be wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mglubench.hardware.devices import devices_in
+import numpy as np
+
+from mglubench.hardware.devices import Device
+from mglubench.spread import IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05
 
 
-def add_ledger(out: pd.DataFrame, setting: Sequence[str]) -> None:
+def add_ledger(out: pd.DataFrame, setting: Sequence[str], devices: Mapping[str, Device]) -> None:
     """Add the ledger's columns to a frame that has its speed-ups and ceilings; all are NaN where nothing was counted.
 
     ``dram_bytes`` (read and written), ``dram_over_formula``, ``dram_bits_per_element``, ``dram_gb_per_s`` (over the
@@ -27,7 +30,6 @@ def add_ledger(out: pd.DataFrame, setting: Sequence[str]) -> None:
     ``formula_over_l2`` (formula bytes over the size of L2), ``peak_gb_per_s`` (datasheet, else this run's ceiling) and
     ``above_peak`` (true for a row that is not physical).
     """
-    devices = devices_in(out.attrs["run"]["environment"]) if "run" in out.attrs else {}
     out["dram_bytes"] = out["dram_bytes_read"] + out["dram_bytes_written"]
     out["dram_over_formula"] = out["dram_bytes"] / out["bytes_total"]
     out["dram_bits_per_element"] = 8 * out["dram_bytes"] / (out["h"] * out["d"]).astype(float)
@@ -47,7 +49,20 @@ def _glu_bytes(out: pd.DataFrame, setting: Sequence[str]) -> pd.Series[float]:
     """Measured bytes of the fastest GLU of each row's setting."""
     import pandas as pd
 
-    base = out[(out["status"] == "ok") & (out["variant"] == out["fastest_glu"])]
-    by_setting = dict(zip(base[list(setting)].itertuples(index=False, name=None), base["dram_bytes"], strict=True))
-    keys = out[list(setting)].itertuples(index=False, name=None)
-    return pd.Series([by_setting.get(key, float("nan")) for key in keys], index=out.index, dtype=float)
+    of_base = (out["status"] == "ok") & (out["variant"] == out["fastest_glu"])
+    codes = setting_numbers(out, setting)
+    found = np.full(int(codes.max(initial=-1)) + 1, np.nan)
+    found[codes[of_base]] = out["dram_bytes"].to_numpy(dtype=float)[of_base]
+    return pd.Series(found[codes], index=out.index)
+
+
+def setting_numbers(frame: pd.DataFrame, names: Sequence[str]) -> IntArray:
+    """Rows that agree in all these columns have one number, from 0 on."""
+    import pandas as pd
+
+    codes = np.zeros(len(frame), dtype=np.int64)
+    for name in names:
+        values, kinds = pd.factorize(frame[name])
+        if len(kinds) > 1:
+            codes = pd.factorize(codes * (len(kinds) + 1) + values + 1)[0]
+    return codes

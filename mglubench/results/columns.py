@@ -7,7 +7,6 @@ equally many samples are sorted at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
@@ -15,21 +14,20 @@ import numpy as np
 from mglubench.cases.axes import AXES
 from mglubench.cases.vocabulary import SAME
 from mglubench.measure.measurement import Round
-from mglubench.results.round_latencies import Patterns, Turns, latencies_by_rounds
-from mglubench.results.row_block import AXIS_WORDS, PARTS, Block, Floats, Wholes, axis_words, entries
+from mglubench.results.row_block import AXIS_WORDS, PARTS, Block, entries
+from mglubench.results.run_samples import SLICE, RunSamples, Slice
 from mglubench.results.stored_row import StoredRow
+from mglubench.results.turns import Floats, Patterns, Turns, Wholes
 from mglubench.stats import lower_rank, runs_alike, whole_numbers
 
 LATENCIES = ("latency_us", "latency_p5_us", "latency_p95_us", "latency_low_us", "latency_high_us")
 # The columns that parts of a ledger become.
 LEDGER = tuple(part if part == "flops" else f"bytes_{part}" for part in PARTS)
 OVERHEAD = ("prepare", "sampling", "check", "isolation")
-# Rows whose latencies are found together.
-SLICE = 2048
 _TEXTS = ("status", "reason", "layer", "stop", "timer")
 _NOTES = ("notes",)
 _texts = attrgetter(*_TEXTS)
-_key, _case, _samples, _overhead = map(attrgetter, ("key", "case", "samples", "overhead"))
+_key, _overhead = map(attrgetter, ("key", "overhead"))
 
 
 class Columns:
@@ -44,7 +42,8 @@ class Columns:
         self._lists: list[Sequence[int | float]] = []
         self._rounds: list[Sequence[Round]] = []
         self._rare: dict[str, _Rare] = {}
-        self._waiting = [_Samples.none()]
+        self._waiting: list[tuple[Floats, Wholes, Turns]] = []
+        self._slices: list[Slice] = []
 
     def read(self, blocks: Iterable[Block]) -> None:
         """Take in all rows; blocks are of one file."""
@@ -52,9 +51,13 @@ class Columns:
         for block in blocks:
             if block:
                 self._add(block)
-            if sum(len(part.sizes) for part in self._waiting) >= SLICE:
+            if sum(len(sizes) for _, sizes, _ in self._waiting) >= SLICE:
                 self._add_latencies()
         self._add_latencies()
+
+    def run_samples(self) -> RunSamples:
+        """The samples of all rows."""
+        return RunSamples(self._slices)
 
     @property
     def keys(self) -> Sequence[str]:
@@ -88,13 +91,13 @@ class Columns:
     def _add(self, rows: Block) -> None:
         start = len(self._keys)
         self._keys += map(_key, rows)
-        self._words[AXIS_WORDS].extend(map(axis_words, map(_case, rows)), len(rows))
+        self._words[AXIS_WORDS].extend(rows.words, len(rows))
         self._words[_TEXTS].extend(map(_texts, rows), len(rows))
         self._words[_NOTES].extend((("; ".join(row.notes) if row.notes else "",) for row in rows), len(rows))
         self._add_figures(rows)
-        self._waiting.append(_Samples(rows.flat, rows.sizes, rows.turns))
+        self._waiting.append((rows.flat, rows.sizes, rows.turns))
         if self._samples:
-            self._lists += map(_samples, rows)
+            self._lists += (row.numbers() for row in rows)
             self._rounds += ([turn.whole() for turn in row.rounds] for row in rows)
         for number in _with_more(rows):
             self._few(start + number, rows[number])
@@ -118,21 +121,23 @@ class Columns:
 
     def _add_latencies(self) -> None:
         """What the samples and rounds of the rows that wait for it say; a row without rounds is one of one process."""
-        flat = np.concatenate([part.flat for part in self._waiting])
-        sizes = np.concatenate([part.sizes for part in self._waiting])
-        turns = Turns.joined([part.turns for part in self._waiting])
-        self._waiting = [_Samples.none()]
+        if not self._waiting:
+            return
+        flats, all_sizes, all_turns = zip(*self._waiting, strict=True)
+        self._waiting = []
+        flat, sizes, turns = np.concatenate(flats), np.concatenate(all_sizes), Turns.joined(all_turns)
+        part = Slice.of(flat, sizes, turns)
+        self._slices.append(part)
         latencies = _latencies(flat, sizes)
-        in_rounds = turns.per_row > 0
-        by_rounds = latencies_by_rounds(flat if in_rounds.all() else flat[np.repeat(in_rounds, sizes)], turns)
-        for place, column in zip((0, 3, 4), by_rounds, strict=True):
-            np.copyto(latencies[place], column / 1e3, where=~np.isnan(column))
+        told = part.in_rounds & (sizes > 0)
+        middle, half = part.known.middle, part.known.half
+        for place, column in zip((0, 3, 4), (middle, middle - half, middle + half), strict=True):
+            np.copyto(latencies[place], np.exp(column) / 1e3, where=told)
         for name, latency in zip(LATENCIES, latencies, strict=True):
             self._float(name, latency)
-        alone = (sizes > 0).astype(np.int64)
         self._whole("samples", sizes)
-        self._whole("rounds", np.where(turns.kept, turns.kept, alone))
-        self._whole("processes", np.where(in_rounds, turns.last_process + 1, alone))
+        self._whole("rounds", part.known.rounds)
+        self._whole("processes", part.turns.last_process + 1)
 
     def _add_lost(self, start: int, rows: Block) -> None:
         """What storing the weights in few bits has cost, of cases that do."""
@@ -161,20 +166,6 @@ class Columns:
 def _with_more(rows: Block) -> list[int]:
     """Numbers of the rows that have columns of their own."""
     return [n for n, row in enumerate(rows) if row.telemetry or row.worker or len(row.overhead) > len(OVERHEAD)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Samples:
-    """The samples of some rows in turn, how many each row has, and their rounds."""
-
-    flat: Floats
-    sizes: Wholes
-    turns: Turns
-
-    @classmethod
-    def none(cls) -> _Samples:
-        """Of no row."""
-        return cls(np.zeros(0), np.zeros(0, np.int64), Turns())
 
 
 class _Words:

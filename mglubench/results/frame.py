@@ -17,6 +17,7 @@ from mglubench.results.counters import FRAME_COLUMNS, NOT_PROFILED, counter_colu
 from mglubench.results.header import Header
 from mglubench.results.row_block import Block
 from mglubench.results.rows import Status
+from mglubench.results.run_samples import RunSamples
 from mglubench.results.store import read_blocks, read_header
 from mglubench.results.stored_row import StoredRow
 from mglubench.system.collector import garbage_collection_off
@@ -52,7 +53,16 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
     blocks: Iterable[Block] = read_blocks(folder)
     if layers:
         blocks = (Block((row for row in block if row.layer in layers), block.patterns) for block in blocks)
-    return frame_of(blocks, folder, header, samples)
+    return _frame_of(blocks, folder, header, samples)[0]
+
+
+def load_with_samples(run: Path, *, columns: bool) -> tuple[pd.DataFrame, RunSamples]:
+    """The whole run, and the samples of all rows as arrays; as columns ``samples_ns`` and ``rounds_of`` if asked for.
+
+    Raises:
+        UsageError: no run there. StoreError: damaged, or from a newer version.
+    """
+    return _frame_of(read_blocks(run), run, read_header(run), columns)
 
 
 def load_first(run: Path, most: int) -> tuple[pd.DataFrame, int]:
@@ -69,11 +79,11 @@ def load_first(run: Path, most: int) -> tuple[pd.DataFrame, int]:
         return number < most or row.layer in CEILINGS or row.status != Status.OK
 
     blocks = (Block(filter(shown, block), block.patterns) for block in read_blocks(run))
-    frame = frame_of(blocks, run, header, samples=True)
+    frame, _ = _frame_of(blocks, run, header, samples=True)
     return frame, len(numbers)
 
 
-def frame_of(blocks: Iterable[Block], folder: Path, header: Header, samples: bool) -> pd.DataFrame:
+def _frame_of(blocks: Iterable[Block], folder: Path, header: Header, samples: bool) -> tuple[pd.DataFrame, RunSamples]:
     """Rows of a run, block by block, as a frame, joined to what profilers said of their cases."""
     import pandas as pd
 
@@ -84,7 +94,7 @@ def frame_of(blocks: Iterable[Block], folder: Path, header: Header, samples: boo
         arrays = columns.arrays()
         frame = pd.DataFrame(arrays | _counters(columns.keys, counter_columns(folder)) | columns.rare())
     frame.attrs["run"] = {**header, "folder": str(folder)}
-    return frame
+    return frame, columns.run_samples()
 
 
 def _counters(keys: Sequence[str], found: Mapping[str, Mapping[str, object]]) -> dict[str, object]:

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mglubench.results import frame as stored
-from mglubench.results.metrics import derive
+from mglubench.results.metrics import derive, derive_from
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# One object a row; who does not ask for samples gets figures alone.
-RAW = ["samples_ns", "rounds_of"]
 
 
 def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()) -> pd.DataFrame:
@@ -55,12 +52,12 @@ def load(run: str | Path, *, samples: bool = False, layers: Collection[str] = ()
     Raises:
         UsageError: no run there. StoreError: damaged, or from a newer version.
     """
-    found = derive(stored.load(run, samples=True))
+    found = derive_from(*stored.load_with_samples(Path(run), columns=samples))
     if layers:
         kept = found[found["layer"].isin(list(layers))].reset_index(drop=True)
         kept.attrs = found.attrs
         found = kept
-    return found if samples else found.drop(columns=RAW)
+    return found
 
 
 def derived(run: str | Path | pd.DataFrame) -> pd.DataFrame:

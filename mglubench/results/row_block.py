@@ -8,22 +8,18 @@ from itertools import chain
 from operator import attrgetter, itemgetter
 
 import numpy as np
-import numpy.typing as npt
 
 from mglubench.cases.axes import AXES
 from mglubench.cases.case import Case
-from mglubench.results.round_latencies import Patterns, Turns
 from mglubench.results.rows import LEAST_NS, MOST_NS, Status
-from mglubench.results.stored_row import StoredRow
+from mglubench.results.stored_row import StoredRow, samples_of
+from mglubench.results.turns import Floats, Patterns, Turns, Wholes
 from mglubench.stats import whole_numbers
-
-Floats = npt.NDArray[np.float64]
-Wholes = npt.NDArray[np.int64]
 
 # Parts of a ledger in the order of their columns.
 PARTS = ("weights", "masks", "x", "y", "scratch", "total", "flops")
 WHOLE_AXES = tuple(name for name, axis in AXES.items() if isinstance(axis.walked[0], int))
-_case, _samples, _rounds, _ledger = map(attrgetter, ("case", "samples", "rounds", "ledger"))
+_case, _rounds, _ledger = map(attrgetter, ("case", "rounds", "ledger"))
 _sizes = attrgetter(*WHOLE_AXES)
 AXIS_WORDS = tuple(name for name in AXES if name not in WHOLE_AXES)
 axis_words: Callable[[Case], tuple[str, ...]] = attrgetter(*AXIS_WORDS)
@@ -40,16 +36,21 @@ class Block(list[StoredRow]):
         super().__init__(rows)
         self.patterns = patterns
 
-    @cached_property
+    @property
     def sizes(self) -> Wholes:
         """How many samples each row has."""
-        return whole_numbers(map(len, map(_samples, self)), len(self))
+        return self._samples[1]
 
-    @cached_property
+    @property
     def flat(self) -> Floats:
         """The samples of all rows in turn."""
-        count = int(self.sizes.sum())
-        return np.fromiter(chain.from_iterable(map(_samples, self)), dtype=np.float64, count=count)
+        return self._samples[0]
+
+    @cached_property
+    def _samples(self) -> tuple[Floats, Wholes]:
+        of_rows = samples_of(self)
+        sizes = whole_numbers(map(len, of_rows), len(self))
+        return np.fromiter(chain.from_iterable(of_rows), dtype=np.float64, count=int(sizes.sum())), sizes
 
     @cached_property
     def turns(self) -> Turns:
@@ -64,9 +65,14 @@ class Block(list[StoredRow]):
         return dict(zip(WHOLE_AXES, table.T, strict=True))
 
     @cached_property
+    def words(self) -> list[tuple[str, ...]]:
+        """The words of each case, by :data:`AXIS_WORDS`."""
+        return list(map(axis_words, map(_case, self)))
+
+    @cached_property
     def kinds(self) -> Mapping[tuple[str, ...], Case]:
         """A case of each set of words on the axes."""
-        return {axis_words(case): case for case in map(_case, self)}
+        return dict(zip(self.words, map(_case, self), strict=True))
 
     @cached_property
     def ledgers(self) -> Floats:
@@ -88,10 +94,10 @@ class Block(list[StoredRow]):
         total = self.ledgers[PARTS.index("total")]
         if any(self[number].ledger for number in np.flatnonzero(~(total > 0))):
             return False
-        # The sizes of all its cases are between those of two, for each set of words.
+        # The sizes of all its cases are between those of two.
         ends = [{name: int(end(column)) for name, column in self.axes.items()} for end in (np.min, np.max)]
-        cases = (Case.from_dict({**case.to_dict(), **end}) for case in self.kinds.values() for end in ends)
-        return not any(case.why_impossible() for case in cases)
+        cases = [Case.from_dict({**self[0].case.to_dict(), **end}) for end in ends]
+        return not any(case.why_impossible() for case in (*cases, *self.kinds.values()))
 
 
 def entries(tables: Sequence[Mapping[str, int | float]], names: tuple[str, ...]) -> Floats:

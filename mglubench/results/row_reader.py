@@ -16,10 +16,10 @@ import numpy as np
 
 from mglubench.cases.axes import AXES
 from mglubench.cases.case import Case
-from mglubench.results.round_latencies import Patterns
-from mglubench.results.row_block import Block, Wholes
+from mglubench.results.row_block import Block
 from mglubench.results.rows import OPTIONAL, Row
 from mglubench.results.stored_row import StoredRound, StoredRow
+from mglubench.results.turns import Patterns, Wholes
 from mglubench.stats import whole_numbers
 from mglubench.system.strict_json import strict_loads
 
@@ -35,7 +35,7 @@ _LATER_AXES = tuple(
 _TABLES = tuple(map(attrgetter, ("ledger", "telemetry", "overhead", "worker")))
 _OPTIONAL = tuple(map(attrgetter, OPTIONAL))
 _rounds, _checks = map(attrgetter, ("rounds", "checks"))
-_COLON_QUOTE, _NEWLINE = int.from_bytes(b'":', "little"), b"\n"[0]
+_QUOTE, _COLON, _NEWLINE = b'":\n'
 
 
 class RowReader:
@@ -106,11 +106,10 @@ class RowReader:
 
 def _each_name_once(lines: bytes, rows: Block) -> bool:
     """Whether every line has its row's names and no name twice."""
-    text = np.frombuffer(lines, dtype=np.uint8)
-    ends = np.flatnonzero(text == _NEWLINE) + 1
+    names, ends = _names_in(lines)
     if len(ends) != len(rows):
         return False
-    names, wanted = _names_in(lines, ends), _names_of(rows, lines)
+    wanted = _names_of(rows, lines)
     starts = np.concatenate([[0], ends])
     return all(
         _is_old(rows[number], lines[starts[number] : ends[number]], int(names[number]), int(wanted[number]))
@@ -123,13 +122,14 @@ def _is_old(row: StoredRow, line: bytes, names: int, wanted: int) -> bool:
     return not row.rounds and names == wanted - _NEW_NAMES and _NEW not in line
 
 
-def _names_in(lines: bytes, ends: Wholes) -> Wholes:
-    """How often ``":`` stands in each line: that many names it has, if no text looks like one."""
-    counts = np.zeros(len(ends), dtype=np.int64)
-    for offset in (0, 1):
-        pairs = np.frombuffer(lines, dtype="<u2", offset=offset, count=(len(lines) - offset) // 2)
-        counts += np.diff(np.searchsorted(np.flatnonzero(pairs == _COLON_QUOTE) * 2 + offset, ends), prepend=0)
-    return counts
+def _names_in(lines: bytes) -> tuple[Wholes, Wholes]:
+    """How often ``":`` stands in each line, and where lines end: so many names they have, if no text looks like one."""
+    text = np.frombuffer(lines, dtype=np.uint8)
+    marks = text == _NEWLINE
+    marks[:-1] |= (text[:-1] == _QUOTE) & (text[1:] == _COLON)
+    found = np.flatnonzero(marks)
+    ends = np.flatnonzero(text[found] == _NEWLINE)
+    return np.diff(ends, prepend=-1) - 1, found[ends] + 1
 
 
 def _names_of(rows: Sequence[StoredRow], lines: bytes) -> Wholes:

@@ -19,11 +19,11 @@ from mglubench.report.roofline import draw, points_of
 from mglubench.report.roofs import roofs_of
 from mglubench.results.ceilings import remember
 from mglubench.results.columns import Columns
-from mglubench.results.round_latencies import Patterns
 from mglubench.results.row_block import Block
 from mglubench.results.rows import Row
 from mglubench.results.store import RunStore
 from mglubench.results.stored_row import StoredRow
+from mglubench.results.turns import Patterns
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_header, make_row
 

@@ -10,8 +10,9 @@ import pytest
 
 from mglubench.estimates import latency
 from mglubench.measure.measurement import Round, series_of
-from mglubench.results.round_latencies import Patterns, Turns, _in_turn, latencies_by_rounds
+from mglubench.results.known_rows import KnownRows
 from mglubench.results.stored_row import StoredRound
+from mglubench.results.turns import Patterns, Turns, in_turn
 
 
 def made(rng, kind):
@@ -43,29 +44,29 @@ def test_every_row_has_the_estimate_of_its_own_samples():
     rng = np.random.default_rng(5)
     rows = [made(rng, kind % 5) for kind in range(200)]
     flat = np.concatenate([row[0] for row in rows])
-    found = zip(*latencies_by_rounds(flat, turns_of([row[1] for row in rows])), strict=True)
-    for (samples, rounds), values in zip(rows, found, strict=True):
+    known = KnownRows.of(flat, turns_of([row[1] for row in rows]))
+    for (samples, rounds), middle, half in zip(rows, np.exp(known.middle), known.half, strict=True):
         if samples:
             alone = latency(series_of(samples, rounds))
-            np.testing.assert_allclose(values, (alone.value, alone.low, alone.high), rtol=1e-12)
+            np.testing.assert_allclose((middle, half), (alone.value, alone.half_width), rtol=1e-12)
         else:
-            assert all(map(math.isnan, values))
+            assert math.isnan(middle)
+            assert math.isnan(half)
 
 
 def test_rows_without_rounds_have_none():
-    for column in latencies_by_rounds(np.array([]), turns_of([[], []])):
-        assert np.isnan(column).all()
+    known = KnownRows.of(np.array([]), turns_of([[], []]))
+    assert np.isnan([known.middle, known.half]).all()
+    assert (known.sign == -1).all()
 
 
 def test_two_rounds_leave_the_interval_open():
-    (value,), (low,), (high,) = latencies_by_rounds(
-        np.ones(2), turns_of([[Round(0, 0, count=1), Round(1, 0, count=1)]])
-    )
-    assert (value, low, high) == (1.0, 0.0, math.inf)
+    known = KnownRows.of(np.ones(2), turns_of([[Round(0, 0, count=1), Round(1, 0, count=1)]]))
+    assert (known.middle.tolist(), known.half.tolist()) == ([0.0], [math.inf])
 
 
 @pytest.mark.parametrize("numbers", [[0, 0, 0], [2, 0, 1, 1, 2]])
 def test_parts_are_strung_together(numbers):
     parts = [np.array([5, 6]), np.array([7]), np.array([8, 9, 10])]
     wanted = [value for number in numbers for value in parts[number].tolist()]
-    assert _in_turn(parts, np.array(numbers)).tolist() == wanted
+    assert in_turn(parts, np.array(numbers)).tolist() == wanted
