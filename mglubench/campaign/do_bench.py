@@ -17,7 +17,10 @@ from pathlib import Path
 from mglubench.campaign.unit_rows import ClockedRow
 from mglubench.cases.case import Case
 from mglubench.executors.local import require_device
-from mglubench.layer.problem import DenseInputs, InputSet, Problem, dense_key
+from mglubench.layer.dense_inputs import DenseInputs
+from mglubench.layer.drawing import dense_key
+from mglubench.layer.input_set import InputSet
+from mglubench.layer.problem import Problem
 from mglubench.system.plain_text import first_line
 from mglubench.variants.registry import variant_of
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Case
-from mglubench.layer.problem import DenseInputs, InputSet, read_only
+from mglubench.layer.dense_inputs import DenseInputs
+from mglubench.layer.drawing import read_only
+from mglubench.layer.input_set import InputSet
 from mglubench.system.limits import affinity
 from mglubench.system.sealed import equal_bytes
 from mglubench.system.shelf import Shelf

@@ -13,7 +13,8 @@ import numpy as np
 from mglubench.errors import CaseError
 from mglubench.hardware.cpu_readings import CpuReading
 from mglubench.layer.block import bound_of, reference_of, scale_of
-from mglubench.layer.problem import InputSet, Problem
+from mglubench.layer.input_set import InputSet
+from mglubench.layer.problem import Problem
 from mglubench.layer.rounding import Bound
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import Check, compare

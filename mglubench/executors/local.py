@@ -23,7 +23,9 @@ from mglubench.hardware.devices import Reading
 from mglubench.hardware.environment import available_memory, device_here, total_memory
 from mglubench.hardware.pools import pool_of
 from mglubench.hardware.telemetry import GpuTelemetry, too_slow
-from mglubench.layer.problem import Problem, dense_key, host_bytes, input_key
+from mglubench.layer.drawing import dense_key
+from mglubench.layer.input_set import input_key
+from mglubench.layer.problem import Problem, host_bytes
 from mglubench.layer.quantisation import quantisation_error
 from mglubench.measure.annotate import case_range, phase_range
 from mglubench.measure.check import Check

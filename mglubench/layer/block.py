@@ -18,7 +18,8 @@ import numpy as np
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import LAYER, LayerKind
 from mglubench.layer.declared import Ledger
-from mglubench.layer.problem import Float64, InputSet, Sums, Terms
+from mglubench.layer.input_set import InputSet, Terms
+from mglubench.layer.products import Float64, Sums
 from mglubench.layer.rounding import Bound, bound, deviates_of
 
 

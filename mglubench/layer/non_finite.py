@@ -1,6 +1,6 @@
 """Inputs that are not finite, at fixed places: what a layer makes of them is checked as well.
 
-By the definition (mglubench/layer/problem.py) a mask multiplies, and 0 * inf is NaN: of a layer with masks, every
+By the definition (mglubench/layer/input_set.py) a mask multiplies, and 0 * inf is NaN: of a layer with masks, every
 output that a non-finite weight or x belongs to is NaN, whether the mask keeps it or not.
 """
 

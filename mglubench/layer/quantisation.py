@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mglubench.layer.problem import Float64, InputSet, activate
+from mglubench.layer.input_set import InputSet, activate
+from mglubench.layer.products import Float64
 
 if TYPE_CHECKING:
     from mglubench.cases.vocabulary import LayerKind

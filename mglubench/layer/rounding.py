@@ -27,7 +27,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mglubench.layer.problem import Sums, Terms, activate
+from mglubench.layer.input_set import Terms, activate
+from mglubench.layer.products import Sums
 
 Float64 = npt.NDArray[np.float64]
 

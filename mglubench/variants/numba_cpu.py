@@ -16,9 +16,10 @@ from mglubench.kernels.cpu_call import LAYOUT, ROW_MULTIPLE, glu_call, mglu_call
 from mglubench.kernels.cpu_choice import GLU, MGLU, CpuKernel
 from mglubench.kernels.on_device import masks_on_device, pad_columns
 from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.dense_inputs import Matrix
 from mglubench.layer.formats.weight_formats import format_of
 from mglubench.layer.masks import get_layout, round_up
-from mglubench.layer.problem import Matrix, Problem
+from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
 
 if TYPE_CHECKING:

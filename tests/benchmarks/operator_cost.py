@@ -16,7 +16,9 @@ from collections.abc import Callable
 from mglubench.cases.case import Case
 from mglubench.kernels.cpu_call import LAYOUT, mglu_call
 from mglubench.kernels.on_device import masks_on_device
-from mglubench.layer.problem import DenseInputs, InputSet, Problem
+from mglubench.layer.dense_inputs import DenseInputs
+from mglubench.layer.input_set import InputSet
+from mglubench.layer.problem import Problem
 from mglubench.nn.functional import with_masks
 from mglubench.variants.mglu_op import launch_of
 

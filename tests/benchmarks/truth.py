@@ -26,7 +26,8 @@ from mglubench.cases.case import Case
 from mglubench.estimates import Series, ratio
 from mglubench.hardware.cpu import last_level_cache
 from mglubench.hardware.cpu_readings import CpuMeter, CpuReading, why_starved
-from mglubench.layer.problem import InputSet, Problem
+from mglubench.layer.input_set import InputSet
+from mglubench.layer.problem import Problem
 from mglubench.measure.cpu_timer import CpuTimer
 from mglubench.measure.rotation import copies_wanted
 from mglubench.measure.timers import Launch

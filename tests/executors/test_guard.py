@@ -16,7 +16,8 @@ from mglubench.executors import guard, local
 from mglubench.executors.guard import GuardedDense, GuardedInputs, count_differing, same
 from mglubench.executors.live import Buffers
 from mglubench.executors.local import LocalSession
-from mglubench.layer.problem import InputSet, Problem
+from mglubench.layer.input_set import InputSet
+from mglubench.layer.problem import Problem
 from mglubench.variants.registry import get_variant
 from tests.conftest import make_case
 

@@ -10,8 +10,8 @@ from mglubench.kernels import code_ir, cpu_layers
 from mglubench.kernels.cpu_call import glu_call, mglu_call
 from mglubench.kernels.cpu_choice import GLU, MGLU
 from mglubench.layer.formats.weight_formats import FORMATS
+from mglubench.layer.input_set import activate
 from mglubench.layer.masks import pack
-from mglubench.layer.problem import activate
 
 
 def layers(name, h, nm=2, tokens=1, d=11, dtype=torch.float32):

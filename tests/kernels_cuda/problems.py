@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from kernel_emulator import GELU, RELU, SILU, Library, Problem, reference, rounded, run
 
-from mglubench.layer.problem import Sums, Terms
+from mglubench.layer.input_set import Terms
+from mglubench.layer.products import Sums
 from mglubench.layer.rounding import bound
 from mglubench.variants.cuda_kernels import KERNELS
 

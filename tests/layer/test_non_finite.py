@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mglubench.cases.vocabulary import ACTIVATIONS
+from mglubench.layer.dense_inputs import DenseInputs
+from mglubench.layer.input_set import InputSet
 from mglubench.layer.non_finite import VALUES
-from mglubench.layer.problem import DenseInputs, InputSet
 from mglubench.runner.verify import NON_FINITE
 from tests.conftest import make_case
 

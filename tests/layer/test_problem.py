@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from mglubench.layer.declared import declare
-from mglubench.layer.problem import InputSet, Problem, activate, host_bytes, input_key
+from mglubench.layer.input_set import InputSet, activate, input_key
+from mglubench.layer.problem import Problem, host_bytes
 from tests.conftest import make_case, slow_activation, slow_layer
 
 

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from mglubench.layer.dense_inputs import DenseInputs
+from mglubench.layer.drawing import dense_key
 from mglubench.layer.formats.weight_formats import FORMATS
-from mglubench.layer.problem import DenseInputs, InputSet, Problem, activate, dense_key
+from mglubench.layer.input_set import InputSet, activate
+from mglubench.layer.problem import Problem
 from mglubench.layer.quantisation import quantisation_error
 from tests.conftest import make_case
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mglubench.layer.problem import InputSet, Problem, activate
+from mglubench.layer.input_set import InputSet, activate
+from mglubench.layer.problem import Problem
 from mglubench.layer.rounding import METHODS, bound, half_unit, methods, slope_of
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import compare

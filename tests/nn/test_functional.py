@@ -13,7 +13,7 @@ import torch
 
 from mglubench.cases.case import Case
 from mglubench.errors import UsageError
-from mglubench.layer.problem import InputSet
+from mglubench.layer.input_set import InputSet
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.nn import functional
 from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight

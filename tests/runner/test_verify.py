@@ -14,7 +14,8 @@ from mglubench.executors import local
 from mglubench.executors.child import ChildSession
 from mglubench.executors.fake import FakeSession
 from mglubench.executors.local import LocalSession
-from mglubench.layer.problem import InputSet, Problem
+from mglubench.layer.input_set import InputSet
+from mglubench.layer.problem import Problem
 from mglubench.runner.verify import NON_FINITE, SHAPES, UNALIGNED, default_nms, verify, verify_cases, verify_plan
 from mglubench.variants.registry import get_variant, has_masks, variants
 from mglubench.variants.torch_eager import MGLUNaive, SwiGLU

@@ -8,7 +8,7 @@ import torch
 
 from mglubench.cases.case import Case
 from mglubench.executors.local import LocalSession
-from mglubench.layer.problem import InputSet
+from mglubench.layer.input_set import InputSet
 from mglubench.layer.rounding import bound
 from mglubench.measure.check import compare
 from mglubench.variants.registry import get_variant

@@ -16,8 +16,8 @@ from numba import cuda
 
 from mglubench.cases.case import Case
 from mglubench.kernels import numba_cuda_kernels as kernels
+from mglubench.layer.input_set import InputSet
 from mglubench.layer.masks import pack, round_up
-from mglubench.layer.problem import InputSet
 from mglubench.variants.registry import get_variant
 from tests.variants.judging import errors_of, spoil
 

@@ -24,8 +24,9 @@ from mglubench.kernels.cuda_build import Target
 from mglubench.kernels.cuda_catalogue import BULK
 from mglubench.kernels.operator_backends import BACKENDS
 from mglubench.kernels.tuning import Choice, Gpu, remember
+from mglubench.layer.input_set import InputSet
 from mglubench.layer.masks import pack
-from mglubench.layer.problem import InputSet, Problem
+from mglubench.layer.problem import Problem
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.nn import functional as ops
 from mglubench.system.resources import data_folder

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mglubench.layer.problem import InputSet, Problem
+from mglubench.layer.input_set import InputSet
+from mglubench.layer.problem import Problem
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import compare
 from mglubench.nn import functional

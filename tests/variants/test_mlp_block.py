@@ -13,7 +13,7 @@ from mglubench.cases.vocabulary import SAME
 from mglubench.errors import CaseError
 from mglubench.executors.local import LocalSession
 from mglubench.layer.block import bound_of, reference_of
-from mglubench.layer.problem import InputSet
+from mglubench.layer.input_set import InputSet
 from mglubench.variants.base import Variant
 from mglubench.variants.registry import added, get_variant, has_masks, variant_of, variants
 from tests.conftest import make_case, slow_layer

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from mglubench.kernels.cpu_rows import ACCUMULATORS, token_tile
-from mglubench.layer.problem import InputSet, Problem
+from mglubench.layer.input_set import InputSet
+from mglubench.layer.problem import Problem
 from mglubench.layer.rounding import bound
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import compare

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from mglubench.executors.local import LocalSession
-from mglubench.layer.problem import InputSet, Problem
+from mglubench.layer.input_set import InputSet
+from mglubench.layer.problem import Problem
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.measure.check import compare
 from mglubench.runner.verify import NON_FINITE, verify

@@ -14,8 +14,8 @@ from mglubench.cases.case import Case
 from mglubench.kernels.on_device import pad_columns
 from mglubench.kernels.triton_call import LAYOUT, ROW_MULTIPLE, enqueue
 from mglubench.kernels.triton_source import flash_mglu
+from mglubench.layer.input_set import InputSet
 from mglubench.layer.masks import pack
-from mglubench.layer.problem import InputSet
 from mglubench.variants.registry import get_variant
 from tests.variants.judging import errors_of, spoil
 
