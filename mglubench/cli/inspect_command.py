@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +15,9 @@ from mglubench.cli.progress_line import progress_bar
 from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
+    from mglubench.cli.inspect_sides import Side
     from mglubench.kernels.against_pins import AgainstPins
-    from mglubench.kernels.inspect import Inspectable, InspectRow, Subject
+    from mglubench.kernels.inspect import InspectRow, Subject
     from mglubench.kernels.pins import Pins
 
 EXIT_ERROR, EXIT_REGRESSION, EXIT_LACKING = 1, 3, 4
@@ -24,9 +25,13 @@ EXIT_ERROR, EXIT_REGRESSION, EXIT_LACKING = 1, 3, 4
 
 def inspect(
     variant: Annotated[str | None, typer.Argument(help="Variant. (default: all with kernels of their own)")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architectures. (default: sm_90a, or all that are pinned)")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu. (default: by variant, else cuda)")] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(help="Architectures. (default: sm_90a, CPU here,avx2,neon, or all pinned)"),
+    ] = None,
     nm: Annotated[str | None, typer.Option(help="Numbers of masks. (default: 8, or all that are pinned)")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Dtypes. (default: float16, or all that are pinned)")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Dtypes. (default: float16, CPU float32, or all pinned)")] = None,
     save: Annotated[
         Path | None, typer.Option(parser=options.path, help="Pin what is found in this file, if every kernel compiles.")
     ] = None,
@@ -40,31 +45,31 @@ def inspect(
 ) -> int:
     """Registers, spills, occupancy, instructions per weight element and load widths of compiled kernels; no GPU.
 
+    With --device cpu: instructions per weight, vectors, spills and bytes loaded of the CPU kernels' main loop, in the
+    assembly for this machine and, compiled only, for AVX2 and NEON.
+
     Exit code: 0; 1 if a kernel does not compile; 2 for bad input; with --against 3 for a regression (a spill, more
     registers, ...), 4 if a pinned kernel is gone, or nothing is pinned for its compiler or architecture.
     """
-    from mglubench.hardware.cuda_toolchain import require_tool
+    from mglubench.cli.inspect_sides import side_of
     from mglubench.kernels.pins import read_pins, save_pins, why_not_pinned_there
-    from mglubench.report.inspect_sass import inspect_table
-    from mglubench.variants.registry import inspectable
 
     form = chosen_format(as_json=as_json, as_markdown=as_markdown, wide=wide)
     if save and against:
         raise UsageError("choose one of --save and --against; look at what differs before it is pinned anew")
     if save and (why := why_not_pinned_there(save, force=force)):
         raise UsageError(why)
-    known, pins = inspectable(), read_pins(against) if against else None
-    wanted = _wanted(known, variant, _choice(arch, nm, dtype, pins), pins)
-    for tool in ("nvcc", "cuobjdump"):
-        require_tool(tool)
-    rows = _inspected(known, wanted.compiled)
+    side, pins = side_of(device, variant), read_pins(against) if against else None
+    wanted = _wanted(side, variant, _choice(side, arch, nm, dtype, pins), pins)
+    side.require()
+    rows = _inspected(side, wanted.compiled)
     good = all(row["status"] == "ok" for row in rows)
     if pins and against:
-        return _against(pins, rows, wanted.looked_at, form)
+        return _against(pins, rows, wanted.looked_at, side.compiler(), form)
     if form == "json":
         print_json(rows)
     else:
-        print_tables([inspect_table(rows)], form)
+        print_tables([side.table(rows)], form)
     if save and good and rows:
         save_pins(save, rows)
         say(f"{len(rows)} kernels pinned in {save}")
@@ -91,19 +96,16 @@ class _Wanted:
     looked_at: frozenset[Subject]
 
 
-def _choice(arch: str | None, nm: str | None, dtype: str | None, pins: Pins | None) -> _Choice:
+def _choice(side: Side, arch: str | None, nm: str | None, dtype: str | None, pins: Pins | None) -> _Choice:
     return _Choice(
-        pins.archs if pins and arch is None else kernel_options.archs("sm_90a" if arch is None else arch),
+        pins.archs if pins and arch is None else side.archs(side.arch if arch is None else arch),
         pins.nms if pins and nm is None else kernel_options.nms("8" if nm is None else nm),
-        pins.dtypes if pins and dtype is None else kernel_options.dtypes("float16" if dtype is None else dtype),
+        pins.dtypes if pins and dtype is None else side.dtypes(side.dtype if dtype is None else dtype),
     )
 
 
-def _wanted(known: Mapping[str, Inspectable], variant: str | None, choice: _Choice, pins: Pins | None) -> _Wanted:
-    from mglubench.kernels.inspect import subjects
-
-    names = [variant] if variant else []
-    compiled = subjects(known, names, choice.archs, choice.nms, choice.dtypes)
+def _wanted(side: Side, variant: str | None, choice: _Choice, pins: Pins | None) -> _Wanted:
+    compiled = side.subjects([variant] if variant else [], choice.archs, choice.nms, choice.dtypes)
     pinned = {key.subject for key in pins.rows} if pins else set()
     looked_at = {item for item in pinned if choice.takes(item) and (not variant or item.variant == variant)}
     if not compiled and not looked_at:
@@ -112,23 +114,20 @@ def _wanted(known: Mapping[str, Inspectable], variant: str | None, choice: _Choi
     return _Wanted(compiled, frozenset(looked_at | set(compiled)))
 
 
-def _inspected(known: Mapping[str, Inspectable], wanted: Sequence[Subject]) -> list[InspectRow]:
-    from mglubench.kernels.inspect import examine
-
+def _inspected(side: Side, wanted: Sequence[Subject]) -> list[InspectRow]:
     rows = []
     with progress_bar(len(wanted), "inspect") as (progress, task):
         for item in wanted:
-            rows += examine(known[item.variant], item)
+            rows += side.examine(item)
             progress.update(task, advance=1, description=item.variant)
     return rows
 
 
-def _against(pins: Pins, rows: Sequence[InspectRow], looked_at: frozenset[Subject], form: str) -> int:
-    from mglubench.hardware.cuda_toolchain import compiler_release
+def _against(pins: Pins, rows: Sequence[InspectRow], looked_at: frozenset[Subject], compiler: str, form: str) -> int:
     from mglubench.kernels.against_pins import hold_against
     from mglubench.report.pin_tables import held_row, pins_notes, pins_table
 
-    found = hold_against(pins, rows, looked_at, compiler_release())
+    found = hold_against(pins, rows, looked_at, compiler)
     if form == "json":
         counts = {str(fate): count for fate, count in found.counts().items()}
         left_out, held = found.left_out, [held_row(item) for item in found.held]

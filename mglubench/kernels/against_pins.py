@@ -6,7 +6,7 @@ the worse is a regression from here on:
     spilled bytes, spill instructions   any more
     registers                           one more allocation unit of 8 per thread
     shared memory                       one more allocation unit of 128 bytes
-    occupancy                           any less
+    occupancy, bits of a vector         any less
     instructions per weight             1 % more
     bytes per load                      any less: the mean width of the main loop's global loads
     instructions                        10 % more, of the whole kernel
@@ -57,6 +57,7 @@ FACTS: Mapping[str, Fact] = {
     "registers": Fact("registers", unit=REGISTER_UNIT // 32),
     "shared_bytes": Fact("shared memory", unit=SHARED_UNIT),
     "occupancy": Fact("occupancy", more_is_better=True),
+    "vector_bits": Fact("bits of a vector", more_is_better=True),
     "instructions_per_element": Fact("instructions per weight", share=0.01),
     "load_bytes": Fact("bytes per load", more_is_better=True),
     "instructions": Fact("instructions", share=0.10),

@@ -19,13 +19,13 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
-from mglubench.kernels.cpu_rows import LANES, has_feature
+from mglubench.kernels.cpu_rows import LANES
+from mglubench.kernels.cpu_target import has_feature
 from mglubench.kernels.vector_ir import F32, I16, I32, I64, VECTOR, WORDS, load
 from mglubench.layer.formats.int4 import ZERO as INT4_ZERO
 from mglubench.layer.formats.mxfp4 import MAGNITUDES
 
 I8, HALF = ir.IntType(8), ir.HalfType()
-BYTES, SHORTS, HALVES = (ir.VectorType(kind, LANES) for kind in (I8, I16, HALF))
 # An fp8 number as an fp16 of the same bits is so much smaller; an E2M1 number so much.
 FP8_AS_HALF, E2M1_AS_HALF = 2.0**8, 2.0**14
 
@@ -57,17 +57,24 @@ def scales_of(builder: ir.IRBuilder, row: ir.Value, blocks: ir.Value, stored: st
     return builder.add(row, builder.mul(groups, I64(64)))
 
 
-def load_codes(builder: ir.IRBuilder, row: ir.Value, scales: ir.Value, block: ir.Value, stored: str) -> ir.Value:
-    """16 weights as fp32, without the scale of their row."""
+def load_codes(
+    builder: ir.IRBuilder, row: ir.Value, scales: ir.Value, block: ir.Value, stored: str, lanes: int = LANES
+) -> ir.Value:
+    """The first weights of a block, a vector of them, as fp32, without the scale of their row."""
     if stored in NIBBLES:
-        return _nibbles(builder, row, scales, block, stored)
-    codes = load(builder, builder.add(row, builder.mul(block, I64(LANES))), BYTES, 1)
+        return _nibbles(builder, row, scales, block, stored, lanes)
+    bytes_, shorts, words, halves, floats = (ir.VectorType(kind, lanes) for kind in (I8, I16, I32, HALF, F32))
+    codes = load(builder, builder.add(row, builder.mul(block, I64(LANES))), bytes_, 1)
     if stored == "int8":
-        return builder.sitofp(builder.sext(codes, WORDS), VECTOR)
+        return builder.sitofp(builder.sext(codes, words), floats)
     # Of s eeee mmm, with its sign in all higher bits, s s eeee mmm 0000000: the second sign goes.
-    shifted = builder.shl(builder.sext(codes, SHORTS), _all(SHORTS, 7))
-    halves = builder.and_(shifted, _all(SHORTS, 0xBFFF))
-    return builder.fpext(builder.bitcast(halves, HALVES), VECTOR)
+    shifted = builder.shl(builder.sext(codes, shorts), _all(shorts, 7))
+    return builder.fpext(builder.bitcast(builder.and_(shifted, _all(shorts, 0xBFFF)), halves), floats)
+
+
+def part_bytes(stored: str, lanes: int) -> int:
+    """Bytes from a vector of codes to the next one of the same block; nibbles of 8 blocks share 16 words."""
+    return lanes * (WORDS.element.width // 8 if stored in NIBBLES else 1)
 
 
 def row_scale(builder: ir.IRBuilder, total: ir.Value, scales: ir.Value, stored: str) -> ir.Value:
@@ -77,11 +84,13 @@ def row_scale(builder: ir.IRBuilder, total: ir.Value, scales: ir.Value, stored: 
     return builder.fmul(total, builder.fmul(load(builder, scales, F32, 1), ir.Constant(F32, ROW_SCALES[stored])))
 
 
-def _nibbles(builder: ir.IRBuilder, row: ir.Value, scales: ir.Value, block: ir.Value, stored: str) -> ir.Value:
-    form = NIBBLES[stored]
-    word = load(builder, builder.add(row, builder.mul(builder.lshr(block, I64(3)), I64(64))), WORDS, 1)
+def _nibbles(
+    builder: ir.IRBuilder, row: ir.Value, scales: ir.Value, block: ir.Value, stored: str, lanes: int
+) -> ir.Value:
+    form, words = NIBBLES[stored], ir.VectorType(I32, lanes)
+    word = load(builder, builder.add(row, builder.mul(builder.lshr(block, I64(3)), I64(64))), words, 1)
     shift = builder.trunc(builder.shl(builder.and_(block, I64(7)), I64(2)), I32)
-    index = builder.lshr(word, _splat(builder, shift))
+    index = builder.lshr(word, _splat(builder, shift, lanes))
     group = builder.lshr(block, I64(form.group_power))
     if stored == "int4":
         bits = load(builder, builder.add(scales, builder.mul(group, I64(2))), I16, 1)
@@ -89,29 +98,32 @@ def _nibbles(builder: ir.IRBuilder, row: ir.Value, scales: ir.Value, block: ir.V
     else:
         bits = load(builder, builder.add(scales, group), I8, 1)
         scale = builder.bitcast(builder.shl(builder.zext(bits, I32), I32(23)), F32)
-    if has_table_lookup():
-        table = builder.fmul(ir.Constant(VECTOR, list(form.table)), _splat(builder, scale))
+    if lanes == LANES and has_table_lookup():
+        table = builder.fmul(ir.Constant(VECTOR, list(form.table)), _splat(builder, scale, lanes))
         kind = ir.FunctionType(VECTOR, [VECTOR, WORDS])
         look_up = builder.module.declare_intrinsic("llvm.x86.avx512.permvar.sf.512", (), kind)
         return builder.call(look_up, [table, index])
-    return builder.fmul(_by_arithmetic(builder, builder.and_(index, _all(WORDS, 15)), stored), _splat(builder, scale))
+    codes = builder.and_(index, _all(words, 15))
+    return builder.fmul(_by_arithmetic(builder, codes, stored), _splat(builder, scale, lanes))
 
 
 def _by_arithmetic(builder: ir.IRBuilder, codes: ir.Value, stored: str) -> ir.Value:
     """What ``NIBBLES`` says of codes 0 to 15."""
+    words = codes.type
+    shorts, halves, floats = (ir.VectorType(kind, words.count) for kind in (I16, HALF, F32))
     if stored == "int4":
-        return builder.sitofp(builder.sub(codes, _all(WORDS, INT4_ZERO)), VECTOR)
-    sign = builder.shl(builder.and_(codes, _all(WORDS, 8)), _all(WORDS, 12))
-    size = builder.shl(builder.and_(codes, _all(WORDS, 7)), _all(WORDS, 9))
-    halves = builder.bitcast(builder.trunc(builder.or_(sign, size), SHORTS), HALVES)
-    return builder.fmul(builder.fpext(halves, VECTOR), ir.Constant(VECTOR, [E2M1_AS_HALF] * LANES))
+        return builder.sitofp(builder.sub(codes, _all(words, INT4_ZERO)), floats)
+    sign = builder.shl(builder.and_(codes, _all(words, 8)), _all(words, 12))
+    size = builder.shl(builder.and_(codes, _all(words, 7)), _all(words, 9))
+    small = builder.bitcast(builder.trunc(builder.or_(sign, size), shorts), halves)
+    return builder.fmul(builder.fpext(small, floats), _all(floats, E2M1_AS_HALF))
 
 
-def _all(kind: ir.Type, value: int) -> ir.Constant:
-    return ir.Constant(kind, [value] * LANES)
+def _all(kind: ir.Type, value: float) -> ir.Constant:
+    return ir.Constant(kind, [value] * kind.count)
 
 
-def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    kind = ir.VectorType(value.type, LANES)
+def _splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
+    kind = ir.VectorType(value.type, lanes)
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, I32(0))
-    return builder.shuffle_vector(one, one, ir.Constant(WORDS, [0] * LANES))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))

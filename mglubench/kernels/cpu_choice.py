@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from functools import cache
 
 from mglubench.hardware.cpu import cpu_model
-from mglubench.kernels.cpu_rows import LANES, RowShape, has_feature, token_tile
+from mglubench.kernels.cpu_rows import LANES, RowShape, room_for_sums, token_tile
+from mglubench.kernels.cpu_target import has_feature, here, target
 from mglubench.kernels.cpu_threads import threads_used
 from mglubench.kernels.tuning import Chip, Choice, Job, Tunable, grid
 from mglubench.layer.formats.weight_formats import FORMATS
@@ -41,11 +42,13 @@ class CpuKernel(Tunable[Chip]):
     def rule(self, job: Job, chip: Chip) -> Choice:
         """As many streams as registers allow."""
         streams = STREAMS // (1 + self.gated)
-        shape = RowShape(job.nm, job.batch, job.dtype, streams, UNROLL, AHEAD, self.gated, _dots(job))
+        shape = self._of(job, streams, UNROLL, AHEAD)
+        if shape.parts > 1:
+            return choice_of(_of_narrow(shape))
         if job.dtype in FORMATS:
             return choice_of(_of_codes(shape))
         if job.dtype == "float32" and not self.gated:
-            while shape.rows > 1 and shape.accumulators > MOST_ACCUMULATORS:
+            while shape.rows > 1 and shape.accumulators > _most():
                 shape = shape._replace(rows=shape.rows // 2)
             return choice_of(shape._replace(ahead=0) if shape.fits else shape._replace(unroll=1))
         while shape.rows > 1 and not shape.fits:
@@ -63,12 +66,16 @@ class CpuKernel(Tunable[Chip]):
             return False
         # A line is asked for once, whatever the width of its weights.
         asked_once = shape.ahead == 0 or shape.unroll % shape.blocks_per_line == 0
-        return asked_once and (shape.rows == 1 or shape.accumulators * shape.partials <= MOST_ACCUMULATORS)
+        return asked_once and (shape.rows == 1 or shape.accumulators * shape.partials <= _most())
 
     def made(self, job: Job, choice: Choice) -> RowShape:
         """The shape of a loop by a choice."""
         rows, unroll, ahead = (choice.get(name, least) for name, least in (("ROWS", 1), ("UNROLL", 1), ("AHEAD", 0)))
-        return RowShape(job.nm, job.batch, job.dtype, rows, unroll, ahead, self.gated, _dots(job))
+        return self._of(job, rows, unroll, ahead)
+
+    def _of(self, job: Job, rows: int, unroll: int, ahead: int) -> RowShape:
+        lanes = target().lanes
+        return RowShape(job.nm, job.batch, job.dtype, rows, unroll, ahead, self.gated, _dots(job), lanes)
 
     def shape(self, job: Job) -> RowShape:
         """The shape of a job's loop; the table is read at the first time.
@@ -84,7 +91,8 @@ class CpuKernel(Tunable[Chip]):
 
     def running_sums(self, job: Job) -> int:
         """Partial sums that a projection of a layer is kept in: lanes of a vector, times the independent ones."""
-        return LANES * self.shape(job).partials
+        shape = self.shape(job)
+        return shape.vector * shape.partials
 
     def forget(self) -> None:
         """Read the table anew."""
@@ -99,6 +107,17 @@ def _of_codes(shape: RowShape) -> RowShape:
     return shape
 
 
+def _of_narrow(shape: RowShape) -> RowShape:
+    """Where a register holds part of a block: no more than fits, with words of masks from memory if need be."""
+    if shape.coded:
+        shape = shape._replace(rows=1)
+    if shape.nm == 0 or not shape._replace(rows=1).fits:
+        return shape._replace(rows=min(shape.rows, 2) if shape.nm == 0 else 1, unroll=1, ahead=0)
+    while not shape.fits:
+        shape = shape._replace(rows=shape.rows // 2)
+    return shape._replace(ahead=0)
+
+
 MGLU, GLU = CpuKernel("mglu_cpu"), CpuKernel("glu_cpu", gated=True)
 
 
@@ -107,11 +126,14 @@ def choice_of(shape: RowShape) -> Choice:
     return Choice.of(ROWS=shape.rows, UNROLL=shape.unroll, AHEAD=shape.ahead)
 
 
+def _most() -> int:
+    return min(MOST_ACCUMULATORS, room_for_sums())
+
+
 def _dots(job: Job) -> bool:
     return job.dtype == "bfloat16" and adds_pairs()
 
 
-@cache
 def adds_pairs() -> bool:
     """Whether the processor that Numba compiles for adds pairs of bf16 products (AVX-512 BF16)."""
     return has_feature(PAIRS_FEATURE)
@@ -120,7 +142,5 @@ def adds_pairs() -> bool:
 @cache
 def chip_here() -> Chip:
     """The CPU of this machine and the threads that kernels use; which processor a virtual one is, LLVM knows."""
-    import llvmlite.binding as llvm
-
-    arch = str(llvm.get_host_cpu_name())
+    arch = here().cpu
     return Chip(f"{cpu_model()} ({arch}), {threads_used()} threads", arch)

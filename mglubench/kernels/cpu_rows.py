@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mglubench.cases.vocabulary import ITEMSIZE
+from mglubench.kernels.cpu_target import target
 from mglubench.layer.formats.weight_formats import FORMATS
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 LANES = 16
 # Blocks of 16 columns whose mask bits share a word per lane.
 CHUNK_BLOCKS = 32
-# Accumulators that stay in registers: AVX-512 has 32, and the loop needs a few for weights, x and products.
-ACCUMULATORS = 28
+# Accumulators that stay in registers where there are 32: the loop needs a few for weights, x and products. Where there
+# are 16, a mask is compared and applied in registers of its own.
+ACCUMULATORS, ACCUMULATORS_OF_16 = 28, 10
 # Sums that must be under way at once so that additions do not wait for each other.
 INDEPENDENT = 8
 
@@ -38,7 +40,7 @@ class RowShape(NamedTuple):
             each. unroll: blocks of 16 columns per turn of the loop, a power of two. ahead: bytes of a stream asked for
             before their use; 0 leaves that to the hardware. gated: two matrices of the same shape, both without masks.
             dots: bf16 weights meet bf16 x, 32 columns at once (:mod:`~mglubench.kernels.dots_ir`), and ``unroll``
-            counts those.
+            counts those. vector: numbers of fp32 in a register; a block of 16 columns is a few of them.
     """
 
     nm: int
@@ -49,6 +51,12 @@ class RowShape(NamedTuple):
     ahead: int = 0
     gated: bool = False
     dots: bool = False
+    vector: int = LANES
+
+    @property
+    def parts(self) -> int:
+        """Vectors of a block."""
+        return LANES // self.vector
 
     @property
     def x_bytes(self) -> int:
@@ -96,7 +104,7 @@ class RowShape(NamedTuple):
     @property
     def fits(self) -> bool:
         """Whether sums and the masks of a chunk stay in registers."""
-        return self.accumulators * self.partials + self.rows * self.nm <= ACCUMULATORS
+        return self.accumulators * self.partials + self.rows * self.nm <= room_for_sums()
 
     @property
     def lanes(self) -> int:
@@ -104,21 +112,15 @@ class RowShape(NamedTuple):
         return LANES // self.tile
 
 
-def has_feature(name: str) -> bool:
-    """Whether the processor that Numba compiles for has a feature, by LLVM's name for it."""
-    import llvmlite.binding as llvm
-    from numba import config
-
-    told = vars(config)
-    if features := told.get("CPU_FEATURES"):
-        return f"+{name}" in features.split(",")
-    return not told.get("CPU_NAME") and bool(llvm.get_host_cpu_features().get(name))
+def room_for_sums() -> int:
+    """Accumulators that stay in registers."""
+    return ACCUMULATORS if target().registers > LANES else ACCUMULATORS_OF_16
 
 
 def token_tile(nm: int, batch: int) -> int:
     """Tokens that share one pass over a row: a power of two whose nm + 1 sums per token fit the registers."""
     tile = 1
-    while tile < 8 and tile < batch and 2 * tile * (nm + 1) <= ACCUMULATORS:
+    while tile < 8 and tile < batch and 2 * tile * (nm + 1) <= room_for_sums():
         tile *= 2
     return tile
 

@@ -66,8 +66,8 @@ def loop(
 
 def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     """a b + c of vectors, rounded once where the processor can."""
-    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-    fused = builder.module.declare_intrinsic(f"llvm.fmuladd.v{LANES}f32", (), kind)
+    kind = ir.FunctionType(a.type, [a.type] * 3)
+    fused = builder.module.declare_intrinsic(f"llvm.fmuladd.v{a.type.count}f32", (), kind)
     return builder.call(fused, [a, b, c])
 
 
@@ -89,23 +89,23 @@ def ask_ahead(builder: ir.IRBuilder, row: ir.Value, block: ir.Value, width: int,
     builder.call(prefetch, [builder.inttoptr(address, pointer), read, use_once, data])
 
 
-def load_weights(builder: ir.IRBuilder, w: ir.Value, block: ir.Value, dtype: str) -> ir.Value:
-    """16 weights as fp32."""
-    stored = {"float32": VECTOR, "float16": ir.VectorType(ir.HalfType(), LANES), "bfloat16": ir.VectorType(I16, LANES)}[
-        dtype
-    ]
-    width = LANES * (4 if dtype == "float32" else 2)
-    value = load(builder, builder.add(w, builder.mul(block, I64(width))), stored, 4 if dtype == "float32" else 2)
+def load_weights(builder: ir.IRBuilder, w: ir.Value, block: ir.Value, dtype: str, lanes: int = LANES) -> ir.Value:
+    """The first weights of a block, a vector of them, as fp32."""
+    kind = {"float32": F32, "float16": ir.HalfType(), "bfloat16": I16}[dtype]
+    size = 4 if dtype == "float32" else 2
+    place = builder.add(w, builder.mul(block, I64(LANES * size)))
+    value = load(builder, place, ir.VectorType(kind, lanes), size)
     if dtype == "float32":
         return value
+    vector, words = ir.VectorType(F32, lanes), ir.VectorType(I32, lanes)
     if dtype == "float16":
-        return builder.fpext(value, VECTOR)
-    return builder.bitcast(builder.shl(builder.zext(value, WORDS), ir.Constant(WORDS, [16] * LANES)), VECTOR)
+        return builder.fpext(value, vector)
+    return builder.bitcast(builder.shl(builder.zext(value, words), ir.Constant(words, [16] * lanes)), vector)
 
 
 def across_lanes(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     """Sum of a vector's lanes, halves upon halves; the same order for every sum."""
-    lanes = LANES
+    lanes = value.type.count
     while lanes > 1:
         lanes //= 2
         low = ir.Constant(ir.VectorType(I32, lanes), list(range(lanes)))

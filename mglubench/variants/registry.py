@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import near
@@ -28,6 +29,9 @@ from mglubench.system.plain_text import first_line, plain
 from mglubench.variants.base import Variant
 from mglubench.variants.mlp_block import in_block
 from mglubench.variants.plugins import FILES_VARIABLE, BrokenPlugin, plugins, why_unfit
+
+if TYPE_CHECKING:
+    from mglubench.kernels.cpu_choice import CpuKernel
 
 # In the order of tables: the ceilings, the baselines, then MGLU from the slowest idea to the fastest.
 BUILT_IN = (
@@ -152,6 +156,14 @@ def inspectable() -> dict[str, Inspectable]:
     """Kernels whose machine code can be made here, by the name of their variant."""
     kernels = {name: getattr(variant, "kernel", variant) for name, variant in variants().items()}
     return {name: kernel for name, kernel in kernels.items() if isinstance(kernel, Inspectable)}
+
+
+def cpu_kernels() -> dict[str, CpuKernel]:
+    """Kernels that run on a CPU, by the name of their variant."""
+    from mglubench.kernels.cpu_choice import CpuKernel
+
+    kernels = {name: getattr(variant, "kernel", None) for name, variant in variants().items()}
+    return {name: kernel for name, kernel in kernels.items() if isinstance(kernel, CpuKernel)}
 
 
 def _registry() -> _Registry:

@@ -26,28 +26,45 @@ import torch
 from mglubench.kernels.cpu_call import LAYOUT, glu_call, mglu_call, row_sums_call
 from mglubench.kernels.stream_call import stream_sums_call
 from mglubench.layer.masks import pack
+from tests.benchmarks.recorded import Found, recorded
 
 READER = Path(__file__).with_name("reader.c")
 SHAPES, PROCESSES, COPIES, TURNS = ((2048, 8192), (4096, 14336)), 5, 3, 40
 OF_CEILING = {1: 0.92, 2: 0.90, 4: 0.88, 8: 0.85}
 OVER_GLU = {1: 1.75, 2: 1.65, 4: 1.5, 8: 1.35}
+# Dtypes, and what is promised of them over float32 at nm = 1 and 8.
+NARROW = {"bf16": ("bfloat16", 1.8, 1.3), "fp16": ("float16", 1.0, 1.0)}
 C_FORMS = {"c plain": 0, "c ahead": 1, "c ahead, not kept": 2, "c one stream": 3}
 Launch = Callable[[int], object]
 
 
-def main() -> int:
-    """Print one line per promise; 1 if any fails. With a shape as arguments, the figures of one process as JSON."""
-    if len(sys.argv) == 3:
-        print(json.dumps(measured(int(sys.argv[1]), int(sys.argv[2]))))
+def main(arguments: list[str]) -> int:
+    """Print one line per promise; 1 if any fails. With a shape as arguments, the figures of one process as JSON.
+
+    ``--save FILE`` keeps what the processes found, ``--from FILE`` prints that again; ``--shape HxD`` before it leaves
+    the other shapes out.
+    """
+    if len(arguments) == 2 and arguments[0].isdigit():
+        print(json.dumps(measured(*map(int, arguments))))
         return 0
+    shapes: tuple[tuple[int, int], ...] = SHAPES
+    if arguments[:1] == ["--shape"]:
+        h, d = map(int, arguments[1].split("x"))
+        shapes, arguments = ((h, d),), arguments[2:]
+    runs = recorded(arguments, lambda: [one_process(h, d) for h, d in shapes for _ in range(PROCESSES)])
     failed = False
-    for h, d in SHAPES:
-        command = (sys.executable, "-m", "tests.benchmarks.cpu_limit", str(h), str(d))
-        told = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(PROCESSES)]
-        for holds, words in promises(told):
+    for h, d in dict.fromkeys((int(run["h"]), int(run["d"])) for run in runs):
+        for holds, words in promises([run for run in runs if (run["h"], run["d"]) == (h, d)]):
             print(f"{'holds' if holds else 'FAILS'}  {h}x{d}: {words}")
             failed = failed or not holds
     return int(failed)
+
+
+def one_process(h: int, d: int) -> Found:
+    """What a fresh process finds at a shape."""
+    command = (sys.executable, "-m", "tests.benchmarks.cpu_limit", str(h), str(d))
+    found: Found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return {"h": h, "d": d, **found}
 
 
 def promises(told: list[dict[str, float]]) -> list[tuple[bool, str]]:
@@ -72,9 +89,10 @@ def promises(told: list[dict[str, float]]) -> list[tuple[bool, str]]:
         words = f"nm={nm} over the fastest GLU"
         judge(words, lambda rates, nm=nm, share=share: share * rates[f"nm {nm}"] / best(rates, "glu "), least)
     judge("our GLU over torch's best", lambda rates: rates["glu ours"] / best(rates, "glu torch"), 1.0)
-    judge("bfloat16, nm=1, of the ceiling", lambda rates: rates["bf16 1"] / best(rates, "read "), 0.80)
-    judge("bfloat16 over float32, nm=1", lambda rates: 33 / 17 * rates["bf16 1"] / rates["nm 1"], 1.8)
-    judge("bfloat16 over float32, nm=8", lambda rates: 40 / 24 * rates["bf16 8"] / rates["nm 8"], 1.3)
+    for name, (words, one, eight) in NARROW.items():
+        judge(f"{words}, nm=1, of the ceiling", lambda rates, n=name: rates[f"{n} 1"] / best(rates, "read "), 0.80)
+        judge(f"{words} over float32, nm=1", lambda rates, n=name: 33 / 17 * rates[f"{n} 1"] / rates["nm 1"], one)
+        judge(f"{words} over float32, nm=8", lambda rates, n=name: 40 / 24 * rates[f"{n} 8"] / rates["nm 8"], eight)
     return results
 
 
@@ -98,10 +116,9 @@ def prepared(h: int, d: int) -> dict[str, tuple[int, Launch]]:
     generator = torch.Generator().manual_seed(0)
     wide = [torch.randn(d, h, generator=generator) / h**0.5]
     wide += [wide[0].clone() for _ in range(COPIES - 1)]
-    narrow = [weight.bfloat16() for weight in wide]
+    narrow = {name: [weight.to(getattr(torch, words)) for weight in wide] for name, (words, _, _) in NARROW.items()}
     masks = np.random.default_rng(0).random((max(OF_CEILING), d, h), dtype=np.float32) < 0.5
     x, y, sums = torch.randn(1, h, generator=generator), torch.empty(1, d), torch.empty(d)
-    x16, y16 = x.bfloat16(), y.bfloat16()
     size = 4 * h * d
     found: dict[str, tuple[int, Launch]] = {}
 
@@ -120,9 +137,11 @@ def prepared(h: int, d: int) -> dict[str, tuple[int, Launch]]:
         packed = [torch.from_numpy(pack(masks[:nm], LAYOUT).data).clone() for _ in range(COPIES)]
         calls = [mglu_call(weight, packed[copy], nm, "silu") for copy, weight in enumerate(wide)]
         add(f"nm {nm}", size * (32 + nm) // 32, [lambda call=call: call(x, y) for call in calls])
-        if nm in (1, 8):
-            calls = [mglu_call(weight, packed[copy], nm, "silu") for copy, weight in enumerate(narrow)]
-            add(f"bf16 {nm}", size * (16 + nm) // 32, [lambda call=call: call(x16, y16) for call in calls])
+        for name, weights in narrow.items() if nm in (1, 8) else ():
+            calls = [mglu_call(weight, packed[copy], nm, "silu") for copy, weight in enumerate(weights)]
+            xs, ys = x.to(weights[0].dtype), y.to(weights[0].dtype)
+            launches = [lambda call=call, xs=xs, ys=ys: call(xs, ys) for call in calls]
+            add(f"{name} {nm}", size * (16 + nm) // 32, launches)
     pairs = [(wide[copy], wide[(copy + 1) % COPIES]) for copy in range(COPIES)]
     calls = [glu_call(gate, value, "silu") for gate, value in pairs]
     add("glu ours", 2 * size, [lambda call=call: call(x, y) for call in calls])
@@ -151,4 +170,4 @@ def compiled() -> Callable[[int, int, int], float] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
