@@ -224,7 +224,8 @@ __global__ void __launch_bounds__(kThreads, 1) flash_mglu_bulk(const Params p) {
         }
 
         // 5. Add the warps (and the blocks that share the tile), activate, store.
-        reduce_and_store(sums, sums_area, p.workspace, tile, p.tiles, p.d, p.batch,
+        const Part part = {tile, static_cast<int>(blockIdx.y), static_cast<int>(gridDim.y), tile, p.tiles};
+        reduce_and_store(sums, sums_area, p.workspace, part, p.d, p.batch,
                          [&](const float(&total)[kSums], int row, int token) {
                              p.y[static_cast<int64_t>(token) * p.d + row] =
                                  float_to_element(combine_masked(total, p.activation));

@@ -2,11 +2,11 @@
 //
 //   y[b, r] = sum_i g(gate_i) * value_i,   gate_i = (T - U_i) / 2,   value_i = (T + U_i) / 2        (see mma_tile.cuh)
 //
-// Partition: a block owns 16 rows of w (blockIdx.x) and one of gridDim.y ranges of 64-column chunks; its warps take the
-// chunks of the range in turn.
+// Partition: a block owns 16 rows of w or, of tiles that blocks share (tile_grid.cuh), a range of 64-column chunks; its
+// warps take the chunks in turn.
 //
 //              chunk 0   1   2   3   4   5   6   7  ...
-//   16 rows  |  w0  | w1 | w2 | w3 | w0 | w1 | w2 | w3 |     tile blockIdx.x, 4 warps
+//   16 rows  |  w0  | w1 | w2 | w3 | w0 | w1 | w2 | w3 |     a tile, 4 warps
 //
 // NOTES
 //   No staging of x: a lane's x fragment is one 16-byte load of 64 contiguous bytes per token, and x (h * batch * 2
@@ -25,8 +25,9 @@ struct Params {
     const uint8_t* masks;  // layout "mma-16x64"
     const element_t* x;    // [batch, h]
     element_t* y;          // [batch, d]
-    uint8_t* workspace;    // see split_workspace_bytes; null when gridDim.y is 1
-    int h, d, batch, chunks_per_block;
+    uint8_t* workspace;    // see split_workspace_bytes; null when no tile is split
+    int h, d, batch;
+    TileGrid grid;
     int64_t w_row_stride;  // elements
     int activation;
 };
@@ -35,9 +36,10 @@ template <int kTokenTiles, bool kVectorX>
 __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>()) flash_mglu_mma(const Params p) {
     MGLU_DYNAMIC_SHARED(float, shared);
     // 1. This warp's share: chunks first, first + kWarps, ... of the block's range.
-    const WarpShare share = warp_share(p.h, p.chunks_per_block);
+    const Part part = part_of(p.grid);
+    const WarpShare share = warp_share(p.h, part, p.grid.units_per_part);
     const element_t* const w[1] = {p.w};
-    TileReader<1, kTokenTiles, kVectorX> reader(w, p.masks, p.x, blockIdx.x, share.first, p.d, p.h, p.batch,
+    TileReader<1, kTokenTiles, kVectorX> reader(w, p.masks, p.x, part.tile, share.first, p.d, p.h, p.batch,
                                                 p.w_row_stride);
 
     // 2. T and U_i over that share.
@@ -63,7 +65,7 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
     }
 
     // 3. Add the warps (and the blocks that share the tile), activate, store.
-    reduce_and_store(sums, shared, p.workspace, blockIdx.x, gridDim.x, p.d, p.batch,
+    reduce_and_store(sums, shared, p.workspace, part, p.d, p.batch,
                      [&](const float(&total)[kSums], int row, int token) {
                          p.y[static_cast<int64_t>(token) * p.d + row] =
                              float_to_element(combine_masked(total, p.activation));
@@ -75,10 +77,9 @@ int launch(const MgluArgs& a, void* stream) {
     static_assert(reduction_bytes<kSums>() <= 48 * 1024, "MGLU_WARPS is too large for this nm: sums exceed 48 KB");
     const Params p = {static_cast<const element_t*>(a.w), static_cast<const uint8_t*>(a.masks),
                       static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
-                      static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch,
-                      ceil_div(ceil_div(a.h, kChunk), masked_split(a)), a.w_row_stride, a.activation};
+                      static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch, masked_grid(a), a.w_row_stride, a.activation};
     return launch_kernel(vector_x(a) ? flash_mglu_mma<kTokenTiles, true> : flash_mglu_mma<kTokenTiles, false>,
-                         dim3(tiles(a), masked_split(a)), kThreads, reduction_bytes<kSums>(), stream, p);
+                         dim3(blocks_of(p.grid)), kThreads, reduction_bytes<kSums>(), stream, p);
 }
 
 }  // namespace mglu
@@ -87,7 +88,7 @@ extern "C" {
 
 size_t mglu_workspace_bytes(const MgluArgs* args) {
     if (!args || args->d < 1 || args->h < 1) return 0;
-    return mglu::split_workspace_bytes<mglu::kSums>(mglu::tiles(*args), mglu::masked_split(*args), mglu::token_tiles(*args));
+    return mglu::grid_workspace_bytes<mglu::kSums>(mglu::masked_grid(*args), mglu::token_tiles(*args));
 }
 
 int mglu_launch(const MgluArgs* args, void* stream) {

@@ -22,8 +22,9 @@ struct Params {
     const element_t* gates;  // G [batch, nm]
     const element_t* x;      // [batch, h]
     element_t* y;            // [batch, d]
-    uint8_t* workspace;      // see split_workspace_bytes; null when gridDim.y is 1
-    int h, d, batch, chunks_per_block;
+    uint8_t* workspace;      // see split_workspace_bytes; null when no tile is split
+    int h, d, batch;
+    TileGrid grid;
     int64_t w_row_stride;  // elements
     int activation;
 };
@@ -57,14 +58,15 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
     MGLU_DYNAMIC_SHARED(float, shared);
     const int lane = threadIdx.x % 32;
     // 1. This warp's share, and the planes that count.
-    const WarpShare share = warp_share(p.h, p.chunks_per_block);
+    const Part part = part_of(p.grid);
+    const WarpShare share = warp_share(p.h, part, p.grid.units_per_part);
     const element_t* const w[1] = {p.w};
-    TileReader<1, kTokenTiles, kVectorX> reader(w, p.masks, p.x, blockIdx.x, share.first, p.d, p.h, p.batch,
+    TileReader<1, kTokenTiles, kVectorX> reader(w, p.masks, p.x, part.tile, share.first, p.d, p.h, p.batch,
                                                 p.w_row_stride);
     const int chunks = ceil_div(p.h, kChunk);
-    const int64_t plane = static_cast<int64_t>(gridDim.x) * chunks * kPlaneChunkBytes;
+    const int64_t plane = static_cast<int64_t>(p.grid.tiles) * chunks * kPlaneChunkBytes;
     const uint8_t* masks =
-        p.masks + (static_cast<int64_t>(blockIdx.x) * chunks + share.first) * kPlaneChunkBytes + lane * 4;
+        p.masks + (static_cast<int64_t>(part.tile) * chunks + share.first) * kPlaneChunkBytes + lane * 4;
     const uint32_t kept = kept_masks(p.gates, p.batch);
 
     // 2. T and the kept U_i over that share.
@@ -95,7 +97,7 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
     }
 
     // 3. Add the warps (and the blocks that share the tile), activate, weigh, store.
-    reduce_and_store(sums, shared, p.workspace, blockIdx.x, gridDim.x, p.d, p.batch,
+    reduce_and_store(sums, shared, p.workspace, part, p.d, p.batch,
                      [&](const float(&total)[kSums], int row, int token) {
                          const float y = combine_kept(total, p.gates + token * kMasks, kept, p.activation);
                          p.y[static_cast<int64_t>(token) * p.d + row] = float_to_element(y);
@@ -108,9 +110,9 @@ int launch(const MgluArgs& a, void* stream) {
     const Params p = {static_cast<const element_t*>(a.w), static_cast<const uint8_t*>(a.masks),
                       static_cast<const element_t*>(a.w2), static_cast<const element_t*>(a.x),
                       static_cast<element_t*>(a.y), static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch,
-                      ceil_div(ceil_div(a.h, kChunk), masked_split(a)), a.w_row_stride, a.activation};
+                      masked_grid(a), a.w_row_stride, a.activation};
     return launch_kernel(vector_x(a) ? flash_mglu_routed<kTokenTiles, true> : flash_mglu_routed<kTokenTiles, false>,
-                         dim3(tiles(a), masked_split(a)), kThreads, reduction_bytes<kSums>(), stream, p);
+                         dim3(blocks_of(p.grid)), kThreads, reduction_bytes<kSums>(), stream, p);
 }
 
 }  // namespace mglu
@@ -119,8 +121,7 @@ extern "C" {
 
 size_t mglu_workspace_bytes(const MgluArgs* args) {
     if (!args || args->d < 1 || args->h < 1) return 0;
-    return mglu::split_workspace_bytes<mglu::kSums>(mglu::tiles(*args), mglu::masked_split(*args),
-                                                    mglu::token_tiles(*args));
+    return mglu::grid_workspace_bytes<mglu::kSums>(mglu::masked_grid(*args), mglu::token_tiles(*args));
 }
 
 int mglu_launch(const MgluArgs* args, void* stream) {

@@ -1,4 +1,4 @@
-// masked_launch.cuh - register stages, resident blocks and the split along k of the kernels that flip signs by registers.
+// masked_launch.cuh - register stages, resident blocks and the grid of the kernels that flip signs by registers.
 #pragma once
 #include "host.cuh"
 #include "mma_tile.cuh"
@@ -25,9 +25,9 @@ __host__ __device__ constexpr int min_blocks() {
     return blocks < 1 ? 1 : blocks;
 }
 
-inline int masked_split(const MgluArgs& a) {
+inline TileGrid masked_grid(const MgluArgs& a) {
     const int blocks_per_sm = a.batch > 8 ? min_blocks<2, true>() : min_blocks<1, true>();
-    return choose_split(a, tiles(a), ceil_div(a.h, kChunk), 2 * kWarps, blocks_per_sm);
+    return choose_grid(a, tiles(a), ceil_div(a.h, kChunk), 2 * kWarps, blocks_per_sm);
 }
 
 }  // namespace mglu

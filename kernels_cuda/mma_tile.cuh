@@ -23,6 +23,7 @@
 #include "element.cuh"
 #include "mask_words.cuh"
 #include "ptx.cuh"
+#include "tile_grid.cuh"
 
 namespace mglu {
 
@@ -217,9 +218,10 @@ struct WarpShare {
     int whole;
     bool tail;
 };
-__device__ __forceinline__ WarpShare warp_share(int h, int chunks_per_block) {
+__device__ __forceinline__ WarpShare warp_share(int h, const Part& part, int chunks_per_part) {
     const int whole_chunks = h / kChunk;
-    const int begin = blockIdx.y * chunks_per_block, end = begin + chunks_per_block;
+    const int begin = part.index * chunks_per_part;
+    const int end = part.count == 1 ? whole_chunks + 1 : begin + chunks_per_part;
     const int first = begin + static_cast<int>(threadIdx.x / 32);
     const int whole = max(0, (min(end, whole_chunks) - first + kWarps - 1) / kWarps);
     const int next = first + whole * kWarps;
@@ -241,16 +243,20 @@ constexpr size_t reduction_bytes() {
     return sizeof(float) * kWarps * kSums * 4 * 32;
 }
 
-// Workspace of a split launch: one arrival counter per tile (padded to 16 bytes), then the partial sums.
-//   partial[tile][split][token tile][sum][q][lane], fp32
+// Workspace of a split launch: one arrival counter per shared tile (padded to 16 bytes), then the partial sums.
+//   partial[slot][part][token tile][sum][q][lane], fp32
 __host__ __device__ inline size_t counter_bytes(int tiles) { return ceil_div<size_t>(tiles, 4) * 16; }
 template <int kSums>
 __host__ __device__ size_t split_workspace_bytes(int tiles, int split, int token_tiles) {
     if (split == 1) return 0;
     return counter_bytes(tiles) + sizeof(float) * 128 * kSums * static_cast<size_t>(tiles) * split * token_tiles;
 }
+template <int kSums>
+size_t grid_workspace_bytes(const TileGrid& grid, int token_tiles) {
+    return split_workspace_bytes<kSums>(grid.tiles - grid.whole, grid.split, token_tiles);
+}
 
-// Add the warps' sums in warp order, then, when gridDim.y blocks share the tile along k, the blocks' sums in block order,
+// Add the warps' sums in warp order, then, when blocks share the tile along k, the blocks' sums in the order of parts,
 // and call store(total, row, token) once per element of the tile.
 //
 // NOTES
@@ -262,14 +268,13 @@ __host__ __device__ size_t split_workspace_bytes(int tiles, int split, int token
 template <int kSums, int kTokenTiles, class Store>
 __device__ __forceinline__ void reduce_and_store(const float (&sums)[kSums][kTokenTiles][4],
                                                  float* shared,     // [kWarps][kSums][4][32]
-                                                 uint8_t* workspace, int tile, int tiles, int d, int batch,
-                                                 Store store) {
+                                                 uint8_t* workspace, const Part& part, int d, int batch, Store store) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const int split = gridDim.y, part = blockIdx.y;
+    const int split = part.count, tile = part.tile;
     float* partial = nullptr;
     if (split > 1) {
-        partial = reinterpret_cast<float*>(workspace + counter_bytes(tiles)) +
-                  static_cast<int64_t>(tile) * split * kTokenTiles * kSums * 128;
+        partial = reinterpret_cast<float*>(workspace + counter_bytes(part.slots)) +
+                  static_cast<int64_t>(part.slot) * split * kTokenTiles * kSums * 128;
     }
     auto partial_at = [&](int s, int n, int i, int q) {
         return partial + (((static_cast<int64_t>(s) * kTokenTiles + n) * kSums + i) * 4 + q) * 32 + lane;
@@ -299,7 +304,7 @@ __device__ __forceinline__ void reduce_and_store(const float (&sums)[kSums][kTok
                 store(total, out.row, out.token);
             } else {
 #pragma unroll
-                for (int i = 0; i < kSums; i++) *partial_at(part, n, i, q) = total[i];
+                for (int i = 0; i < kSums; i++) *partial_at(part.index, n, i, q) = total[i];
             }
         }
     }
@@ -307,7 +312,7 @@ __device__ __forceinline__ void reduce_and_store(const float (&sums)[kSums][kTok
 
     // 2. The last block of the tile adds the blocks.
     __syncthreads();
-    uint32_t* const counter = reinterpret_cast<uint32_t*>(workspace) + tile;
+    uint32_t* const counter = reinterpret_cast<uint32_t*>(workspace) + part.slot;
     uint32_t* const arrived = reinterpret_cast<uint32_t*>(shared);
     if (threadIdx.x == 0) *arrived = ptx::atom_add_acq_rel_gpu(counter, 1);
     __syncthreads();

@@ -27,8 +27,9 @@ struct Params {
     const element_t* value;  // [d, w_row_stride]
     const element_t* x;      // [batch, h]
     element_t* y;            // [batch, d]
-    uint8_t* workspace;      // see split_workspace_bytes; null when gridDim.y is 1
-    int h, d, batch, chunks_per_block;
+    uint8_t* workspace;      // see split_workspace_bytes; null when no tile is split
+    int h, d, batch;
+    TileGrid grid;
     int64_t w_row_stride;    // elements
     int activation;
 };
@@ -37,9 +38,10 @@ template <int kTokenTiles, bool kVectorX>
 __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) swiglu_fused(const Params p) {
     MGLU_DYNAMIC_SHARED(float, shared);
     // 1. This warp's share: chunks first, first + kWarps, ... of the block's range.
-    const WarpShare share = warp_share(p.h, p.chunks_per_block);
+    const Part part = part_of(p.grid);
+    const WarpShare share = warp_share(p.h, part, p.grid.units_per_part);
     const element_t* const w[2] = {p.gate, p.value};
-    TileReader<2, kTokenTiles, kVectorX> reader(w, nullptr, p.x, blockIdx.x, share.first, p.d, p.h, p.batch,
+    TileReader<2, kTokenTiles, kVectorX> reader(w, nullptr, p.x, part.tile, share.first, p.d, p.h, p.batch,
                                                 p.w_row_stride);
 
     // 2. Both sums over that share.
@@ -69,26 +71,25 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) swiglu_fu
     }
 
     // 3. Add the warps (and the blocks that share the tile), activate, store.
-    reduce_and_store(sums, shared, p.workspace, blockIdx.x, gridDim.x, p.d, p.batch,
+    reduce_and_store(sums, shared, p.workspace, part, p.d, p.batch,
                      [&](const float(&total)[kSums], int row, int token) {
                          p.y[static_cast<int64_t>(token) * p.d + row] =
                              float_to_element(activate(total[0], p.activation) * total[1]);
                      });
 }
 
-inline int split(const MgluArgs& a) {
+inline TileGrid grid(const MgluArgs& a) {
     const int blocks_per_sm = a.batch > 8 ? min_blocks<2>() : min_blocks<1>();
-    return choose_split(a, tiles(a), ceil_div(a.h, kChunk), 2 * kWarps, blocks_per_sm);
+    return choose_grid(a, tiles(a), ceil_div(a.h, kChunk), 2 * kWarps, blocks_per_sm);
 }
 
 template <int kTokenTiles>
 int launch(const MgluArgs& a, void* stream) {
     const Params p = {static_cast<const element_t*>(a.w), static_cast<const element_t*>(a.w2),
                       static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
-                      static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch,
-                      ceil_div(ceil_div(a.h, kChunk), split(a)), a.w_row_stride, a.activation};
+                      static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch, grid(a), a.w_row_stride, a.activation};
     return launch_kernel(vector_x(a) ? swiglu_fused<kTokenTiles, true> : swiglu_fused<kTokenTiles, false>,
-                         dim3(tiles(a), split(a)), kThreads, reduction_bytes<kSums>(), stream, p);
+                         dim3(blocks_of(p.grid)), kThreads, reduction_bytes<kSums>(), stream, p);
 }
 
 }  // namespace mglu
@@ -97,7 +98,7 @@ extern "C" {
 
 size_t mglu_workspace_bytes(const MgluArgs* args) {
     if (!args || args->d < 1 || args->h < 1) return 0;
-    return mglu::split_workspace_bytes<mglu::kSums>(mglu::tiles(*args), mglu::split(*args), mglu::token_tiles(*args));
+    return mglu::grid_workspace_bytes<mglu::kSums>(mglu::grid(*args), mglu::token_tiles(*args));
 }
 
 int mglu_launch(const MgluArgs* args, void* stream) {

@@ -57,7 +57,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 SWEEPS = ("sweep", "aa")
 LOOKING = ("profile", "agree")
-FIGURES = ("share_of_ceiling", "vs_glu", "vs_naive")
+FIGURES = ("share_of_ceiling", "vs_glu", "vs_naive", "vs_slowest_naive")
 
 
 @dataclass(frozen=True, slots=True)

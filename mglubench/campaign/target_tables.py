@@ -15,6 +15,7 @@ from mglubench.campaign.definition import Goal, Targets
 from mglubench.campaign.outcome import StepState, StepStatus
 from mglubench.campaign.unit_rows import ClockedRow
 from mglubench.cases.case import Setting
+from mglubench.comparison import NAIVE_FAMILY
 from mglubench.estimates import ratio as compared
 from mglubench.measure.measurement import series_of
 from mglubench.report.repeat_tables import figure_row
@@ -34,7 +35,8 @@ WHERE = ["h", "d", "dtype", "activation", "mode", "device", "seed"]
 WORDS = {
     "share_of_ceiling": "share of the read ceiling",
     "vs_glu": "x fastest GLU of the run",
-    "vs_naive": "x naive MGLU of the same nm",
+    "vs_naive": "x fastest naive MGLU of the same nm",
+    "vs_slowest_naive": "x slowest naive MGLU of the same nm",
 }
 
 
@@ -85,10 +87,17 @@ def targets_table(targets: Targets, frame: pd.DataFrame | None) -> Table:
 
 def _judged(targets: Targets, frame: pd.DataFrame) -> pd.DataFrame:
     good = frame[(frame["status"] == "ok") & (frame["layer"] == "mglu") & (frame["batch"] == targets.batch)]
+    good = good.assign(vs_slowest_naive=_slowest_naive(good) / good["latency_us"])
     for column, wanted in (("mode", targets.mode), ("dtype", targets.dtype)):
         if wanted:
             good = good[good[column] == wanted]
     return good[good["variant"].isin(targets.variants)] if targets.variants else good
+
+
+def _slowest_naive(rows: pd.DataFrame) -> pd.Series[float]:
+    """Microseconds of the slowest naive layer of each row's setting, nm and masks; NaN where there is none."""
+    naive = rows["latency_us"].where(rows["variant"].isin(NAIVE_FAMILY))
+    return naive.groupby([rows[name] for name in (*SETTING, "nm", "mask")], sort=False, dropna=False).transform("max")
 
 
 def _goal_row(goal: Goal, good: pd.DataFrame | None) -> Row:

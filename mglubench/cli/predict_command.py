@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mglubench.cli import options
 from mglubench.cli.output import chosen_format, print_json, print_tables
+from mglubench.errors import UsageError
 
 if TYPE_CHECKING:
     from mglubench.hardware.gpus import GpuData
 
 
 def predict(
-    gpu: Annotated[str, typer.Option(help='Name, such as "RTX 5090", "H100 PCIe" or A100-SXM4-80GB.')],
+    gpu: Annotated[
+        str | None, typer.Option(help='Name, such as "RTX 5090", "H100 PCIe" or A100-SXM4-80GB.', show_default=False)
+    ] = None,
     h: Annotated[str | None, typer.Option(help="Hidden sizes, such as 2048,4096; pairs up with --d.")] = None,
     d: Annotated[str | None, typer.Option(help="Intermediate sizes, such as 8192,14336.")] = None,
     shape: Annotated[str | None, typer.Option(help="Pairs HxD, such as 2048x8192,4096x14336.")] = None,
@@ -25,6 +29,9 @@ def predict(
     weights: Annotated[
         str | None, typer.Option(help="How W is stored: same, int8, int4, fp8-e4m3, mxfp4. (default: same)")
     ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="A run on a GPU: the launch model beside what it measured.")
+    ] = None,
     datasheet: Annotated[bool, typer.Option("--datasheet", help="Ignore ceilings measured on such a GPU.")] = False,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
@@ -33,8 +40,7 @@ def predict(
     """Estimate, without measuring: the least time per case on a GPU, and the largest possible speed-ups."""
     from mglubench.cases.config import build_spec
     from mglubench.hardware.gpus import gpu_named
-    from mglubench.report.predict import predict_tables
-    from mglubench.report.predict_launches import launch_tables
+    from mglubench.report.predict_launches import predicted_tables
     from mglubench.report.render import to_plain
     from mglubench.results.ceilings import as_measured
 
@@ -43,11 +49,23 @@ def predict(
     def find(name: str) -> GpuData:
         return gpu_named(name) if datasheet else as_measured(gpu_named(name))
 
+    if against is not None:
+        from mglubench.report.predict_against import against_table
+        from mglubench.results.load_run import load
+
+        table = against_table(load(against), find)
+        if form == "json":
+            print_json({"estimate": True, "tables": [to_plain(table)]})
+        else:
+            print_tables([table], form)
+        return
+    if gpu is None:
+        raise UsageError("Missing option '--gpu'; or give --against a run")
     data = find(gpu)
     shapes = {"h": h, "d": d, "shape": shape, "model": model}
     rest = {"nm": nm, "batch": batch, "dtype": dtype, "weights": weights, "name": "predict"}
     spec = build_spec({**shapes, **rest})
-    tables = [*predict_tables(spec, data, find), *launch_tables(spec, data, find)]
+    tables = predicted_tables(spec, data, find)
     if form == "json":
         print_json({"gpu": data.to_dict(), "estimate": True, "tables": [to_plain(table) for table in tables]})
     else:

@@ -93,23 +93,10 @@ class MmaKernel(CudaKernel):
     entry = "flash_mglu_mma<1,1>"
     wide = "flash_mglu_mma<2,1>"
 
-    def rule(self, job: Job, gpu: Gpu) -> Choice:
-        """Blocks of fewer warps where all tiles then run at once, instead of a last wave that is mostly empty.
-
-        For more than 8 tokens, whose sums leave few warps resident: by the launch model that wave costs 10 to 27 %.
-        """
-        tiles, slots = ceil_div(job.d, 16), gpu.sm_count * self.resident_warps(job.nm)
-        if job.batch > 8 and slots and 1 < (waves := tiles * WARPS / slots) < 3 and waves % 1 < 0.6:
-            for warps in (2, 1):
-                if 0.55 <= tiles * warps / slots <= 1:
-                    return Choice.of(WARPS=warps)
-        return Choice()
-
-    @staticmethod
-    def resident_warps(nm: int) -> int:
-        """Warps of 9 to 16 tokens that a multiprocessor's registers hold: min_blocks of the source."""
-        live = 8 * (nm + 1) + 2 * nm + 48
-        return WARPS * (2 if live > 112 else 3 if live > 84 else 4)
+    def bound_warps(self, job: Job) -> int:
+        """Those of 9 to 16 tokens: min_blocks of the source."""
+        live = 8 * (job.nm + 1) + 2 * job.nm + 48
+        return WARPS * (2 if live > 112 else 3 if live > 84 else 4) if job.batch > 8 else 0
 
     def tried(self) -> Iterable[Choice]:
         """Those of the tiled kernels."""
@@ -145,6 +132,10 @@ class BulkKernel(MmaKernel):
     entry = "flash_mglu_bulk<1,1>"
     wide = "flash_mglu_bulk<2,1>"
     oldest = 90
+
+    def bound_warps(self, job: Job) -> int:
+        """Its bounds ask for one block."""
+        return WARPS
 
     def rule(self, job: Job, chip: Gpu) -> Choice:
         """The kernel's own ring if it fits a block's shared memory, else shorter ones."""
@@ -185,6 +176,7 @@ class BulkKernel(MmaKernel):
             overlapped=True,
             shared_bytes=self.shared_bytes(job.nm, choice),
             persistent=True,
+            copies=17 * ceil_div(job.h, segment),
         )
 
     def shared_limit(self, arch: str) -> int:
@@ -254,17 +246,31 @@ def tile_flight(
     Args:
         beside: bytes per element beside the first matrix's two.
     """
-    warps, tiles, chunks = choice.get("WARPS", WARPS), ceil_div(job.d, 16), ceil_div(job.h, 64)
-    filling = min(gpu.sm_count * resident // tiles, chunks // (2 * warps))
-    split = max(1, choice.split_k or filling)
+    warps, tiles = choice.get("WARPS", WARPS), ceil_div(job.d, 16)
+    shared, parts = shared_tiles(tiles, ceil_div(job.h, 64), 2 * warps, gpu.sm_count * resident, choice.split_k)
+    every = parts if shared == tiles else 1
     return Flight(
-        blocks=tiles * split,
+        blocks=tiles * every,
         warps=warps,
-        block_bytes=16 * job.h * (2 + beside) / split,
+        block_bytes=16 * job.h * (2 + beside) / every,
         warp_bytes=16 * 64 * (2 + beside),
         overlapped=overlapped,
         shared_bytes=kernel.shared_bytes(job.nm, choice),
+        tail_parts=parts if every == 1 else 1,
     )
+
+
+def shared_tiles(tiles: int, steps: int, least: int, slots: int, split_k: int) -> tuple[int, int]:
+    """Tiles that blocks share along k, and how many share each: the choice of ``tile_grid.cuh``.
+
+    Args:
+        steps: of a tile. least: of them that a part has. slots: resident blocks of the GPU.
+    """
+    shared = tiles if split_k or not slots else tiles % slots
+    if split_k or not slots:
+        return shared, max(1, min(split_k, steps))
+    tried = range(1, max(1, steps // least) + 1)
+    return shared, min(tried, key=lambda parts: ceil_div(shared * parts, slots) * (2 * ceil_div(steps, parts) + least))
 
 
 def ceil_div(value: int, by: int) -> int:
@@ -273,10 +279,14 @@ def ceil_div(value: int, by: int) -> int:
 
 
 def tiled() -> Iterable[Choice]:
-    """What a search tries for the kernels that hold a 16-row tile per block."""
-    yield from grid((0, 1, 2), WARPS=(2, 4, 8), STAGES=(1, 2), L2_PREFETCH=(128, 256))
-    yield from grid((0,), WARPS=(1,), STAGES=(1, 2))
-    yield from grid((0,), WARPS=(WARPS,), STAGES=(1, 2), MIN_BLOCKS=(3, 5, 6))
+    """What a search tries for the kernels that hold a 16-row tile per block: the same for MGLU and its baseline.
+
+    Warps a tile, register stages, bytes per L2 fetch and resident blocks; and for each, tiles shared as the kernel
+    chooses (a last wave in parts), never, or all of them by 2 or 4 blocks.
+    """
+    yield from grid((0, 1, 2, 4), WARPS=(2, 4, 8), STAGES=(1, 2), L2_PREFETCH=(128, 256))
+    yield from grid((0, 1), WARPS=(1,), STAGES=(1, 2))
+    yield from grid((0, 1), WARPS=(WARPS,), STAGES=(1, 2), MIN_BLOCKS=(2, 3, 5, 6))
 
 
 PAPER, PACKED, MMA, BULK = PaperKernel(), PackedKernel(), MmaKernel(), BulkKernel()

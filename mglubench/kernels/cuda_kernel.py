@@ -58,6 +58,10 @@ class CudaKernel(Inspectable, Tunable[Gpu]):
         """
         return None
 
+    def bound_warps(self, job: Job) -> int:
+        """Warps of a multiprocessor that the launch bounds leave registers for; 0 where nothing is said."""
+        return 0
+
     def job(self, h: int, d: int, nm: int, batch: int, dtype: str) -> Job:
         """What the launch choice for a shape depends on."""
         return Job(self.source, h, d, nm, batch, dtype)

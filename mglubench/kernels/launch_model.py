@@ -7,9 +7,11 @@ inspect`, says what registers and instructions that takes. From both, for one GP
   in which that is so. By Little's law they carry ``in flight / LATENCY_US`` per multiprocessor;
 - issue slots: four warp instructions per cycle and multiprocessor;
 - waves: blocks over resident blocks. Of a last wave that is not full, the multiprocessors that have a block work alone;
+- bulk copies: a multiprocessor starts one every ``COPY_US``, whatever its size;
 - launch: what every kernel of the launch costs, and one latency until the first weights are there.
 
-The rate is the least of the memory's and the first two. Registers and instructions are sm_90a's on every GPU.
+The rate is the least of the memory's and those of bytes, slots and copies. Registers and instructions are sm_90a's on
+every GPU.
 """
 
 from __future__ import annotations
@@ -20,13 +22,15 @@ from typing import Literal
 
 from mglubench.kernels.occupancy import occupancy
 
-Binds = Literal["memory", "bytes in flight", "issue slots", "waves", "launch"]
+Binds = Literal["memory", "bytes in flight", "issue slots", "bulk copies", "waves", "launch"]
 
 # From asking for weights to having them, under load; a block before its first load leaves and after its last came, with
-# reduction, barrier and store; a kernel's launch. Estimates, not measured by this project.
-LATENCY_US, BLOCK_US, LAUNCH_US = 0.7, 0.5, 1.5
-# Of a datasheet's bandwidth, what a good reader gets: an H100 copies 3.0 of 3.35 TB/s.
-READ_SHARE = 0.90
+# reduction, barrier and store; a further kernel of a launch. Estimates, not measured by this project.
+LATENCY_US, BLOCK_US, NEXT_US = 0.7, 0.5, 1.5
+# Of reports/h100/main-job and two-shapes. A launch: what stream-read-cuda takes for 34 MB beyond their share of its
+# time for 1.07 GB, less the latency. A reader's share of the datasheet's bandwidth: 3.12 of 3.35 TB/s. A bulk copy: the
+# time of flash-mglu-bulk at 4096x14336, nm=8, less the launch, over the copies of a multiprocessor.
+LAUNCH_US, READ_SHARE, COPY_US = 4.1, 0.93, 0.0205
 ISSUE_SLOTS = 4
 # A loss below this share of the time binds nothing.
 SMALL = 0.05
@@ -40,7 +44,8 @@ class Flight:
         blocks: of work; of a persistent kernel, tiles. warps: of a block. block_bytes: weights and masks of one.
         warp_bytes: that a warp has outstanding at a time. overlapped: whether it asks before it computes what came.
         persistent: whether a block goes on to its next work with loads in flight. launches: kernels.
-        shared_bytes: dynamic, of a block.
+        shared_bytes: dynamic, of a block. tail_parts: blocks that share each piece of work of a last wave.
+        copies: by the bulk copy engine, of one.
     """
 
     blocks: int
@@ -51,6 +56,8 @@ class Flight:
     shared_bytes: int
     persistent: bool = False
     launches: int = 1
+    tail_parts: int = 1
+    copies: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +107,17 @@ def estimate(flight: Flight, code: Code, card: Card, elements: float) -> Estimat
     total = flight.blocks * flight.block_bytes
     little = per_sm / LATENCY_US * 1e6 * card.sms
     issue = card.sms * ISSUE_SLOTS * card.clock / code.instructions * total / elements
-    rate = min(card.ceiling, little, issue)
+    copies_us = flight.blocks * flight.copies / card.sms * COPY_US
+    able: dict[Binds, float] = {"bytes in flight": little, "issue slots": issue}
+    if copies_us:
+        able["bulk copies"] = total / copies_us * 1e6
+    slower = min(able, key=able.__getitem__)
+    rate = min(card.ceiling, able[slower])
     waves = flight.blocks / (card.sms * max(room, 1))
     body_us = total / rate * 1e6
-    tail_us = _tail_us(waves, total, rate, min(little, issue), card.ceiling)
-    launch_us = LAUNCH_US * flight.launches + LATENCY_US
+    tail_us = _tail_us(flight, waves, total, rate, able[slower], card.ceiling)
+    launch_us = LAUNCH_US + NEXT_US * (flight.launches - 1) + LATENCY_US
     us = body_us + tail_us + launch_us
-    slower: Binds = "issue slots" if issue < little else "bytes in flight"
     lost: dict[Binds, float] = {
         slower: body_us - total / card.ceiling * 1e6,
         "waves": tail_us,
@@ -137,10 +148,14 @@ def _duty(flight: Flight, code: Code, card: Card, elements: float) -> float:
     return waiting / (waiting + own_us + BLOCK_US) * min(1.0, of_warp / flight.warp_bytes)
 
 
-def _tail_us(waves: float, total: float, rate: float, alone: float, ceiling: float) -> float:
-    """What a last wave takes beyond its share of the time, where only some multiprocessors have a block."""
-    part = waves - math.floor(waves)
+def _tail_us(flight: Flight, waves: float, total: float, rate: float, alone: float, ceiling: float) -> float:
+    """What a last wave takes beyond its share of the time, where only some multiprocessors have a block.
+
+    Of a last wave in parts it is the last of its own waves.
+    """
+    rest = (waves - math.floor(waves)) * flight.tail_parts
+    part = rest - math.floor(rest)
     if part == 0.0 or waves < 1.0:
         return 0.0
-    of_wave = total / waves * part
+    of_wave = total / waves * part / flight.tail_parts
     return max(0.0, of_wave / min(ceiling, part * alone) - of_wave / rate) * 1e6

@@ -9,7 +9,7 @@ from mglubench.hardware.gpus import GpuData, gpu_named
 from mglubench.kernels.cuda_kernel import WARPS, CudaKernel
 from mglubench.kernels.inspect import InspectRow
 from mglubench.kernels.launch_model import READ_SHARE, Card, Code, Estimate, estimate
-from mglubench.kernels.occupancy import LIMITS, occupancy
+from mglubench.kernels.occupancy import LIMITS, REGISTERS_PER_SM, occupancy
 from mglubench.kernels.pins import Pins, read_pins
 from mglubench.kernels.tuning import Choice, Gpu, Job
 from mglubench.system.resources import data_folder
@@ -57,6 +57,10 @@ def modelled(kernel: CudaKernel, code: Code, job: Job, card: Card, choice: Choic
     gpu = Gpu("", card.arch, card.sms)
     if not kernel.fits(job.nm, choice, card.arch):
         return None
+    if bound := kernel.bound_warps(job):
+        # A line between the pinned nm may lie above what the compiler was held to.
+        most = REGISTERS_PER_SM // (32 * bound) // 8 * 8
+        code = Code(min(code.registers, most), code.instructions)
     shared = kernel.shared_bytes(job.nm, choice)
     resident = occupancy(card.arch, 32 * choice.get("WARPS", WARPS), code.registers, shared).blocks
     flight = kernel.flight(job, choice, gpu, resident)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mglubench.cases.config import build_spec
 from mglubench.errors import UsageError
 from mglubench.hardware.gpus import GpuData, gpu_named
-from mglubench.report.predict import predict_tables
+from mglubench.report.predict_launches import predicted_tables
 from mglubench.report.table import Table
 from mglubench.report.tables import run_tables
 from mglubench.results.ceilings import as_measured
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_PREDICTED = ("h", "d", "shape", "model", "nm", "batch", "dtype")
+_PREDICTED = ("h", "d", "shape", "model", "nm", "batch", "dtype", "weights")
 
 
 def tables(run: str | Path | pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -76,10 +76,12 @@ def predict(
 
     Args:
         gpu: its name, such as ``"RTX 5090"``. datasheet: ignore ceilings that were measured on such a GPU.
-        options: ``h``, ``d`` (sizes), ``shape`` (``"2048x8192"``), ``nm``, ``batch``, ``dtype``: one value, or a list.
+        options: ``h``, ``d`` (sizes), ``shape`` (``"2048x8192"``), ``nm``, ``batch``, ``dtype``,
+            ``weights``: one value, or a list.
 
     Returns:
-        As :func:`tables`: least microseconds per case, bytes, and the largest possible speed-ups.
+        As :func:`tables`: least microseconds per case, bytes, and the largest possible speed-ups; the launch model of
+        each CUDA kernel; both beside the paper's figures.
 
     Raises:
         UsageError: an unknown GPU or option, a value that cannot be.
@@ -90,7 +92,7 @@ def predict(
     def find(name: str) -> GpuData:
         return gpu_named(name) if datasheet else as_measured(gpu_named(name))
 
-    return _frames(predict_tables(build_spec({**options, "name": "predict"}), find(gpu), find))
+    return _frames(predicted_tables(build_spec({**options, "name": "predict"}), find(gpu), find))
 
 
 def _frames(shown: Iterable[Table]) -> dict[str, pd.DataFrame]:

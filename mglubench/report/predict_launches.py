@@ -12,13 +12,14 @@ from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.hardware.gpus import GpuData
 from mglubench.kernels import launch_model as model
 from mglubench.kernels.cuda_catalogue import PAPER
-from mglubench.kernels.launch_model import Estimate
+from mglubench.kernels.launch_model import Card, Estimate
 from mglubench.kernels.modelled import best_of, card_of, code_of, modelled, shipped_pins
 from mglubench.kernels.pins import Pins
 from mglubench.kernels.tuning import Gpu
 from mglubench.report import paper
+from mglubench.report.predict import predict_tables
 from mglubench.report.table import Column, Row, Table, amount, number, text
-from mglubench.variants.cuda_kernels import KERNELS, FlashMGLUPaper
+from mglubench.variants.cuda_kernels import KERNELS, CudaVariant, FlashMGLUPaper
 
 DTYPES = ("float16", "bfloat16")
 _ESTIMATED = (
@@ -74,19 +75,36 @@ def launch_tables(spec: SweepSpec, gpu: GpuData, find: Callable[[str], GpuData])
     return tables
 
 
+def predicted_tables(spec: SweepSpec, gpu: GpuData, find: Callable[[str], GpuData]) -> list[Table]:
+    """All that ``mglubench predict`` prints."""
+    return [*predict_tables(spec, gpu, find), *launch_tables(spec, gpu, find)]
+
+
 def _rows(pins: Pins, gpu: GpuData, h: int, d: int, batch: int, nms: tuple[int, ...]) -> Iterator[Row]:
     card = card_of(gpu)
     for variant in KERNELS if card else ():
         kernel = variant.kernel
-        title = kernel.wide if kernel.wide and batch > kernel.tokens_per_pass // 2 else kernel.entry
         for nm in [nm for nm in nms if nm in kernel.nms] if kernel.masked else (0,):
             assert card
-            code = code_of(pins, variant.name, title, nm)
-            job = kernel.job(h, d, nm, batch, "float16")
-            choice = kernel.choose(job, Gpu("", card.arch, card.sms))
-            made = code and modelled(kernel, code, job, card, choice)
-            if made:
-                yield {"variant": variant.name, "nm": nm, "choice": str(choice), **_figures(made)}
+            if made := variant_row(pins, card, variant, h, d, batch, nm):
+                yield made
+
+
+def variant_row(
+    pins: Pins, card: Card, variant: type[CudaVariant], h: int, d: int, batch: int, nm: int, *, rule_only: bool = False
+) -> Row | None:
+    """The model's figures of one case in 16 bits; ``None`` where it says nothing of it.
+
+    Args:
+        rule_only: launched as the kernel chooses, whatever a search has found.
+    """
+    kernel = variant.kernel
+    title = kernel.wide if kernel.wide and batch > kernel.tokens_per_pass // 2 else kernel.entry
+    code = code_of(pins, variant.name, title, nm)
+    job, gpu = kernel.job(h, d, nm, batch, "float16"), Gpu("", card.arch, card.sms)
+    choice = kernel.rule(job, gpu) if rule_only else kernel.choose(job, gpu)
+    made = code and modelled(kernel, code, job, card, choice)
+    return {"variant": variant.name, "nm": nm, "choice": str(choice), **_figures(made)} if made else None
 
 
 def _paper_rows(pins: Pins, name: str, gpu: GpuData, spec: SweepSpec) -> Iterator[Row]:
@@ -131,8 +149,8 @@ def _notes(gpu: GpuData) -> Iterator[str]:
     yield (
         f"estimates: {card.sms} multiprocessors at {card.clock / 1e9:.2f} GHz, a reader's ceiling of "
         f"{card.ceiling / 1e9:,.0f} GB/s, {model.LATENCY_US} us until weights arrive, {model.BLOCK_US} us before and "
-        f"after them in a block, {model.LAUNCH_US} us a kernel; registers and instructions as pinned for sm_90a, on a "
-        "line between the pinned nm"
+        f"after them in a block, {model.LAUNCH_US} us a launch and {model.NEXT_US} us each further "
+        "kernel of it; registers and instructions as pinned for sm_90a, on a line between the pinned nm"
     )
     yield "in flight: resident warps x what each has asked for x its share of the time; needed: ceiling x latency"
     yield "binds: what costs most of the time beyond the ceiling's, memory where that is under 5 %"

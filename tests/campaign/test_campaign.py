@@ -229,7 +229,10 @@ def test_the_shipped_campaign_is_found_and_parses(name, tmp_path, monkeypatch):
     assert [goals["vs_glu", 4096, nm] for nm in (1, 2, 4, 8)] == [1.70, 1.60, 1.45, 1.20]
     assert {goals["share_of_ceiling", 4096, nm] for nm in (1, 2, 4, 8)} == {0.90}
     assert {goals["share_of_ceiling", 2048, nm] for nm in (1, 2, 4, 8)} == {0.80}
-    assert goals["vs_naive", 4096, 8] == 40
+    for h in (2048, 4096):
+        assert (goals["vs_slowest_naive", h, 8], goals["vs_naive", h, 8]) == (40, 20)
+    (judged,) = [step for step in campaign.steps if step.name == campaign.targets.step]
+    assert {"mglu-naive", "mglu-naive-float", "mglu-naive-complement"} <= set(judged.sweep.variants)
 
 
 BAD = {

@@ -70,6 +70,19 @@ def test_targets_are_met_missed_or_not_measured():
     assert shown.notes[0] == "2 met, 1 missed, 4 not measured"
 
 
+def test_the_slowest_naive_layer_is_of_the_same_setting_and_nm():
+    measured = frame(
+        row("a", 8, latency_us=10.0),
+        row("mglu-naive", 8, latency_us=500.0),
+        row("mglu-naive-complement", 8, latency_us=200.0),
+        row("mglu-naive", 4, latency_us=9000.0),
+        row("mglu-naive", 8, latency_us=9000.0, h=32),
+        row("mglu-naive-float", 8, latency_us=9000.0, status="wrong"),
+    )
+    shown = tables.targets_table(goals(("vs_slowest_naive", 8, 40.0), ("vs_slowest_naive", 4, 40.0)), measured)
+    assert [(r["verdict"], r["value"]) for r in shown.rows] == [("met", 50.0), ("not measured", None)]
+
+
 @pytest.mark.parametrize("measured", [None, frame(row("a", share_of_ceiling=1.0), fake=True)])
 def test_nothing_is_measured_by_no_run_or_a_fake_one(measured):
     shown = tables.targets_table(goals(("share_of_ceiling", 1, 0.5)), measured)

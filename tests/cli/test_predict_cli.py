@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from mglubench.system.resources import data_folder
+
 
 def test_a_table_is_printed_and_called_an_estimate(cli):
     result = cli("predict", "--gpu", "RTX 5090", "--shape", "2048x8192", "--nm", "1,8")
@@ -50,3 +52,26 @@ def test_bad_input_is_one_line_and_exit_code_two(cli, arguments, words):
     assert result.err.startswith("error: ")
     assert result.err.count("\n") == 1
     assert words in result.err
+
+
+@pytest.fixture
+def card_run():
+    return data_folder("reports") / "h100" / "main-job"
+
+
+def test_the_model_beside_a_run_of_a_card(cli, card_run):
+    result = cli("predict", "--against", str(card_run), "--datasheet", "--json")
+    (table,) = json.loads(result.out)["tables"]
+    rows = {(row["variant"], row["shape"], row["nm"]): row for row in table["rows"]}
+    assert len(rows) == len(table["rows"]) == 19
+    mma = rows["flash-mglu-mma", "2048x8192", 1]
+    assert mma["latency_us"] == pytest.approx(16.8, abs=0.05)
+    assert mma["off"] == pytest.approx(mma["us"] / mma["latency_us"] - 1)
+    assert all(abs(rows["stream-read-cuda", shape, 0]["off"]) < 0.05 for shape in ("2048x8192", "4096x131072"))
+    assert any(note.startswith("flash-mglu-paper: the model is off by") for note in table["notes"])
+
+
+def test_a_run_without_a_card_has_no_model(cli):
+    result = cli("predict", "--against", str(data_folder("reports") / "cpu-main-job"))
+    assert (result.code, result.out) == (2, "")
+    assert "the launch model knows nothing of a run without a GPU" in result.err

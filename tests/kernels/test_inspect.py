@@ -23,7 +23,7 @@ from mglubench.errors import UsageError
 from mglubench.hardware.cuda_toolchain import compiler_release, find_tool, why_cannot_build
 from mglubench.kernels.against_pins import Fate, hold_against
 from mglubench.kernels.cuda_build import build_all
-from mglubench.kernels.cuda_catalogue import BULK, MMA, SWIGLU
+from mglubench.kernels.cuda_catalogue import BULK, MMA, SWIGLU, shared_tiles
 from mglubench.kernels.cuda_kernel import CudaKernel
 from mglubench.kernels.inspect import Subject, examine, subjects
 from mglubench.kernels.occupancy import occupancy
@@ -129,10 +129,37 @@ def test_shared_memory_is_what_the_source_computes(kernel: CudaKernel, nm: int, 
 
 
 @pytest.mark.skipif(shutil.which("g++") is None or not EMULATION.is_dir(), reason="no g++ on PATH")
-def test_resident_warps_are_those_of_the_source(tmp_path: Path) -> None:
+def test_shared_tiles_are_those_of_the_source(tmp_path: Path) -> None:
+    """Tiles, steps along k, multiprocessors with 4 blocks each, split_k."""
+    tried = [(896, 64, 132, 0), (512, 32, 99, 0), (320, 64, 132, 0), (1, 256, 132, 0), (7, 3, 2, 0), (528, 64, 132, 0)]
+    tried += [(896, 64, 132, 1), (896, 64, 132, 3), (5, 4, 1, 9), (896, 64, 0, 0)]
+    lines = ['#include "cuda_emu.h"', '#include "tile_grid.cuh"']
+    lines += [
+        "constexpr mglu::TileGrid grid(int tiles, int steps, int split_k, int sm_count) {",
+        "    MgluArgs a = {};",
+    ]
+    lines += ["    a.split_k = split_k, a.sm_count = sm_count;"]
+    lines += ["    return mglu::choose_grid(a, tiles, steps, 8, 4);", "}"]
+    for tiles, steps, multiprocessors, split_k in tried:
+        shared, parts = shared_tiles(tiles, steps, 8, 4 * multiprocessors, split_k)
+        made = f"grid({tiles}, {steps}, {split_k}, {multiprocessors})"
+        lines.append(f"static_assert({made}.split == {parts} && {made}.units_per_part == {-(-steps // parts)});")
+        if parts > 1:
+            lines.append(f"static_assert({made}.tiles - {made}.whole == {shared});")
+    source = tmp_path / "check.cpp"
+    source.write_text("\n".join([*lines, ""]))
+    folders = [f"-I{data_folder('kernels_cuda')}", f"-I{EMULATION}"]
+    command = ["g++", "-std=c++17", "-fsyntax-only", "-DCUDA_EMU", "-w", *folders, str(source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[:1500]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None or not EMULATION.is_dir(), reason="no g++ on PATH")
+def test_bound_warps_are_those_of_the_source(tmp_path: Path) -> None:
     for nm in (1, 3, 6):
         source = tmp_path / "check.cpp"
-        check = f"static_assert(4 * mglu::min_blocks<2, true>() == {MMA.resident_warps(nm)});"
+        bound = MMA.bound_warps(MMA.job(2048, 8192, nm, 16, "float16"))
+        check = f"static_assert(4 * mglu::min_blocks<2, true>() == {bound});"
         source.write_text(f'#include "cuda_emu.h"\n#include "flash_mglu_mma.cu"\n{check}\n')
         command = ["g++", "-std=c++17", "-fsyntax-only", "-DCUDA_EMU", "-w", f"-DMGLU_NM={nm}"]
         folders = [f"-I{data_folder('kernels_cuda')}", f"-I{EMULATION}"]

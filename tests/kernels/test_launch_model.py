@@ -7,8 +7,19 @@ from dataclasses import replace
 import pytest
 
 from mglubench.hardware.gpus import gpu_named
-from mglubench.kernels.cuda_catalogue import BULK, MMA, PAPER
-from mglubench.kernels.launch_model import BLOCK_US, LATENCY_US, LAUNCH_US, READ_SHARE, Card, Code, Flight, estimate
+from mglubench.kernels.cuda_catalogue import BULK, MMA, PAPER, SWIGLU, shared_tiles
+from mglubench.kernels.launch_model import (
+    BLOCK_US,
+    COPY_US,
+    LATENCY_US,
+    LAUNCH_US,
+    NEXT_US,
+    READ_SHARE,
+    Card,
+    Code,
+    Flight,
+    estimate,
+)
 from mglubench.kernels.modelled import card_of, code_of, modelled, shipped_pins
 from mglubench.kernels.tuning import Choice, Gpu
 
@@ -37,9 +48,19 @@ def test_what_binds_is_what_costs_most():
     # 2 B per element: 100 x 4 x 1e9 / 2 elements/s is 0.4 TB/s.
     assert slow.issue == pytest.approx(2.5)
     assert slow.binds == "issue slots"
-    uneven = estimate(replace(FLIGHT, blocks=440), CODE, CARD, ELEMENTS * 1.1)
+    long = replace(FLIGHT, block_bytes=10 * FLIGHT.block_bytes)
+    uneven = estimate(replace(long, blocks=440), CODE, CARD, ELEMENTS * 11)
     assert uneven.binds == "waves"
-    assert uneven.us > 1.1 * estimate(FLIGHT, CODE, CARD, ELEMENTS).us
+    assert uneven.us > 1.1 * estimate(long, CODE, CARD, ELEMENTS * 10).us
+
+
+def test_a_multiprocessor_starts_one_bulk_copy_at_a_time():
+    many = estimate(replace(FLIGHT, copies=1000.0), CODE, CARD, ELEMENTS)
+    assert many.binds == "bulk copies"
+    assert many.us == pytest.approx(4 * 1000 * COPY_US + LAUNCH_US + LATENCY_US)
+    assert estimate(replace(FLIGHT, launches=3), CODE, CARD, ELEMENTS).us == pytest.approx(
+        estimate(FLIGHT, CODE, CARD, ELEMENTS).us + 2 * NEXT_US
+    )
 
 
 def pinned(name, title, nm):
@@ -63,14 +84,42 @@ def test_tails_of_many_tokens_are_condemned_and_mended():
     for nm in (3, 4):
         job = MMA.job(2048, 8192, nm, 16, "float16")
         code = pinned("flash-mglu-mma", MMA.wide, nm)
-        plain = modelled(MMA, code, job, h100, Choice())
+        plain = modelled(MMA, code, job, h100, Choice.of(1))
         chosen = MMA.rule(job, Gpu("", h100.arch, h100.sms))
         mended = modelled(MMA, code, job, h100, chosen)
         assert plain.waves == pytest.approx(1.29, abs=0.01)
-        assert (plain.binds, chosen) == ("waves", Choice.of(WARPS=2))
-        assert plain.share < 0.8 < mended.share
-    assert MMA.rule(MMA.job(2048, 8192, 4, 8, "float16"), Gpu("", "sm_90a", 132)) == Choice()
-    assert MMA.rule(MMA.job(2048, 8192, 1, 16, "float16"), Gpu("", "sm_90a", 132)) == Choice()
+        assert chosen == Choice()
+        assert mended.us < 0.87 * plain.us
+        larger = MMA.job(4096, 14336, nm, 16, "float16")
+        binds = [modelled(MMA, code, larger, h100, choice).binds for choice in (Choice.of(1), chosen)]
+        assert binds[0] == "waves" != binds[1]
+
+
+def test_a_last_wave_in_parts_by_hand():
+    # 896 tiles of 64 steps on 528 slots: 368 in quarters take 3 waves of 16 + 4 steps, whole ones a wave of 64 + 4.
+    assert shared_tiles(896, 64, 8, 528, 0) == (368, 4)
+    assert shared_tiles(512, 32, 8, 396, 0) == (116, 3)
+    assert shared_tiles(512, 32, 8, 528, 0) == (512, 1)
+    assert shared_tiles(528, 32, 8, 528, 0) == (0, 1)
+    assert shared_tiles(320, 64, 8, 528, 0) == (320, 3)
+    assert shared_tiles(1, 64, 8, 528, 0) == (1, 8)
+    assert shared_tiles(1, 4, 8, 528, 0) == (1, 1)
+    assert [shared_tiles(896, 64, 8, 528, k) for k in (1, 2, 99)] == [(896, 1), (896, 2), (896, 64)]
+    assert shared_tiles(896, 64, 8, 0, 0) == (896, 1)
+    uneven = replace(FLIGHT, blocks=440)
+    rest = estimate(uneven, CODE, CARD, ELEMENTS * 1.1)
+    parts = estimate(replace(uneven, tail_parts=4), CODE, CARD, ELEMENTS * 1.1)
+    assert parts.us < rest.us
+    assert parts.us == pytest.approx(440 * 81920 / 1e12 * 1e6 + LAUNCH_US + LATENCY_US)
+
+
+def test_the_baseline_is_searched_as_widely_as_the_kernel():
+    job, gpu = MMA.job(4096, 14336, 1, 1, "float16"), Gpu("a card that nobody tuned", "sm_90a", 132)
+    mine = set(MMA.candidates(job, gpu))
+    assert mine == set(SWIGLU.candidates(SWIGLU.job(4096, 14336, 0, 1, "float16"), gpu))
+    assert {choice.split_k for choice in mine} == {0, 1, 2, 4}
+    for name, values in {"WARPS": {1, 2, 4, 8}, "STAGES": {1, 2}, "L2_PREFETCH": {128, 256}}.items():
+        assert values <= {choice.get(name, 0) for choice in mine}
 
 
 def test_what_does_not_fit_a_card_has_no_estimate():

@@ -174,11 +174,19 @@ def chosen_splits(kernel: str, nm: int, bf16: bool) -> list[Problem]:
     h = 2112
     least = 8 * 64 if kernel != BULK else 4 * (256 if nm <= 4 else 128)
     columns = 64 if kernel != BULK else least // 4
-    for d, batch, multiprocessors in ((16, 1, 1), (33, 8, 2), (16, 9, 1), (33, 9, 3), (80, 1, 2), (16, 1, 132)):
+    steps, parts_of = -(-h // columns), least // columns
+    shapes = ((16, 1, 1), (33, 8, 2), (16, 9, 1), (33, 9, 3), (80, 1, 2), (16, 1, 132), (147, 8, 2), (147, 9, 1))
+    for d, batch, multiprocessors in shapes:
         tiles, wide = -(-d // 16), batch > 8
-        split = min(multiprocessors * RESIDENT[kernel, nm][wide] // tiles, -(-h // columns) // (least // columns))
-        partial = 512 * ((nm or 1) + 1) * tiles * split * (1 + wide)
-        asked = 16 * -(-tiles // 4) + partial if split > 1 else 0
+        slots = multiprocessors * RESIDENT[kernel, nm][wide]
+        if kernel == BULK:
+            shared, split = tiles, max(1, min(slots // tiles, steps // parts_of))
+        else:
+            shared = tiles % slots  # those of a last wave that is not full
+            most = range(1, steps // parts_of + 1)
+            split = min(most, key=lambda s: -(-shared * s // slots) * (2 * -(-steps // s) + parts_of))
+        partial = 512 * ((nm or 1) + 1) * shared * split * (1 + wide)
+        asked = 16 * -(-shared // 4) + partial if split > 1 else 0
         options = {"sm_count": multiprocessors, "workspace": asked, "launches": 2}
         problems.append(make("integer", kernel, d, h, batch, nm, bf16, **options))
         problems[-1].x[:, 30:-9] = 0.0  # sums over many masks stay exact in few bits

@@ -42,6 +42,7 @@ USED_BY = {
     "mask_words.cuh": (MMA, PACKED, BULK),
     "masked_launch.cuh": (MMA, ROUTED),
     "mma_tile.cuh": (MMA, BULK, SWIGLU, ROUTED),
+    "tile_grid.cuh": (MMA, SWIGLU, ROUTED),
 }
 HUNG = 20.0  # seconds; the slowest battery takes two
 # Changes that could upset the order of memory accesses or their bounds: only these go on to the slow sanitizers, and

@@ -103,7 +103,10 @@ def _sentence(answer: Answer) -> str:
 def _reached(answer: Answer) -> str:
     own, base = (f"{amount(row, 'latency_us') / 1e3:,.3g} ms" for row in (answer.own, answer.base))
     share = figure(answer.own, "share_of_ceiling")
-    reached = f" It reads at {share:.0%} of the measured ceiling." if share is not None else ""
+    reached = f" It reads at {share:.0%} of the measured ceiling" if share is not None else ""
+    if reached:
+        alone = figure(answer.own, "share_of_own_read")
+        reached += f", {alone:.0%} of what a read of one such matrix gets." if alone is not None else "."
     return f"{own} against {base}; declared bytes alone would give {times(answer.bytes_alone)}×.{reached}"
 
 

@@ -37,7 +37,8 @@ NUMBERS = (
     *("samples", "discarded", "rounds", "processes", "set"),
     *(f"{name}{end}" for name in ("vs_glu", "vs_naive", "vs_printed") for end in ("", "_low", "_high")),
     *("bytes_weights", "bytes_masks", "bytes_x", "bytes_y", "bytes_scratch", "bytes_total", "flops"),
-    *("bits_per_element", "memory_vs_glu", "gb_per_s", "share_of_ceiling", "error_before", "error_after"),
+    *("bits_per_element", "memory_vs_glu", "gb_per_s", "share_of_ceiling", "share_of_own_read"),
+    *("error_before", "error_after"),
     *("dram_bytes", "dram_bytes_read", "dram_bytes_written", "dram_over_formula", "dram_gb_per_s", "l2_bytes_written"),
     *("overhead_prepare_s", "overhead_sampling_s", "overhead_check_s", "overhead_isolation_s"),
 )

@@ -30,6 +30,7 @@ const LATENCY_COLUMNS = [
   factor("vs_naive", "× naive", "over the fastest naive layer of the same nm"),
   ...(ANY("vs_printed") ? [factor("vs_printed", "× Algorithm 2", "over the naive layer as the paper prints it")] : []),
   number("share_of_ceiling", "of ceiling", (row) => percent(row.share_of_ceiling), { first: "down", help: "declared bytes per second over those of the best reader" }),
+  ...(ANY("share_of_own_read") ? [number("share_of_own_read", "of own read", (row) => percent(row.share_of_own_read), { first: "down", help: "over those of the best reader of one matrix of this shape, launch and ramp included" })] : []),
   number("samples", "samples", (row) => fixed(row.samples), { first: "down" }),
   { key: "marks", title: "notes", text: true, show: noteLetters, sort: (row) => -row.marks.length },
 ];
