@@ -31,6 +31,8 @@ static_assert(MGLU_RING >= 1 && MGLU_RING <= 8, "MGLU_RING must be 1..8");
 
 namespace mglu {
 
+static_assert(!Format::kCoded, "reads weights of the dtype of x");
+
 constexpr int kSums = kMasks + 1;
 constexpr int kSegment = MGLU_SEGMENT;
 constexpr int kRing = MGLU_RING;
@@ -138,7 +140,9 @@ __device__ __forceinline__ void multiply_chunk(float (&sums)[kSums][kTokenTiles]
             upper = keep_first(upper, columns - half * 32 - lane % 4 * 8);
             lower = keep_first(lower, columns - half * 32 - lane % 4 * 8);
         }
-        accumulate_masked(sums, upper, lower, tokens.x, mask, half);
+        uint32_t plain[8];
+        unpack_registers(plain, upper, lower);
+        accumulate_masked(sums, plain, tokens.x, mask, half, make_float2(1.0f, 1.0f));
     }
 }
 

@@ -21,7 +21,7 @@ namespace mglu {
 constexpr int kSums = kMasks + 1;
 
 struct Params {
-    const element_t* w;    // [d, w_row_stride]
+    const void* w;         // [d, w_row_stride], or layout "tiles"
     const uint8_t* masks;  // layout "mma-16x64"
     const element_t* x;    // [batch, h]
     element_t* y;          // [batch, d]
@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
     // 1. This warp's share: chunks first, first + kWarps, ... of the block's range.
     const Part part = part_of(p.grid);
     const WarpShare share = warp_share(p.h, part, p.grid.units_per_part);
-    const element_t* const w[1] = {p.w};
+    const void* const w[1] = {p.w};
     TileReader<1, kTokenTiles, kVectorX> reader(w, p.masks, p.x, part.tile, share.first, p.d, p.h, p.batch,
                                                 p.w_row_stride);
 
@@ -52,8 +52,12 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
     auto begin = [&] { reader.load_x(tokens); };
     auto use = [&](const Chunk<1>& chunk) {
 #pragma unroll
-        for (int half = 0; half < 2; half++)
-            accumulate_masked(sums, chunk.w[0][half][0], chunk.w[0][half][1], tokens.x, chunk.mask, half);
+        for (int half = 0; half < 2; half++) {
+            uint32_t plain[8];
+            Format::decode(plain, chunk.w[0], half);
+            const float2 scale = Format::scales(chunk.scale[0], half);
+            accumulate_masked(sums, plain, tokens.x, chunk.mask, half, scale);
+        }
     };
     pipeline<stages<kTokenTiles>(), Chunk<1>>(share.whole, load, begin, use);
     if (share.tail) {
@@ -66,7 +70,9 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
 
     // 3. Add the warps (and the blocks that share the tile), activate, store.
     reduce_and_store(sums, shared, p.workspace, part, p.d, p.batch,
-                     [&](const float(&total)[kSums], int row, int token) {
+                     [&](float(&total)[kSums], int row, int token) {
+                         const float scale = row_scale(p.w, row, ceil_div(p.h, kChunk));
+                         for (float& sum : total) sum *= scale;
                          p.y[static_cast<int64_t>(token) * p.d + row] =
                              float_to_element(combine_masked(total, p.activation));
                      });
@@ -75,7 +81,7 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
 template <int kTokenTiles>
 int launch(const MgluArgs& a, void* stream) {
     static_assert(reduction_bytes<kSums>() <= 48 * 1024, "MGLU_WARPS is too large for this nm: sums exceed 48 KB");
-    const Params p = {static_cast<const element_t*>(a.w), static_cast<const uint8_t*>(a.masks),
+    const Params p = {a.w, static_cast<const uint8_t*>(a.masks),
                       static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
                       static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch, masked_grid(a), a.w_row_stride, a.activation};
     return launch_kernel(vector_x(a) ? flash_mglu_mma<kTokenTiles, true> : flash_mglu_mma<kTokenTiles, false>,

@@ -22,6 +22,8 @@
 
 namespace mglu {
 
+static_assert(!Format::kCoded, "reads weights of the dtype of x");
+
 constexpr int kRows = MGLU_ROWS;
 constexpr int kSums = kMasks + 1;
 constexpr int kChunk = 1024;

@@ -29,6 +29,8 @@
 
 namespace mglu {
 
+static_assert(!Format::kCoded, "reads weights of the dtype of x");
+
 constexpr int kSums = kMasks + 1;     // the gates, then the total
 constexpr int kVectors = 2 * kMasks;  // of z
 constexpr int kActivateThreads = 256;

@@ -13,6 +13,8 @@
 
 namespace mglu {
 
+static_assert(!Format::kCoded, "reads weights of the dtype of x");
+
 constexpr int kSums = kMasks + 1;
 constexpr int kPlaneChunkBytes = 128;  // of one mask: a word per lane
 
@@ -60,7 +62,7 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
     // 1. This warp's share, and the planes that count.
     const Part part = part_of(p.grid);
     const WarpShare share = warp_share(p.h, part, p.grid.units_per_part);
-    const element_t* const w[1] = {p.w};
+    const void* const w[1] = {p.w};
     TileReader<1, kTokenTiles, kVectorX> reader(w, p.masks, p.x, part.tile, share.first, p.d, p.h, p.batch,
                                                 p.w_row_stride);
     const int chunks = ceil_div(p.h, kChunk);
@@ -84,8 +86,11 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
     auto begin = [&] { reader.load_x(tokens); };
     auto use = [&](const Chunk<1>& chunk) {
 #pragma unroll
-        for (int half = 0; half < 2; half++)
-            accumulate_masked(sums, chunk.w[0][half][0], chunk.w[0][half][1], tokens.x, chunk.mask, half, kept);
+        for (int half = 0; half < 2; half++) {
+            uint32_t plain[8];
+            Format::decode(plain, chunk.w[0], half);
+            accumulate_masked(sums, plain, tokens.x, chunk.mask, half, make_float2(1.0f, 1.0f), kept);
+        }
     };
     pipeline<stages<kTokenTiles>(), Chunk<1>>(share.whole, load, begin, use);
     if (share.tail) {

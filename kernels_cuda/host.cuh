@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "config.cuh"
+#include "formats.cuh"
 #include "launch_abi.h"
 
 namespace mglu {
@@ -15,7 +16,9 @@ inline int check_args(const MgluArgs& a, bool needs_masks, bool needs_w2, bool n
         return MGLU_ERR_NULL_POINTER;
     if (a.h < 1 || a.d < 1 || a.batch < 1 || a.batch > kMaxBatch) return MGLU_ERR_SHAPE;
     if (needs_masks && a.nm != kMasks) return MGLU_ERR_NM;
-    if (a.w_row_stride < a.h || a.w_row_stride % 8 != 0) return MGLU_ERR_ROW_STRIDE;
+    const bool fits = Format::kCoded ? a.w_row_stride == ceil_div(a.h, 64) * 64
+                                     : a.w_row_stride >= a.h && a.w_row_stride % 8 == 0;
+    if (!fits) return MGLU_ERR_ROW_STRIDE;
     if (!aligned(a.w, 16) || !aligned(a.y, 2) || (needs_masks && !aligned(a.masks, 16)) ||
         (needs_w2 && !aligned(a.w2, 16)) || (needs_x && !aligned(a.x, 2)))
         return MGLU_ERR_ALIGNMENT;
@@ -63,4 +66,5 @@ int allow_shared_memory(Kernel* kernel, size_t shared_bytes) {
 // What a library says of itself: see launch_abi.h.
 #define MGLU_EXPORT_IDENTITY(layout)                                 \
     int mglu_abi_version(void) { return MGLU_ABI_VERSION; }          \
+    const char* mglu_weight_format(void) { return MGLU_FORMAT_NAME; } \
     const char* mglu_mask_layout(void) { return layout; }

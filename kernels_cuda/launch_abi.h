@@ -23,7 +23,7 @@ enum MgluStatus {
     MGLU_ERR_NULL_POINTER = -1,     // a pointer that this kernel needs is null
     MGLU_ERR_SHAPE = -2,            // h or d below 1, batch outside 1..16, or a grid beyond the launch limits
     MGLU_ERR_NM = -3,               // args->nm is not the MGLU_NM that the library was compiled for
-    MGLU_ERR_ROW_STRIDE = -4,       // w_row_stride below h or not a multiple of 8
+    MGLU_ERR_ROW_STRIDE = -4,       // w_row_stride below h or not a multiple of 8; of codes, not h in whole steps
     MGLU_ERR_ALIGNMENT = -5,        // w, w2, masks or workspace not aligned to 16 bytes (x, y: to 2)
     MGLU_ERR_ACTIVATION = -6,       // not a MgluActivation
     MGLU_ERR_ARCH = -7,             // the kernel needs sm_90 or newer and was compiled for an older one
@@ -32,7 +32,8 @@ enum MgluStatus {
 };
 
 typedef struct MgluArgs {
-    const void* w;        // [d, w_row_stride] fp16 | bf16, row-major; elements h.. of a row are never used
+    const void* w;        // [d, w_row_stride] fp16 | bf16, row-major; elements h.. of a row are never used. Of a library
+                          // for a format of codes, what mglubench.layer.formats lays out as "tiles"
     const void* w2;       // second matrix of swiglu_fused (the value branch), same shape and stride; the router's weights
                           // of flash_mglu_routed, [batch, nm] fp16 | bf16, contiguous; else null
     const void* masks;    // bytes of the layout that mglu_mask_layout() names; null where that is ""
@@ -43,7 +44,7 @@ typedef struct MgluArgs {
     int32_t d;            // intermediate size: rows of w
     int32_t nm;           // number of masks; must equal MGLU_NM
     int32_t batch;        // tokens, 1..16
-    int32_t w_row_stride; // elements from one row of w to the next: >= h, a multiple of 8
+    int32_t w_row_stride; // elements from one row of w to the next: >= h, a multiple of 8; of codes, h in whole steps
     int32_t activation;   // MgluActivation
     int32_t split_k;      // blocks that share one row tile; 0: chosen from d and sm_count
     int32_t sm_count;     // multiprocessors of the device, for that choice; 0: no split
@@ -59,6 +60,9 @@ int mglu_prepare(const MgluArgs* args);
 size_t mglu_workspace_bytes(const MgluArgs* args);
 
 int mglu_abi_version(void);
+
+// Name of the format of the weights in mglubench.layer.formats, or "same" as x.
+const char* mglu_weight_format(void);
 
 // Name of the mask layout in mglubench.layer.masks, or "" for a kernel without masks.
 const char* mglu_mask_layout(void);

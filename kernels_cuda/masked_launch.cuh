@@ -11,7 +11,8 @@ namespace mglu {
 
 template <int kTokenTiles>
 __host__ __device__ constexpr int stages() {
-    return MGLU_STAGES != 0 ? MGLU_STAGES : kMasks == 16 && kTokenTiles == 2 ? 1 : 2;
+    const bool many = kMasks == 16 || (Format::kGroupSteps > 0 && kMasks > 4);
+    return MGLU_STAGES != 0 ? MGLU_STAGES : many && kTokenTiles == 2 ? 1 : 2;
 }
 
 // Resident blocks that the registers must allow: 4 blocks of 4 warps leave 128 registers per thread, 3 leave 168, 2 255.
@@ -20,7 +21,9 @@ __host__ __device__ constexpr int min_blocks() {
     if (MGLU_MIN_BLOCKS != 0) return MGLU_MIN_BLOCKS;
     const int live = 4 * kTokenTiles * (kMasks + 1) + 2 * kMasks + 48;  // sums, two stages of masks and weights, x
     const int slack = 20 * (kTokenTiles - 1);  // by the compiler's own use of registers
-    const int of_4_warps = !kVectorX || live > 132 - slack ? 2 : live > 104 - slack ? 3 : 4;
+    const int of_elements = live > 132 - slack ? 2 : live > 104 - slack ? 3 : 4;
+    const int of_codes = blocks_of_codes(kTokenTiles, kMasks + 1, kMasks, 1);
+    const int of_4_warps = !kVectorX ? 2 : Format::kCoded ? of_codes : of_elements;
     const int blocks = of_4_warps * 4 / kWarps;
     return blocks < 1 ? 1 : blocks;
 }

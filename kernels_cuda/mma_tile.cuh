@@ -1,6 +1,7 @@
 // mma_tile.cuh - the 16-row weight tile on tensor cores: loads, sign flips, sums, and the way from sums to y.
 //
-// One warp step is a chunk: 16 rows x 64 columns of w, as two halves of 32 columns. Lane 4 g + t holds
+// One warp step is a chunk: 16 rows x 64 columns of w, as two halves of 32 columns. Lane 4 g + t holds (codes lie in another
+// way, formats.cuh)
 //
 //        columns   0..7    8..15   16..23  24..31 | 32..39  40..47  48..55  56..63
 //   row g          t=0     t=1     t=2     t=3    | t=0     t=1     t=2     t=3        16 bytes each: one LDG.E.128
@@ -21,6 +22,7 @@
 #pragma once
 #include "config.cuh"
 #include "element.cuh"
+#include "formats.cuh"
 #include "mask_words.cuh"
 #include "ptx.cuh"
 #include "tile_grid.cuh"
@@ -35,55 +37,40 @@ constexpr uint32_t kSigns = 0x80008000u;
 // Registers of one chunk; x apart, because it is loaded later (see pipeline).
 template <int kMatrices>
 struct Chunk {
-    uint4 w[kMatrices][2][2];  // [matrix][half][rows g | g + 8]: 8 elements each
-    uint32_t mask[kMasks];     // one word per mask
+    uint4 w[kMatrices][Format::kVectors];
+    uint32_t scale[kMatrices];  // of formats whose scales are of groups
+    uint32_t mask[kMasks];      // one word per mask
 };
 template <int kTokenTiles>
 struct Tokens {
     uint4 x[kTokenTiles][2];  // [tokens 8 n + g][half]: 8 elements each
 };
 
-// What one warp reads of a tile: chunks first, first + kWarps, ... in that order, then perhaps the tail.
-//
-// NOTES
-//   Rows beyond d and tokens beyond the batch are clamped to the last one: that costs no traffic, and what they sum up to
-//   is never stored. So no zeros are needed for the unused columns of an MMA either.
-//   Pointers advance by a constant, which keeps address arithmetic out of the way of the sign flips.
-//   kVectorX: every row of x is aligned to 16 bytes (h is a multiple of 8, or there is one row).
-template <int kMatrices, int kTokenTiles, bool kVectorX>
-struct TileReader {
+// Weights of a tile: chunks first, first + kWarps, ... in that order, then perhaps the tail.
+template <int kMatrices, bool kCoded>
+struct WeightReader {  // elements
     const element_t* w[kMatrices][2];  // row g | g + 8 of the tile, column 8 t of the next chunk
-    const uint8_t* masks;              // of the next chunk (not offset by lane)
-    const element_t* x[kTokenTiles];   // token 8 n + g, element 8 t of the next chunk
-    int lane;
 
-    __device__ __forceinline__ TileReader(const element_t* const (&matrices)[kMatrices],  // [d, w_row_stride]
-                                          const uint8_t* packed,  // [ceil(d/16), chunks, kMaskChunkBytes] or null
-                                          const element_t* tokens,  // [batch, h]
-                                          int tile, int first, int d, int h, int batch, int64_t w_row_stride) {
-        lane = threadIdx.x % 32;
+    __device__ __forceinline__ WeightReader(const void* const (&matrices)[kMatrices],  // [d, w_row_stride]
+                                            int tile, int first, int d, int, int64_t w_row_stride, int lane) {
         const int group = lane / 4, column = first * kChunk + lane % 4 * 8;
 #pragma unroll
         for (int rows = 0; rows < 2; rows++) {
             const int row = min(tile * kTileRows + rows * 8 + group, d - 1);
 #pragma unroll
-            for (int m = 0; m < kMatrices; m++) w[m][rows] = matrices[m] + row * w_row_stride + column;
+            for (int m = 0; m < kMatrices; m++)
+                w[m][rows] = static_cast<const element_t*>(matrices[m]) + row * w_row_stride + column;
         }
-        const int chunks = ceil_div(h, kChunk);
-        masks = packed + (static_cast<int64_t>(tile) * chunks + first) * kMaskChunkBytes;
-#pragma unroll
-        for (int n = 0; n < kTokenTiles; n++)
-            x[n] = tokens + static_cast<int64_t>(min(n * 8 + group, batch - 1)) * h + column;
     }
 
     // Weights of a chunk that lies wholly within h.
-    __device__ __forceinline__ void load_w(Chunk<kMatrices>& to) {
+    __device__ __forceinline__ void load(Chunk<kMatrices>& to, int) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
 #pragma unroll
             for (int m = 0; m < kMatrices; m++) {
 #pragma unroll
-                for (int rows = 0; rows < 2; rows++) to.w[m][half][rows] = ptx::ld_stream_v4(w[m][rows] + half * 32);
+                for (int rows = 0; rows < 2; rows++) to.w[m][half * 2 + rows] = ptx::ld_stream_v4(w[m][rows] + half * 32);
             }
         }
 #pragma unroll
@@ -95,7 +82,7 @@ struct TileReader {
 
     // Weights of the chunk that h ends in, `columns` before its end. Whole 16-byte vectors are read while they start
     // below h (the row stride covers them); what they hold beyond h is blanked, because 0 * NaN would reach the sums.
-    __device__ __forceinline__ void load_w_tail(Chunk<kMatrices>& to, int columns) const {
+    __device__ __forceinline__ void load_tail(Chunk<kMatrices>& to, int columns, int lane) const {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             const int count = columns - half * 32 - lane % 4 * 8;
@@ -105,10 +92,78 @@ struct TileReader {
                 for (int rows = 0; rows < 2; rows++) {
                     uint4 v = make_uint4(0, 0, 0, 0);
                     if (count > 0) v = ptx::ld_stream_v4(w[m][rows] + half * 32);
-                    to.w[m][half][rows] = keep_first(v, count);
+                    to.w[m][half * 2 + rows] = keep_first(v, count);
                 }
             }
         }
+    }
+};
+
+// Codes are padded, so that the last chunk is as good as any other.
+template <int kMatrices>
+struct WeightReader<kMatrices, true> {
+    const uint8_t* codes[kMatrices];   // the lane's first vector of the next chunk
+    const uint8_t* scales[kMatrices];  // the word of scales of the lane's rows, of the tile's first chunks
+    int next;                          // the next chunk
+
+    __device__ __forceinline__ WeightReader(const void* const (&matrices)[kMatrices],  // layout "tiles"
+                                            int tile, int first, int, int h, int64_t, int lane) {
+        const int steps = ceil_div(h, kChunk);
+        next = first;
+#pragma unroll
+        for (int m = 0; m < kMatrices; m++) {
+            const uint8_t* const at = static_cast<const uint8_t*>(matrices[m]) + tile * tile_bytes(steps);
+            codes[m] = at + code_bytes(first) + lane * 16;
+            scales[m] = at + code_bytes(steps) + lane / 4 * 4;
+        }
+    }
+    __device__ __forceinline__ void load(Chunk<kMatrices>& to, int) {
+        load_tail(to, 0, 0);
+#pragma unroll
+        for (int m = 0; m < kMatrices; m++) codes[m] += kWarps * kStepBytes;
+        next += kWarps;
+    }
+    __device__ __forceinline__ void load_tail(Chunk<kMatrices>& to, int, int) const {
+#pragma unroll
+        for (int m = 0; m < kMatrices; m++) {
+#pragma unroll
+            for (int v = 0; v < Format::kVectors; v++) to.w[m][v] = ptx::ld_stream_v4(codes[m] + v * 512);
+            if (Format::kGroupSteps == 1) to.scale[m] = ptx::ld_stream_u32(scales[m] + next * 32);
+            if (Format::kGroupSteps == 2) to.scale[m] = ptx::ld_stream_u32(scales[m] + next / 2 * 32);
+        }
+    }
+};
+
+// What one warp reads of a tile: chunks first, first + kWarps, ... in that order, then perhaps the tail.
+//
+// NOTES
+//   Rows beyond d and tokens beyond the batch are clamped to the last one: that costs no traffic, and what they sum up to
+//   is never stored. So no zeros are needed for the unused columns of an MMA either.
+//   Pointers advance by a constant, which keeps address arithmetic out of the way of the sign flips.
+//   kVectorX: every row of x is aligned to 16 bytes (h is a multiple of 8, or there is one row).
+template <int kMatrices, int kTokenTiles, bool kVectorX>
+struct TileReader {
+    int lane;
+    WeightReader<kMatrices, Format::kCoded> weights;
+    const uint8_t* masks;             // of the next chunk (not offset by lane)
+    const element_t* x[kTokenTiles];  // token 8 n + g, element 8 t of the next chunk
+
+    __device__ __forceinline__ TileReader(const void* const (&matrices)[kMatrices],
+                                          const uint8_t* packed,  // [ceil(d/16), chunks, kMaskChunkBytes] or null
+                                          const element_t* tokens,  // [batch, h]
+                                          int tile, int first, int d, int h, int batch, int64_t w_row_stride)
+        : lane(threadIdx.x % 32), weights(matrices, tile, first, d, h, w_row_stride, lane) {
+        const int group = lane / 4, column = first * kChunk + lane % 4 * 8;
+        const int chunks = ceil_div(h, kChunk);
+        masks = packed + (static_cast<int64_t>(tile) * chunks + first) * kMaskChunkBytes;
+#pragma unroll
+        for (int n = 0; n < kTokenTiles; n++)
+            x[n] = tokens + static_cast<int64_t>(min(n * 8 + group, batch - 1)) * h + column;
+    }
+
+    __device__ __forceinline__ void load_w(Chunk<kMatrices>& to) { weights.load(to, lane); }
+    __device__ __forceinline__ void load_w_tail(Chunk<kMatrices>& to, int columns) const {
+        weights.load_tail(to, columns, lane);
     }
 
     __device__ __forceinline__ void load_masks(Chunk<kMatrices>& to) {
@@ -148,27 +203,37 @@ __device__ __forceinline__ void multiply(float (&sums)[kTokenTiles][4], const ui
         ptx::mma_m16n8k16(sums[n], r[2], r[6], r[3], r[7], x[n][half].z, x[n][half].w);
 }
 
-__device__ __forceinline__ void unpack_registers(uint32_t (&r)[8], const uint4& upper, const uint4& lower) {
-    r[0] = upper.x, r[1] = upper.y, r[2] = upper.z, r[3] = upper.w;
-    r[4] = lower.x, r[5] = lower.y, r[6] = lower.z, r[7] = lower.w;
+// sums += half a chunk times x times the scales of its rows, where those are of groups.
+template <int kTokenTiles>
+__device__ __forceinline__ void multiply_scaled(float (&sums)[kTokenTiles][4], const uint32_t (&r)[8],
+                                                const uint4 (&x)[kTokenTiles][2], int half, const float2& scale) {
+    if constexpr (Format::kGroupSteps == 0) {
+        multiply(sums, r, x, half);
+    } else {
+        float of_half[kTokenTiles][4] = {};
+        multiply(of_half, r, x, half);
+#pragma unroll
+        for (int n = 0; n < kTokenTiles; n++) {
+#pragma unroll
+            for (int q = 0; q < 4; q++) sums[n][q] = fmaf(q < 2 ? scale.x : scale.y, of_half[n][q], sums[n][q]);
+        }
+    }
 }
 
 // sums[0] += T, sums[1 + i] += U_i of one half chunk, of masks i whose bit of `kept` is set.
 template <int kTokenTiles>
-__device__ __forceinline__ void accumulate_masked(float (&sums)[kMasks + 1][kTokenTiles][4], const uint4& upper,
-                                                  const uint4& lower, const uint4 (&x)[kTokenTiles][2],
-                                                  const uint32_t (&mask)[kMasks], int half,
+__device__ __forceinline__ void accumulate_masked(float (&sums)[kMasks + 1][kTokenTiles][4], const uint32_t (&plain)[8],
+                                                  const uint4 (&x)[kTokenTiles][2],
+                                                  const uint32_t (&mask)[kMasks], int half, const float2& scale,
                                                   uint32_t kept = 0xffffffffu) {
-    uint32_t plain[8];
-    unpack_registers(plain, upper, lower);
-    multiply(sums[0], plain, x, half);
+    multiply_scaled(sums[0], plain, x, half, scale);
 #pragma unroll
     for (int i = 0; i < kMasks; i++) {
         if (!(kept >> i & 1)) continue;
         uint32_t flipped[8];
 #pragma unroll
         for (int j = 0; j < 8; j++) flipped[j] = ptx::xor_and(plain[j], mask[i] << (15 - (half * 8 + j)), kSigns);
-        multiply(sums[1 + i], flipped, x, half);
+        multiply_scaled(sums[1 + i], flipped, x, half, scale);
     }
 }
 
@@ -347,6 +412,14 @@ __device__ __forceinline__ float combine_masked(const float (&sum)[kMasks + 1], 
 #pragma unroll
     for (int i = 0; i < kMasks; i++) y += masked_term(t, sum[1 + i], activation);
     return nan_unless_finite(y, t);
+}
+
+// Blocks of 4 warps whose registers a multiprocessor has room for, of a kernel over codes: by what lives through a step,
+// sums, two stages of weights and masks, x. What the compiler needs beside that was found by trying.
+__host__ __device__ constexpr int blocks_of_codes(int token_tiles, int sums, int masks, int matrices) {
+    const int live = 4 * token_tiles * sums + 2 * masks + 8 * Format::kVectors * matrices + 8 * token_tiles +
+                     (Format::kGroupSteps ? 6 * token_tiles * sums + 16 : 0);  // sums of a half
+    return live <= 50 ? 6 : live <= 62 ? 5 : live <= 84 ? 4 : live <= 120 ? 3 : 2;
 }
 
 // ---- the host half of a tiled kernel ---------------------------------------------------------------------------------

@@ -85,6 +85,35 @@ __device__ __forceinline__ uint32_t xor_and(uint32_t a, uint32_t b, uint32_t c) 
     return r;
 }
 
+// Bytes of {b, a} by the nibbles of kSelector, the lowest first: 0 to 3 are a's, 4 to 7 b's.
+template <int kSelector>
+__device__ __forceinline__ uint32_t permute_bytes(uint32_t a, uint32_t b) {
+    uint32_t r;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "n"(kSelector));
+    return r;
+}
+
+// Pairs of fp16: a - b, and a b + c rounded once.
+__device__ __forceinline__ uint32_t sub_f16x2(uint32_t a, uint32_t b) {
+    uint32_t r;
+    asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+    return r;
+}
+__device__ __forceinline__ uint32_t fma_f16x2(uint32_t a, uint32_t b, uint32_t c) {
+    uint32_t r;
+    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(c));
+    return r;
+}
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 890
+// Two e4m3 numbers in the low half-word as fp16, the low byte's in the low half-word; exact.
+__device__ __forceinline__ uint32_t e4m3x2_to_f16x2(uint32_t pair) {
+    uint32_t r;
+    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(r) : "h"(static_cast<uint16_t>(pair)));
+    return r;
+}
+#endif
+
 // c[16x8] += a[16x16] b[16x8], fp16 or bf16 factors, fp32 sums, the 32 lanes of a warp together.
 //   lane = 4 g + t;   columns and k count from 0
 //   a[0]: a(g, 2t..2t+1)    a[1]: a(g+8, 2t..)    a[2]: a(g, 2t+8..)    a[3]: a(g+8, 2t+8..)

@@ -15,6 +15,8 @@
 
 namespace mglu {
 
+static_assert(!Format::kCoded, "reads weights of the dtype of x");
+
 struct Params {
     const element_t* w;  // [d, w_row_stride]
     element_t* y;        // [batch, d]

@@ -19,12 +19,15 @@ constexpr int kSums = 2;  // gate, value
 template <int kTokenTiles>
 __host__ __device__ constexpr int min_blocks() {
     if (MGLU_MIN_BLOCKS != 0) return MGLU_MIN_BLOCKS;
-    return ceil_div((kTokenTiles == 1 ? 4 : 3) * 4, kWarps);
+    const int of_4_warps = Format::kCoded      ? blocks_of_codes(kTokenTiles, kSums, 0, 2)
+                           : kTokenTiles == 1 ? 4
+                                              : 3;
+    return ceil_div(of_4_warps * 4, kWarps);
 }
 
 struct Params {
-    const element_t* gate;   // [d, w_row_stride]
-    const element_t* value;  // [d, w_row_stride]
+    const void* gate;   // [d, w_row_stride], or layout "tiles"
+    const void* value;  // likewise
     const element_t* x;      // [batch, h]
     element_t* y;            // [batch, d]
     uint8_t* workspace;      // see split_workspace_bytes; null when no tile is split
@@ -40,7 +43,7 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) swiglu_fu
     // 1. This warp's share: chunks first, first + kWarps, ... of the block's range.
     const Part part = part_of(p.grid);
     const WarpShare share = warp_share(p.h, part, p.grid.units_per_part);
-    const element_t* const w[2] = {p.gate, p.value};
+    const void* const w[2] = {p.gate, p.value};
     TileReader<2, kTokenTiles, kVectorX> reader(w, nullptr, p.x, part.tile, share.first, p.d, p.h, p.batch,
                                                 p.w_row_stride);
 
@@ -57,8 +60,8 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) swiglu_fu
 #pragma unroll
             for (int m = 0; m < 2; m++) {
                 uint32_t r[8];
-                unpack_registers(r, chunk.w[m][half][0], chunk.w[m][half][1]);
-                multiply(sums[m], r, tokens.x, half);
+                Format::decode(r, chunk.w[m], half);
+                multiply_scaled(sums[m], r, tokens.x, half, Format::scales(chunk.scale[m], half));
             }
         }
     };
@@ -72,7 +75,9 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) swiglu_fu
 
     // 3. Add the warps (and the blocks that share the tile), activate, store.
     reduce_and_store(sums, shared, p.workspace, part, p.d, p.batch,
-                     [&](const float(&total)[kSums], int row, int token) {
+                     [&](float(&total)[kSums], int row, int token) {
+                         total[0] *= row_scale(p.gate, row, ceil_div(p.h, kChunk));
+                         total[1] *= row_scale(p.value, row, ceil_div(p.h, kChunk));
                          p.y[static_cast<int64_t>(token) * p.d + row] =
                              float_to_element(activate(total[0], p.activation) * total[1]);
                      });
@@ -85,7 +90,7 @@ inline TileGrid grid(const MgluArgs& a) {
 
 template <int kTokenTiles>
 int launch(const MgluArgs& a, void* stream) {
-    const Params p = {static_cast<const element_t*>(a.w), static_cast<const element_t*>(a.w2),
+    const Params p = {a.w, a.w2,
                       static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
                       static_cast<uint8_t*>(a.workspace), a.h, a.d, a.batch, grid(a), a.w_row_stride, a.activation};
     return launch_kernel(vector_x(a) ? swiglu_fused<kTokenTiles, true> : swiglu_fused<kTokenTiles, false>,

@@ -59,10 +59,10 @@ def _targets(arch: str, names: str | None, nm: str, dtype: str) -> list[Target]:
         for kernel in (tunable(name) for name in wanted)
         if isinstance(kernel, CudaKernel)
         for one in options.archs(arch)
-        if capability(one) >= kernel.oldest
         for count in options.nms(nm)
         for kind in options.dtypes(dtype)
-        if kind in kernel.dtypes and (count in kernel.nms or not kernel.masked)
+        if capability(one) >= kernel.oldest_for(kind)
+        if kind in (*kernel.dtypes, *kernel.formats) and (count in kernel.nms or not kernel.masked)
     ]
     if not targets:
         raise UsageError("nothing to build: no kernel takes these architectures and dtypes")

@@ -11,7 +11,12 @@ from mglubench.kernels.accepted_nm import LIBRARY_NMS, in_words
 
 Arch = Annotated[str, typer.Option(help="Architectures, such as sm_80,sm_90a,sm_100a,sm_120a.")]
 Nm = Annotated[str, typer.Option(help=f"Numbers of masks, {in_words(LIBRARY_NMS, 'or')}.")]
-Dtype = Annotated[str, typer.Option(help="float16, bfloat16 (or float32 where a kernel takes it).")]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        help="float16, bfloat16, float32, or a format of weights: int8, int4, fp8-e4m3, mxfp4; where a kernel takes it."
+    ),
+]
 
 
 def archs(text: str) -> list[str]:
@@ -38,10 +43,11 @@ def nms(text: str) -> list[int]:
 
 
 def dtypes(text: str) -> list[str]:
-    """Canonical dtype names."""
-    from mglubench.cases.vocabulary import dtype_name
+    """Canonical names of dtypes, or of formats of W."""
+    from mglubench.cases.vocabulary import SAME, WEIGHTS, WEIGHTS_ALIASES, dtype_name
 
-    return [dtype_name(item) for item in items(text, "dtype")]
+    names = [WEIGHTS_ALIASES.get(item.lower(), item.lower()) for item in items(text, "dtype")]
+    return [name if name in WEIGHTS and name != SAME else dtype_name(name) for name in names]
 
 
 def weights(text: str) -> list[str]:

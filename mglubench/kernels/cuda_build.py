@@ -26,6 +26,9 @@ SOURCES = "kernels_cuda"
 FLAGS = ("-std=c++17", "-O3", "-lineinfo", "--shared", "-Xcompiler", "-fPIC")
 TIMEOUT_SECONDS = 900
 
+# MGLU_FORMAT by the name of a weight format.
+FORMAT_CODES = {"int8": 1, "fp8-e4m3": 2, "int4": 3, "mxfp4": 4}
+
 Macros = tuple[tuple[str, int], ...]
 
 # What this process tried in vain, and why: cases of a sweep that need the same library fail at once, not one
@@ -41,8 +44,9 @@ class Target:
     """What a library is specialised for.
 
     Attributes:
-        kernel: name of a source file without ``.cu``. nm: masks, 0 for a kernel without masks.
-        dtype: ``float16`` or ``bfloat16``. arch: such as ``sm_90a``. macros: tuning macros that replace the defaults.
+        kernel: name of a source file without ``.cu``. nm: masks, 0 for a kernel without masks. dtype: of W,
+            ``float16`` or ``bfloat16``, or its format, where x is fp16. arch: such as ``sm_90a``.
+        macros: tuning macros that replace the defaults.
     """
 
     kernel: str
@@ -60,7 +64,9 @@ class Target:
     @property
     def defines(self) -> tuple[str, ...]:
         """The ``-D`` options."""
-        own = (("MGLU_NM", max(self.nm, 1)), ("MGLU_BF16", int(self.dtype == "bfloat16")))
+        own = [("MGLU_NM", max(self.nm, 1)), ("MGLU_BF16", int(self.dtype == "bfloat16"))]
+        if self.dtype in FORMAT_CODES:
+            own.append(("MGLU_FORMAT", FORMAT_CODES[self.dtype]))
         return tuple(f"-D{name}={value}" for name, value in (*own, *self.macros))
 
 

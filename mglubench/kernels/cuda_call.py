@@ -13,12 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mglubench.cases.vocabulary import SAME
 from mglubench.hardware.cuda_toolchain import capability
 from mglubench.kernels.cuda_kernel import CudaKernel
 from mglubench.kernels.cuda_library import ACTIVATION_CODES, MgluArgs
 from mglubench.kernels.cuda_workspace import Workspaces
 from mglubench.kernels.on_device import dtype_of, gpu_of
 from mglubench.kernels.tuning import Choice, Gpu, recalled
+from mglubench.layer.formats.tiles import COLUMNS as TILE_COLUMNS
+from mglubench.layer.masks import round_up
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +32,10 @@ class Operands:
     """What a kernel reads beside x, on one device.
 
     Attributes:
-        weight: [d, columns], rows padded to a multiple of 8 elements. h: columns before padding.
-        nm: masks, 0 without. masks: uint8 [bytes] in the kernel's layout. value: second matrix, padded
-            likewise; of a routed layer the router's weights [batch, nm].
+        weight: [d, columns], rows padded to a multiple of 8 elements; of a format, its tiles.
+        h: columns before padding. nm: masks, 0 without. masks: uint8 [bytes] in the kernel's layout.
+        value: second matrix, padded likewise; of a routed layer the router's weights [batch, nm].
+        weights: format of both. rows: d, where W lies in tiles.
     """
 
     weight: torch.Tensor
@@ -39,6 +43,23 @@ class Operands:
     nm: int = 0
     masks: torch.Tensor | None = None
     value: torch.Tensor | None = None
+    weights: str = SAME
+    rows: int = 0
+
+    @property
+    def d(self) -> int:
+        """Rows of W."""
+        return self.rows or self.weight.shape[0]
+
+    @property
+    def stored(self) -> str:
+        """Format of W, or its dtype."""
+        return dtype_of(self.weight) if self.weights == SAME else self.weights
+
+    @property
+    def columns(self) -> int:
+        """From one row to the next, in elements."""
+        return self.weight.shape[1] if self.weights == SAME else round_up(self.h, TILE_COLUMNS)
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
@@ -59,7 +80,7 @@ class CudaCall:
     def __init__(
         self, kernel: CudaKernel, operands: Operands, batch: int, gpu: Gpu, choice: Choice | None = None
     ) -> None:
-        d, dtype = operands.weight.shape[0], dtype_of(operands.weight)
+        d, dtype = operands.d, operands.stored
         job = kernel.job(operands.h, d, operands.nm, batch, dtype)
         self.kernel, self.gpu = kernel, gpu
         self.choice = kernel.choose(job, gpu) if choice is None else choice
@@ -76,10 +97,10 @@ class CudaCall:
             x=x.data_ptr(),
             y=y.data_ptr(),
             h=operands.h,
-            d=weight.shape[0],
+            d=operands.d,
             nm=operands.nm,
             batch=x.shape[0],
-            w_row_stride=weight.shape[1],
+            w_row_stride=operands.columns,
             activation=ACTIVATION_CODES[activation],
             split_k=self.choice.split_k,
             sm_count=self.gpu.sm_count,
@@ -159,7 +180,7 @@ def best_of(
     Raises:
         UsageError: the tuning table is damaged.
     """
-    able = [kernel for kernel in kernels if capability(gpu.arch) >= kernel.oldest and nm in kernel.nms]
+    able = [kernel for kernel in kernels if capability(gpu.arch) >= kernel.oldest_for(dtype) and nm in kernel.nms]
     jobs = [(kernel, kernel.job(h, d, nm, batch, dtype)) for kernel in able]
     found = [(result, kernel) for kernel, job in jobs if (result := recalled(gpu.name, job))]
     if found:
@@ -178,14 +199,14 @@ class _Ready:
 
     def call(self, kernels: Sequence[CudaKernel], operands: Operands, x: torch.Tensor) -> CudaCall:
         """The call for these tokens; made at the first time, when the tuning table is read."""
-        batch, d, dtype = x.shape[0], operands.weight.shape[0], operands.weight.dtype
+        batch, d, dtype = x.shape[0], operands.d, operands.stored
         key = (x.device, kernels[0], operands.h, d, operands.nm, batch, dtype)
         if (found := self._calls.get(key)) is not None:
             return found
         with self._lock:
             if key not in self._calls:
                 gpu = gpu_of(x.device)
-                kernel, choice = best_of(kernels, operands.h, d, operands.nm, batch, dtype_of(x), gpu)
+                kernel, choice = best_of(kernels, operands.h, d, operands.nm, batch, dtype, gpu)
                 self._calls[key] = CudaCall(kernel, operands, batch, gpu, choice)
             return self._calls[key]
 

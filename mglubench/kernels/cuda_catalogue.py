@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mglubench.kernels.cuda_build import FORMAT_CODES
 from mglubench.kernels.cuda_kernel import WARPS, CudaKernel, reduction_bytes
 from mglubench.kernels.launch_model import Flight
 from mglubench.kernels.occupancy import limits_of
@@ -90,6 +91,7 @@ class MmaKernel(CudaKernel):
 
     source = "flash_mglu_mma"
     layout = "mma-16x64"
+    formats = tuple(FORMAT_CODES)
     entry = "flash_mglu_mma<1,1>"
     wide = "flash_mglu_mma<2,1>"
 
@@ -129,6 +131,7 @@ class BulkKernel(MmaKernel):
     """The same arithmetic behind the bulk copy engine."""
 
     source = "flash_mglu_bulk"
+    formats = ()
     entry = "flash_mglu_bulk<1,1>"
     wide = "flash_mglu_bulk<2,1>"
     oldest = 90
@@ -190,6 +193,7 @@ class SwiGLUKernel(CudaKernel):
     source = "swiglu_fused"
     nms = (0,)
     matrices = 2
+    formats = tuple(FORMAT_CODES)
     entry = "swiglu_fused<1,1>"
     wide = "swiglu_fused<2,1>"
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from mglubench.cases.vocabulary import SAME
 from mglubench.errors import BuildError
 from mglubench.kernels.accepted_nm import LIBRARY_NMS
-from mglubench.kernels.cuda_build import Target, build
+from mglubench.kernels.cuda_build import FORMAT_CODES, Target, build
 from mglubench.kernels.cuda_library import KernelLibrary, load
 from mglubench.kernels.inspect import Block, Inspectable
 from mglubench.kernels.launch_model import Flight
@@ -21,6 +22,7 @@ from mglubench.kernels.tuning import Choice, Gpu, Job, Tunable
 WARPS = 4
 TOKENS_MAX = 16
 ROW_MULTIPLE = 8  # elements, 16 bytes
+FP8_OLDEST = 89
 # What a block gets without opting in to more.
 SHARED_BYTES = 48 * 1024
 
@@ -62,6 +64,10 @@ class CudaKernel(Inspectable, Tunable[Gpu]):
         """Warps of a multiprocessor that the launch bounds leave registers for; 0 where nothing is said."""
         return 0
 
+    def oldest_for(self, dtype: str) -> int:
+        """The conversion of e4m3 is there from compute capability 8.9 on."""
+        return max(self.oldest, FP8_OLDEST) if dtype == "fp8-e4m3" else self.oldest
+
     def job(self, h: int, d: int, nm: int, batch: int, dtype: str) -> Job:
         """What the launch choice for a shape depends on."""
         return Job(self.source, h, d, nm, batch, dtype)
@@ -85,6 +91,12 @@ class CudaKernel(Inspectable, Tunable[Gpu]):
             BuildError: it does not compile or load, or reads its masks in another layout than the one stated here.
         """
         library = load(build(target))
+        stored = target.dtype if target.dtype in FORMAT_CODES else SAME
+        if library.weight_format != stored:
+            raise BuildError(
+                f"{library.name} reads weights {library.weight_format}, they are packed as {stored}; "
+                f"make {self.source}.cu and its class agree"
+            )
         if library.mask_layout != self.layout:
             raise BuildError(
                 f"{library.name} reads masks in layout {library.mask_layout!r}, they are packed in {self.layout!r}; "

@@ -15,7 +15,7 @@ STATUS = {
     -1: "a pointer that the kernel needs is null",
     -2: "h, d or batch is out of range",
     -3: "the library was compiled for another nm",
-    -4: "rows of W are not padded to a multiple of 8 elements",
+    -4: "rows of W are not padded to a multiple of 8 elements, or its codes not to whole steps",
     -5: "W, masks or workspace are not aligned to 16 bytes",
     -6: "the activation is unknown to the kernel",
     ARCH: "the kernel needs an sm_90 or newer GPU",
@@ -60,7 +60,7 @@ class KernelLibrary:
         try:
             library = ctypes.CDLL(str(path))
             library.mglu_workspace_bytes.restype = ctypes.c_size_t
-            library.mglu_mask_layout.restype = ctypes.c_char_p
+            library.mglu_mask_layout.restype = library.mglu_weight_format.restype = ctypes.c_char_p
             pointer = ctypes.POINTER(MgluArgs)
             library.mglu_launch.argtypes = (pointer, ctypes.c_void_p)
             library.mglu_prepare.argtypes = (pointer,)
@@ -71,6 +71,12 @@ class KernelLibrary:
         if version != ABI_VERSION:
             raise BuildError(f"{path} has interface version {version}, this mglubench speaks {ABI_VERSION}")
         self._library = library
+
+    @property
+    def weight_format(self) -> str:
+        """Name of the format of weights that the kernel reads, ``same`` where they are as x."""
+        name: bytes = self._library.mglu_weight_format()
+        return name.decode()
 
     @property
     def mask_layout(self) -> str:

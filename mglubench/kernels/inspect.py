@@ -36,19 +36,25 @@ class Inspectable(ABC):
     Attributes:
         entry: name of the kernel that does the work for one token. wide: of the one whose every instruction on weights
             serves twice as many tokens, if there is one. oldest: ten times the least compute capability that
-            it can be compiled for. dtypes: of W, x and y. nms: numbers of masks that it takes; 0 alone without masks.
+            it can be compiled for. dtypes: of W, x and y. formats: of W beside those. nms: numbers of masks that it
+            takes; 0 alone without masks.
     """
 
     entry: ClassVar[str]
     wide: ClassVar[str] = ""
     oldest: ClassVar[int] = 80
     dtypes: ClassVar[tuple[str, ...]]
+    formats: ClassVar[tuple[str, ...]] = ()
     nms: ClassVar[tuple[int, ...]]
 
     @property
     def masked(self) -> bool:
         """Whether it reads masks."""
         return self.nms != (0,)
+
+    def oldest_for(self, dtype: str) -> int:
+        """``oldest`` for one dtype, or format, of W."""
+        return self.oldest
 
     @abstractmethod
     def artifact(self, arch: str, nm: int, dtype: str) -> Path:
@@ -69,7 +75,7 @@ class Inspectable(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One thing to look at: a variant's kernel compiled for an architecture, nm and dtype."""
+    """One thing to look at: a variant's kernel compiled for an architecture, nm and dtype, or format, of W."""
 
     variant: str
     arch: str
@@ -102,10 +108,10 @@ def subjects(
         found += [
             Subject(name, arch, nm, dtype)
             for arch in archs
-            if capability(arch) >= kernel.oldest
             for nm in wanted
             for dtype in dtypes
-            if dtype in kernel.dtypes and nm in kernel.nms
+            if dtype in (*kernel.dtypes, *kernel.formats) and nm in kernel.nms
+            if capability(arch) >= kernel.oldest_for(dtype)
         ]
     return list(dict.fromkeys(found))
 

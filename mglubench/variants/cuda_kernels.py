@@ -6,18 +6,27 @@ group of tokens that a kernel cannot share it among, and partial sums where a ke
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mglubench.cases.case import Case
+from mglubench.cases.vocabulary import SAME
 from mglubench.hardware.cuda_toolchain import why_cannot_build
 from mglubench.kernels import cuda_catalogue as catalogue
 from mglubench.kernels.cuda_call import Operands, bind
 from mglubench.kernels.cuda_kernel import ROW_MULTIPLE, CudaKernel
 from mglubench.kernels.on_device import masks_on_device, pad_columns, why_no_gpu
 from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.formats.tiles import matrix_tile_bytes, tiles_of
+from mglubench.layer.formats.weight_formats import format_of
 from mglubench.layer.masks import get_layout, round_up
-from mglubench.layer.problem import Problem
+from mglubench.layer.problem import Matrix, Problem
 from mglubench.variants.base import Launch, Variant
+
+if TYPE_CHECKING:
+    import torch
+
+# Of x, where W is of a format.
+CODED_DTYPE = "float16"
 
 
 class CudaVariant(Variant):
@@ -41,6 +50,12 @@ class CudaVariant(Variant):
         """Needs a GPU, and nvcc with a host compiler."""
         return super().why_unavailable(device) or why_no_gpu(self.kernel.oldest) or why_cannot_build()
 
+    def why_unsupported(self, case: Case) -> str | None:
+        """Codes meet x in fp16; some formats need a newer GPU than the rest."""
+        if case.weights != SAME and case.dtype != CODED_DTYPE:
+            return f"weights {case.weights} are computed with in {CODED_DTYPE}, x is {case.dtype}"
+        return super().why_unsupported(case) or why_no_gpu(self.kernel.oldest_for(case.stored))
+
     def accepted_nm(self, device_kind: str) -> tuple[int, ...]:
         """What libraries exist for."""
         return self.kernel.nms if self.kernel.masked else super().accepted_nm(device_kind)
@@ -50,7 +65,7 @@ class CudaVariant(Variant):
         passes = -(-case.batch // self.kernel.tokens_per_pass)
         floor = declare(self.layer, case)
         return Ledger(
-            weights=passes * self.kernel.matrices * _padded_matrix(case),
+            weights=passes * self.kernel.matrices * _matrix_bytes(case),
             masks=passes * self._mask_bytes(case),
             x=floor.x,
             y=floor.y,
@@ -64,8 +79,8 @@ class CudaVariant(Variant):
 
     def resident_bytes(self, case: Case) -> int:
         """Matrices (and their padded copies), packed masks, workspace."""
-        copies = 1 if case.h % ROW_MULTIPLE == 0 else 2
-        matrices = copies * self.kernel.matrices * _padded_matrix(case)
+        copies = 1 if case.h % ROW_MULTIPLE == 0 or case.weights != SAME else 2
+        matrices = copies * self.kernel.matrices * _matrix_bytes(case)
         return matrices + self._mask_bytes(case) + self.scratch_bytes(case)
 
     def _mask_bytes(self, case: Case) -> int:
@@ -76,11 +91,13 @@ class CudaVariant(Variant):
         """Build or find the library, pack, pad, allocate the workspace."""
         case, kernel, device = problem.case, self.kernel, problem.weight.device
         operands = Operands(
-            weight=pad_columns(problem.weight, ROW_MULTIPLE),
+            weight=_matrix(problem, "weight"),
             h=case.h,
             nm=case.nm,
             masks=masks_on_device(problem.inputs, case.nm, kernel.layout, device) if kernel.layout else None,
-            value=pad_columns(problem.weight_value, ROW_MULTIPLE) if kernel.matrices == 2 else None,
+            value=_matrix(problem, "weight_value") if kernel.matrices == 2 else None,
+            weights=case.weights,
+            rows=case.d,
         )
         launch = bind(kernel, operands, problem.x, problem.y, case.activation)
         self._workspace[case] = launch.workspace_bytes
@@ -119,6 +136,7 @@ class FlashMGLUMma(CudaVariant):
     method = "fused-flips"
     layer = "mglu"
     kernel = catalogue.MMA
+    formats = (SAME, *kernel.formats)
 
 
 class FlashMGLUBulk(CudaVariant):
@@ -140,6 +158,7 @@ class SwiGLUFused(CudaVariant):
     layer = "glu"
     nan_for_infinity = ()
     kernel = catalogue.SWIGLU
+    formats = (SAME, *kernel.formats)
 
 
 class StreamReadCuda(CudaVariant):
@@ -156,5 +175,14 @@ class StreamReadCuda(CudaVariant):
 KERNELS = (FlashMGLUPaper, FlashMGLUPacked, FlashMGLUMma, FlashMGLUBulk, SwiGLUFused, StreamReadCuda)
 
 
-def _padded_matrix(case: Case) -> int:
+def _matrix_bytes(case: Case) -> int:
+    """Of a matrix as the kernels read it."""
+    if (form := format_of(case)) is not None:
+        return matrix_tile_bytes(form, case.d, case.h)
     return case.d * round_up(case.h, ROW_MULTIPLE) * case.itemsize
+
+
+def _matrix(problem: Problem, matrix: Matrix) -> torch.Tensor:
+    if problem.case.weights == SAME:
+        return pad_columns(getattr(problem, matrix), ROW_MULTIPLE)
+    return tiles_of(problem.stored(matrix)).to(problem.x.device, copy=True)

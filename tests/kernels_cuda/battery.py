@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from kernel_emulator import FAULTS, Library, Problem
-from problems import ACTIVATIONS, ORDERS, add_gates, integer_problem, random_problem
+from problems import ACTIVATIONS, ORDERS, add_gates, coded_problem, integer_codes, integer_problem, random_problem
+
+from mglubench.layer.formats.weight_formats import FORMATS
 
 BULK, MMA, PACKED, PAPER = "flash_mglu_bulk", "flash_mglu_mma", "flash_mglu_packed", "flash_mglu_paper"
 ROUTED, SWIGLU, STREAM = "flash_mglu_routed", "swiglu_fused", "stream_read"
@@ -19,6 +21,11 @@ MASKED = (PAPER, PACKED, MMA, BULK, ROUTED)
 KERNELS = (*MASKED, SWIGLU, STREAM)
 TILED = (MMA, BULK, ROUTED, SWIGLU)
 SPLITS = (*TILED, PAPER)  # kernels with a workspace
+
+
+# (d, h, batch): one element; tails of every kind; odd numbers of steps, of which groups of 128 columns are cut; two
+# token tiles; nothing but whole steps.
+CODED_SHAPES = ((1, 1, 1), (17, 63, 4), (33, 71, 9), (16, 128, 8), (20, 321, 2), (18, 1600, 16), (5, 2056, 3))
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,30 @@ def _stages(kernel: str) -> Iterator[Stage]:
         yield Stage(
             " ".join(defines), Library(kernel, max(small, 1), True, defines=defines), tuned(kernel, small, True)
         )
+    for form in FORMATS if kernel in (MMA, SWIGLU) else ():
+        small = 2 if masked else 0
+        yield Stage(form, Library(kernel, max(small, 1), weights=form), coded(form, small))
     yield from refusals(kernel)
     yield Stage("address", Library(kernel, 2 if masked else 1, sanitizer="asan"), in_bounds(kernel, 2 if masked else 0))
     if kernel != STREAM:
         yield Stage("races", Library(kernel, 1, sanitizer="tsan"), racing(1 if masked else 0))
+
+
+def coded(form: str, nm: int) -> list[Problem]:
+    """Random codes with every activation, integers that must come out exactly, what is not finite, masks all alike."""
+    made = [
+        coded_problem(form, *shape, nm, i + 1, activation=ACTIVATIONS[i % 3], order=ORDERS[i % 3], x_offset=i % 2)
+        for i, shape in enumerate(CODED_SHAPES)
+    ]
+    for i, (shape, split) in enumerate(zip(((40, 2600, 8), (21, 1500, 9), (37, 331, 1)), (0, 3, 2), strict=True)):
+        made.append(integer_codes(integer_problem(*shape, nm, False, seed=i, split_k=split, launches=2), form))
+    not_finite = coded_problem(form, 18, 200, 4, nm, 5)
+    not_finite.x[1, 77], not_finite.x[2, 5] = np.inf, np.nan
+    made.append(not_finite)
+    for value in (False, True) if nm else ():
+        made.append(coded_problem(form, 17, 300, 3, nm, 6))
+        made[-1].masks = np.full((nm, 17, 300), value)
+    return made
 
 
 def make(kind: str, kernel: str, d: int, h: int, batch: int, nm: int, bf16: bool, **options: object) -> Problem:

@@ -19,6 +19,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from mglubench.kernels.cuda_build import FORMAT_CODES
+from mglubench.layer.formats.tiles import tiles_of
+from mglubench.layer.formats.weight_format import Quantised
 from mglubench.layer.masks import pack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +50,7 @@ class Library:
     kernel: str
     nm: int = 1
     bf16: bool = False
+    weights: str = "same"  # format of w and w2
     sanitizer: str = ""
     defines: tuple[str, ...] = ()
     patch: tuple[str, str, str] | None = None  # file, text, replacement
@@ -81,6 +85,8 @@ class Problem:
     workspace: int = -1  # bytes of workspace that it has to ask for; -1: any
     zero_bytes: int = -1  # bytes of the workspace that the caller zeroes; -1: all
     overrides: dict[str, int] = field(default_factory=dict)
+    stored: Quantised | None = None  # w, and w2, where the library takes a format: w and w2 are what they stand for
+    stored2: Quantised | None = None
 
     def with_order(self, order: str, seed: int = 1) -> Problem:
         return replace(self, order=order, seed=seed)
@@ -141,6 +147,7 @@ def build(library: Library) -> Path:
         *SANITIZERS[library.sanitizer],
     ]
     defines = [f"-DMGLU_NM={library.nm}", f"-DMGLU_BF16={int(library.bf16)}", *(f"-D{d}" for d in library.defines)]
+    defines += [f"-DMGLU_FORMAT={FORMAT_CODES.get(library.weights, 0)}"]
     digest = hashlib.sha256(repr((sorted(sources.items()), flags, defines, library.kernel)).encode()).hexdigest()[:24]
     program = CACHE / f"{library.kernel}-{digest}"
     CACHE.mkdir(exist_ok=True)
@@ -269,7 +276,7 @@ def _object(name: str, sources: dict[str, str], flags: list[str]) -> Path:
 
 def _encode(library: Library, problem: Problem) -> bytes:
     d, h = problem.w.shape
-    stride = -(-h // 8) * 8 + 8 * problem.pad_columns
+    stride = -(-h // 8) * 8 + 8 * problem.pad_columns if problem.stored is None else -(-h // 64) * 64
     fields = {
         "h": h,
         "d": d,
@@ -297,11 +304,12 @@ def _encode(library: Library, problem: Problem) -> bytes:
         # Planes behind the last one that is kept are not even there: reading them is reading out of bounds.
         last = int(np.flatnonzero(problem.gates.any(axis=0)).max(initial=-1))
         masks = masks[: len(masks) // problem.gates.shape[1] * (last + 1)] or bytes(16)
-    buffers = [_rows(problem.w, stride, problem.bf16), b"", masks, to_bits(problem.x, problem.bf16).tobytes()]
+    buffers = [b"", b"", masks, to_bits(problem.x, problem.bf16).tobytes()]
+    for place, (w, stored) in enumerate(((problem.w, problem.stored), (problem.w2, problem.stored2))):
+        if w is not None:
+            buffers[place] = _rows(w, stride, problem.bf16) if stored is None else tiles_of(stored).numpy().tobytes()
     if problem.gates is not None:
         buffers[1] = to_bits(problem.gates, problem.bf16).tobytes()
-    elif problem.w2 is not None:
-        buffers[1] = _rows(problem.w2, stride, problem.bf16)
     return header + b"".join(struct.pack("<q", len(data)) + data for data in buffers)
 
 
@@ -314,9 +322,10 @@ def _rows(w: np.ndarray, stride: int, bf16: bool) -> bytes:
 
 def _decode(library: Library, problems: list[Problem], data: bytes) -> list[tuple[int, list[np.ndarray]]]:
     results = []
-    abi, layout = struct.unpack_from("<i32s", data)
-    assert (abi, layout.rstrip(b"\0").decode()) == (1, LAYOUTS.get(library.kernel, "")), f"{library}: identity"
-    at = 36
+    abi, *names = struct.unpack_from("<i32s32s", data)
+    identity = (abi, *(name.rstrip(b"\0").decode() for name in names))
+    assert identity == (1, LAYOUTS.get(library.kernel, ""), library.weights), f"{library}: identity"
+    at = 68
     for problem in problems:
         shape = (problem.x.shape[0], problem.w.shape[0])
         status, workspace = struct.unpack_from("<iq", data, at)

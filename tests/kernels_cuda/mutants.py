@@ -36,6 +36,7 @@ FOUND, SURVIVED, SAME, INVALID = "found", "survived", "the same machine code", "
 # Which kernels' batteries a file meets, the quickest to tell first.
 USED_BY = {
     "config.cuh": (MMA, PAPER),
+    "formats.cuh": (MMA, SWIGLU),
     "element.cuh": (PACKED, SWIGLU, STREAM),
     "host.cuh": (MMA, PACKED, BULK, PAPER),
     "launch_abi.h": (MMA, PAPER),

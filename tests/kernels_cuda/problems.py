@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from kernel_emulator import GELU, RELU, SILU, Library, Problem, reference, rounded, run
 
+from mglubench.layer.formats.weight_format import Quantised
+from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.layer.input_set import Terms
 from mglubench.layer.products import Sums
 from mglubench.layer.rounding import bound
@@ -73,6 +76,39 @@ def add_gates(problem: Problem, seed: int) -> None:
     weights = rng.integers(1, 3, shape) if whole else rounded(rng.uniform(0.0, 1.0, shape), problem.bf16)
     kept = (rng.random(shape) < 0.7) & (rng.random(shape[1]) < 0.7)
     problem.gates = np.where(kept, weights, rng.choice([0.0, -0.0], shape)).astype(float)
+
+
+def coded_problem(form: str, d: int, h: int, batch: int, nm: int, seed: int, **options: object) -> Problem:
+    """Weights of a format, every one of its codes and scales of several binades among them."""
+    problem = random_problem(d, h, batch, nm, False, seed, **options)
+    rng = np.random.default_rng(seed)
+
+    def stored() -> Quantised:
+        spread = np.exp2(rng.integers(-3, 4, (d, -(-h // 32))).repeat(32, axis=1)[:, :h])
+        return FORMATS[form].quantise(torch.from_numpy(rng.standard_normal((d, h)) * spread))
+
+    problem.stored = stored()
+    problem.w = problem.stored.dequantised().double().numpy()
+    if problem.w2 is not None:
+        problem.stored2 = stored()
+        problem.w2 = problem.stored2.dequantised().double().numpy()
+    return problem
+
+
+def integer_codes(problem: Problem, form: str) -> Problem:
+    """The same small integers as codes of a format, with powers of two for scales: everything is exact."""
+    made, rng = FORMATS[form], np.random.default_rng(problem.seed)
+
+    def stored(w: np.ndarray) -> Quantised:
+        scales = torch.from_numpy(np.exp2(rng.integers(-1, 2, (len(w), made.groups(w.shape[1]))))).float()
+        return Quantised(made, made.encode(torch.from_numpy(w).float()), scales)
+
+    problem.stored = stored(problem.w)
+    problem.w = problem.stored.dequantised().double().numpy()
+    if problem.w2 is not None:
+        problem.stored2 = stored(problem.w2)
+        problem.w2 = problem.stored2.dequantised().double().numpy()
+    return problem
 
 
 def covering_problems(nm: int, bf16: bool) -> list[Problem]:

@@ -20,6 +20,10 @@ PROBE ld_other_block_f32(const float* p, float* out) { out[0] = ptx::ld_other_bl
 PROBE atom_add_acq_rel_gpu(uint32_t* p, uint32_t v, uint32_t* out) { out[0] = ptx::atom_add_acq_rel_gpu(p, v); }
 PROBE red_add_f32(float* p, float v) { ptx::red_add_f32(p, v); }
 PROBE xor_and(uint32_t a, uint32_t b, uint32_t c, uint32_t* out) { out[0] = ptx::xor_and(a, b, c); }
+PROBE permute_bytes(uint32_t a, uint32_t b, uint32_t* out) { out[0] = ptx::permute_bytes<0x4140>(a, b); }
+PROBE sub_f16x2(uint32_t a, uint32_t b, uint32_t* out) { out[0] = ptx::sub_f16x2(a, b); }
+PROBE fma_f16x2(uint32_t a, uint32_t b, uint32_t c, uint32_t* out) { out[0] = ptx::fma_f16x2(a, b, c); }
+PROBE e4m3x2_to_f16x2(uint32_t a, uint32_t* out) { out[0] = ptx::e4m3x2_to_f16x2(a); }
 PROBE mma_m16n8k16(float c0, float c1, float c2, float c3, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
                    uint32_t b0, uint32_t b1, float* out) {
     float c[4] = {c0, c1, c2, c3};

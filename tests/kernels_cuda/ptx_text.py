@@ -16,7 +16,8 @@ PROBE = Path(__file__).resolve().parent / "ptx_probe.cu"
 
 # The asm of each function of ptx.cuh with p0, p1, ... for the probe's parameters, r0, ... for registers that only the
 # asm knows, and then what is stored: by the PTX ISA 8.0 and newer, sections "ld", "ld.global.nc", "atom", "red",
-# "lop3" (0x78 = a ^ (b & c)), "mma.m16n8k16", "mbarrier.*", "cp.async.bulk".
+# "lop3" (0x78 = a ^ (b & c)), "prmt" (16704 = 0x4140: bytes
+# a0, b0, a1, b0), "sub", "fma", "cvt", "mma.m16n8k16", "mbarrier.*", "cp.async.bulk".
 EXPECTED = {
     "ld_stream_v4": ["ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {r0, r1, r2, r3}, [p0]", "p1 <- r0, r1, r2, r3"],
     "ld_stream_v2": ["ld.global.nc.L1::no_allocate.L2::128B.v2.u32 {r0, r1}, [p0]", "p1 <- r0, r1"],
@@ -26,6 +27,10 @@ EXPECTED = {
     "atom_add_acq_rel_gpu": ["atom.acq_rel.gpu.global.add.u32 r0, [p0], p1", "p2 <- r0"],
     "red_add_f32": ["red.relaxed.gpu.global.add.f32 [p0], p1"],
     "xor_and": ["lop3.b32 r0, p0, p1, p2, 0x78", "p3 <- r0"],
+    "permute_bytes": ["prmt.b32 r0, p0, p1, 16704", "p2 <- r0"],
+    "sub_f16x2": ["sub.rn.f16x2 r0, p0, p1", "p2 <- r0"],
+    "fma_f16x2": ["fma.rn.f16x2 r0, p0, p1, p2", "p3 <- r0"],
+    "e4m3x2_to_f16x2": ["cvt.rn.f16x2.e4m3x2 r0, p0", "p1 <- r0"],
     "mma_m16n8k16": [
         "mma.sync.aligned.m16n8k16.row.col.f32.TYPE.TYPE.f32 "
         "{p0, p1, p2, p3}, {p4, p5, p6, p7}, {p8, p9}, {p0, p1, p2, p3}",

@@ -14,7 +14,6 @@ SURVIVORS = {
     "1ab6d6b1": _SIZE,
     "1a178004": _SIZE,
     "1938c10a": _SIZE,
-    "1934056a": "size: a workspace of 2^31 partial sums, 8 GB",
     "7c257e7c": "speed: masks that nobody keeps are multiplied all the same",
     "8914865e": _LEAVES,
     "31079463": _LEAVES,

@@ -56,6 +56,31 @@ def test_instructions_per_weight_element_on_hopper(nm: int, tmp_path: Path) -> N
 
 
 @needs_nvcc
+@needs_disassembler
+@pytest.mark.parametrize(("nm", "most"), [(1, 0.20), (4, 0.35)])
+def test_instructions_per_int8_weight_on_hopper(nm: int, most: float, tmp_path: Path) -> None:
+    cubin = tmp_path / "kernel.cubin"
+    kernels = sass.compile_cubin("flash_mglu_mma", "90a", [f"MGLU_NM={nm}", "MGLU_FORMAT=1"], cubin)
+    assert not [resources for resources in kernels if resources.spilled_bytes]
+    loops = sass.main_loops(cubin)
+    (loop,) = (loops[name] for name in loops if "ILi1ELb1E" in name)
+    assert loop.per_element(nm + 1) <= most, loop
+    units = loop.count("HMMA") // (4 * (nm + 1))
+    # Codes and x, and masks of four words, are loaded 16 bytes at a time; what is narrower are masks.
+    assert sum(count for opcode, count in loop.opcodes.items() if "LDG" in opcode and ".128" in opcode) == units * (
+        2 + 2 + nm // 4
+    )
+
+
+@needs_nvcc
+@pytest.mark.parametrize(
+    ("kernel", "arch", "form"), [("flash_mglu_mma", "80", 3), ("swiglu_fused", "100a", 2), ("swiglu_fused", "120a", 4)]
+)
+def test_formats_compile_elsewhere(kernel: str, arch: str, form: int, tmp_path: Path) -> None:
+    assert sass.compile_cubin(kernel, arch, ["MGLU_NM=1", f"MGLU_FORMAT={form}"], tmp_path / "kernel.cubin")
+
+
+@needs_nvcc
 def test_shared_library_loads_and_checks_its_arguments_without_a_gpu(tmp_path: Path) -> None:
     library = tmp_path / "stream_read.so"
     command = [str(sass.nvcc()), "-std=c++17", "-O3", "-arch=sm_90a", "-shared", "-Xcompiler", "-fPIC"]

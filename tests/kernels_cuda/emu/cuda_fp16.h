@@ -38,6 +38,25 @@ inline __half round_half(float value, int direction) {  // direction: 0 nearest 
     return {bits};
 }
 
+// An operation on both halves of a word. Exact results alone are rounded right, and there are no others here.
+template <class Operation>
+uint32_t by_halves(Operation operation, uint32_t a, uint32_t b, uint32_t c) {
+    uint32_t r = 0;
+    for (int shift = 0; shift < 32; shift += 16) {
+        const auto value = [shift](uint32_t word) { return double(half_table.value[word >> shift & 0xffff]); };
+        r |= uint32_t(round_half(float(operation(value(a), value(b), value(c))), 0).bits) << shift;
+    }
+    return r;
+}
+
+// e4m3: 4 bits of exponent with a bias of 7, 3 of mantissa, no infinities, NaN where all bits but the sign are set.
+inline uint32_t half_of_e4m3(uint32_t code) {
+    const int exponent = code >> 3 & 15, mantissa = code & 7;
+    float value = exponent ? std::ldexp(8.0f + mantissa, exponent - 10) : std::ldexp(float(mantissa), -9);
+    if ((code & 0x7f) == 0x7f) value = NAN;
+    return round_half(code & 0x80 ? -value : value, 0).bits;
+}
+
 }  // namespace cuda_emu
 
 inline __half __float2half_rn(float v) { return cuda_emu::round_half(v, 0); }

@@ -3,7 +3,7 @@
 //   driver CASES RESULTS
 //
 // CASES: int32 count, then per case the int32 fields of Case, the byte counts and bytes of w, w2, masks, x.
-// RESULTS: int32 ABI version and 32 bytes of mask layout, then per case int32 status, int64 bytes of workspace, y of each launch.
+// RESULTS: int32 ABI version, 32 bytes of mask layout and 32 of weight format, then per case int32 status, int64 bytes of workspace, y of each launch.
 #include <sys/mman.h>
 
 #include <cstdint>
@@ -98,10 +98,12 @@ int main(int argc, char** argv) {
     int32_t count;
     read_exactly(in, &count, sizeof count);
     const int32_t abi = mglu_abi_version();
-    char layout[32] = {};
+    char layout[32] = {}, format[32] = {};
     strncpy(layout, mglu_mask_layout(), sizeof layout - 1);
+    strncpy(format, mglu_weight_format(), sizeof format - 1);
     fwrite(&abi, sizeof abi, 1, out);
     fwrite(layout, sizeof layout, 1, out);
+    fwrite(format, sizeof format, 1, out);
     for (int32_t i = 0; i < count; i++) {
         Case c;
         read_exactly(in, &c, sizeof c);

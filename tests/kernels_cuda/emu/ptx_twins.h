@@ -3,6 +3,8 @@
 // Same names and parameters: a kernel that compiles with one compiles with the other. What a GPU refuses (an address off
 // its vector's alignment, an mbarrier that no fence has shown to the copy engine) is refused here.
 #pragma once
+#include <cuda_fp16.h>
+
 #include "config.cuh"
 
 #define PTX_HAS_BULK_COPY 1
@@ -26,6 +28,23 @@ inline void red_add_f32(float* p, float v) {
 }
 
 inline uint32_t xor_and(uint32_t a, uint32_t b, uint32_t c) { return a ^ (b & c); }
+
+template <int kSelector>
+uint32_t permute_bytes(uint32_t a, uint32_t b) {
+    const uint64_t both = static_cast<uint64_t>(b) << 32 | a;
+    uint32_t r = 0;
+    for (int i = 0; i < 4; i++) r |= static_cast<uint32_t>(both >> (8 * (kSelector >> (4 * i) & 7)) & 0xff) << (8 * i);
+    return r;
+}
+inline uint32_t sub_f16x2(uint32_t a, uint32_t b) {
+    return cuda_emu::by_halves([](double x, double y, double) { return x - y; }, a, b, 0);
+}
+inline uint32_t fma_f16x2(uint32_t a, uint32_t b, uint32_t c) {
+    return cuda_emu::by_halves([](double x, double y, double z) { return x * y + z; }, a, b, c);
+}
+inline uint32_t e4m3x2_to_f16x2(uint32_t pair) {
+    return cuda_emu::half_of_e4m3(pair & 0xff) | cuda_emu::half_of_e4m3(pair >> 8) << 16;
+}
 
 inline void mma_m16n8k16(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
     cuda_emu::MmaLane lane = {{a0, a1, a2, a3}, {b0, b1}, c};
