@@ -258,6 +258,7 @@ int mglu_prepare(const MgluArgs*) { return 0; }
 size_t mglu_workspace_bytes(const MgluArgs*) { return 0; }
 int mglu_abi_version(void) { return MGLU_ABI_VERSION; }
 const char* mglu_mask_layout(void) { return "row-1024"; }
+const char* mglu_weight_format(void) { return "same"; }
 }
 """
 

@@ -33,6 +33,7 @@ int mglu_prepare(const MgluArgs* a) { return a->split_k; }
 size_t mglu_workspace_bytes(const MgluArgs* a) { return (size_t)a->d * a->h * a->batch; }
 int mglu_abi_version(void) { return VERSION; }
 const char* mglu_mask_layout(void) { return "bytes"; }
+const char* mglu_weight_format(void) { return "same"; }
 }
 """
 
