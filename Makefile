@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-BENCHMARKS := truth coverage reach cpu_limit lowbit repeats verdicts layer page serving
+BENCHMARKS := truth coverage reach cpu_limit lowbit repeats verdicts layer page serving fleet
 SOURCES := pyproject.toml constraints.txt Makefile
 
 .PHONY: sweep test check bench mutants example clean
@@ -41,6 +41,7 @@ mutants: .venv/dev.stamp
 
 .venv/dev.stamp: $(SOURCES) | .venv/bin/python
 	$(PIP) --editable '.[dev,reports,triton,cu13,profile,hf]'
+	@$(PIP) --editable '.[ray]' || echo 'Ray cannot be installed here: its tests are skipped'
 	@touch $@ .venv/core.stamp
 
 clean:

@@ -15,6 +15,7 @@ from mglubench.cli.campaign_command import campaign
 from mglubench.cli.compare_command import compare
 from mglubench.cli.doctor_command import doctor
 from mglubench.cli.experiment_command import experiment
+from mglubench.cli.fleet_command import fleet
 from mglubench.cli.gate_command import gate
 from mglubench.cli.help_pages import GroupedCommand
 from mglubench.cli.history_command import history
@@ -66,6 +67,7 @@ COMMANDS: dict[str, Callable[..., Any] | typer.Typer] = {
     "variants": variants,
     "verify": verify,
     "doctor": doctor,
+    "fleet": fleet,
     "build": build,
     "inspect": inspect,
     "tune": tune,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Where an option of a command belongs.
 WHAT, HOW, RUN, OUTPUT = "What to measure", "How long and how well", "The run", "Output"
+FLEET = "Many devices"
 ARGUMENTS, OPTIONS = "Arguments", "Options"
 
 # By the words behind ``mglubench``.
@@ -21,6 +22,7 @@ EXAMPLES: dict[str, Sequence[str]] = {
         "mglubench sweep --h 2048 --d 8192 --nm 1,2,4,8",
         "mglubench sweep --model llama-3.2-1b,qwen3-8b --nm 1..4 --batch pow2:1..16 --max-seconds 0.2",
     ),
+    "fleet": ("mglubench fleet --executor ray --address auto",),
     "repeat": ("mglubench repeat --config quick --times 12",),
     "compare": ("mglubench compare main last --markdown",),
     "report": ("mglubench report last --wide",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cases.config import KNOWN
-from mglubench.cli import options
+from mglubench.cli import fleet_options, options
 from mglubench.cli.help_pages import RUN
 from mglubench.cli.output import chosen_format, print_json, say
 from mglubench.cli.progress_line import duration_words, live, progress_bar
@@ -77,7 +77,12 @@ def sweep(
     as_csv: options.Csv = False,
     as_markdown: options.Markdown = False,
     wide: options.Wide = False,
-    executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",
+    executor: fleet_options.Executor = "child",
+    address: fleet_options.Address = "",
+    spread: fleet_options.Spread = "shapes",
+    kind: fleet_options.Kind = "",
+    cores: fleet_options.Cores = 0,
+    set_timeout: fleet_options.SetTimeout = 0.0,
     **axes: str | None,
 ) -> int:
     """Measure every variant over shapes, masks, batches, dtypes and modes; print speed-up and memory tables.
@@ -91,12 +96,18 @@ def sweep(
     from mglubench.runner.sweep import run_sweep
     from mglubench.variants.registry import check_names
 
+    fleet = fleet_options.asked_for(executor, given, address, spread, kind, cores, set_timeout)
     spec = merged_spec(given, config, check_names)
     if dry_run:
         return _dry_run(spec, executor, form)
     # Whoever asks for a document gets it in silence.
     with sweep_bar(quiet=form in ("json", "csv")) as bar:
-        swept = run_sweep(spec, lambda seconds: open_session(executor, seconds), out, resume=resume, progress=bar)
+        if fleet is not None:
+            from mglubench.runner.fleet_sweep import fleet_sweep
+
+            swept = fleet_sweep(spec, fleet, out, resume=resume, progress=bar)
+        else:
+            swept = run_sweep(spec, lambda seconds: open_session(executor, seconds), out, resume=resume, progress=bar)
     if swept.note:
         say(swept.note)
     show_run(swept.folder, form, footer=_footer(swept))
@@ -106,8 +117,8 @@ def sweep(
 class _Bar(Progress):
     """A sweep's events as a progress bar, which is there once the cases are known; without a screen, as lines."""
 
-    def __init__(self, screen: Screen, task: TaskID, *, lines: bool) -> None:
-        self._screen, self._task, self._lines = screen, task, lines
+    def __init__(self, screen: Screen, task: TaskID, *, lines: bool, told: bool) -> None:
+        self._screen, self._task, self._lines, self._told = screen, task, lines, told
         self._begun, self._places = time.monotonic(), dict[int, int]()
         self._left: TimeLeft | None = None
         self._counts: Counter[Status] = Counter()
@@ -131,6 +142,12 @@ class _Bar(Progress):
         self._counts[measurement.status] += 1
         self._screen.advance(self._task)
 
+    def fleet(self, what: str, known: Mapping[str, int | float | str]) -> None:
+        if self._told and what != "reference":
+            from mglubench.results.fleet_record import line_words
+
+            say(line_words({"what": what, **known}))
+
     def set_over(self, group: ComparisonSet) -> None:
         if self._lines:
             place, last = self._places[group.number], len(self._places)
@@ -149,7 +166,7 @@ def sweep_bar(*, quiet: bool = False) -> Iterator[Progress]:
     """A sweep's progress: on a terminal a bar, elsewhere a line for every set that is over, unless ``quiet``."""
     with progress_bar(0, "sweep") as (screen, task):
         screen.update(task, visible=False)
-        yield _Bar(screen, task, lines=not quiet and not live())
+        yield _Bar(screen, task, lines=not quiet and not live(), told=not quiet)
 
 
 def _dry_run(spec: SweepSpec, executor: str, form: str) -> int:

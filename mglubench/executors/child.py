@@ -66,6 +66,13 @@ class ChildSession:
         # What the worker was sent ahead of the call that waits for it.
         self._ahead: tuple[str, Case] | None = None
         self.workers_started = 0
+        # Why the device was in doubt the last time that a worker gave up its context; see take_spoiled.
+        self._spoiled = ""
+
+    def take_spoiled(self) -> str:
+        """What puts the device in doubt since this was asked last: a CUDA error has cost a worker its context."""
+        spoiled, self._spoiled = self._spoiled, ""
+        return spoiled
 
     def introduce(self) -> Introduction | None:
         """Ask a worker who it is; ``None`` from one that does not understand.
@@ -207,6 +214,7 @@ class ChildSession:
             raise
         self._keeper.take(worker.process, reply.get("made"))
         if reply.get("dying"):
+            self._spoiled = plain(str(reply["error"]["reason"]))
             self._lose_worker()
         if error := reply.get("error"):
             raise CaseError(Status(str(error["status"])), plain(str(error["reason"])))

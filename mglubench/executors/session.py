@@ -65,12 +65,16 @@ class Finished:
     notes: list[str] = field(default_factory=list)
 
 
-class Session(Protocol):
-    """Where cases run. Every method may raise :class:`~mglubench.errors.CaseError`, which concerns that case alone."""
+class Describes(Protocol):
+    """Knows a machine."""
 
     def describe(self, devices: tuple[str, ...]) -> Machine:
         """Devices, memory, and why which variant is unavailable."""
         ...
+
+
+class Session(Describes, Protocol):
+    """Where cases run. Every method may raise :class:`~mglubench.errors.CaseError`, which concerns that case alone."""
 
     def prepare(self, case: Case, offset: int = 0, *, non_finite: bool = False) -> Prepared:
         """Allocate, compile, check once, warm up.

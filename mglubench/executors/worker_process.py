@@ -18,6 +18,7 @@ from mglubench.system.capped_log import CappedLog
 from mglubench.system.plain_text import plain
 from mglubench.system.process import Child, Pump
 
+MODULE = "mglubench.executors.worker"
 CLOSE_TIMEOUT = 5.0
 # Between two looks at whether a silent worker is still alive.
 LOOK_SECONDS = 1.0
@@ -33,17 +34,17 @@ class WorkerProcess:
     """One worker process (``python -m mglubench.executors.worker``).
 
     Args:
-        log: gets what the worker prints. launch: of another Python or checkout than this process.
+        log: gets what the worker prints. launch: of another Python or checkout than this process. module: that runs.
     """
 
-    def __init__(self, log: CappedLog, launch: Launch | None = None) -> None:
+    def __init__(self, log: CappedLog, launch: Launch | None = None, module: str = MODULE) -> None:
         self._log = log
         self._last = b""
         request_read, request_write = os.pipe()
         reply_read, reply_write = os.pipe()
         pump = Pump(self._heard)
         how = launch or Launch()
-        command = [how.python, *how.flags, "-m", "mglubench.executors.worker", str(request_read), str(reply_write)]
+        command = [how.python, *how.flags, "-m", module, str(request_read), str(reply_write)]
         try:
             # It asks for its own end with this process before it does anything else.
             descriptors = (request_read, reply_write)

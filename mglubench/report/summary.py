@@ -28,6 +28,7 @@ def heading(frame: pd.DataFrame) -> list[str]:
     for name, device in devices_in(environment).items():
         lines.append(f"{name}: {_device(device, environment)}")
     lines += [] if run.get("fake") else repeat_lines(list(devices_in(environment).values()))
+    lines += run["fleet"]["heading"] if "fleet" in run else []
     packages = environment["packages"]
     versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "numba", "triton") if name in packages)
     git = environment.get("git") or {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mglubench.cases.case import Setting
@@ -88,7 +89,27 @@ def run_tables(frame: pd.DataFrame) -> list[Table]:
             tables += stack_tables(setting, good)
     tables += saving_tables(measured)
     failed = _failed_table(frame)
-    return tables + ([failed] if failed else [])
+    return _with_fleet(tables + ([failed] if failed else []), frame)
+
+
+def _with_fleet(tables: list[Table], frame: pd.DataFrame) -> list[Table]:
+    """What is the matter with the devices of a fleet, under every table."""
+    notes = fleet_notes(frame)
+    return [replace(table, notes=[*table.notes, *notes]) for table in tables] if notes else tables
+
+
+def fleet_notes(frame: pd.DataFrame) -> list[str]:
+    """What must be said under every table of a run that a fleet measured."""
+    notes: list[str] = frame.attrs.get("run", {}).get("fleet", {}).get("notes", [])
+    return notes
+
+
+def _met(rows: list[Row]) -> list[str]:
+    """That rows of one table are of different devices."""
+    devices = dict.fromkeys(str(row["worker_uuid"]) for row in rows if not missing(row.get("worker_uuid")))
+    if len(devices) < 2:
+        return []
+    return [f"rows of {len(devices)} devices meet here ({', '.join(devices)}); each ratio is of one of them"]
 
 
 def paper_tables(frame: pd.DataFrame, most: int) -> list[Table]:
@@ -126,7 +147,12 @@ def _latency_table(setting: Setting, rows: list[Row]) -> Table:
         }
         for row in sorted(rows, key=_order(rows))
     ]
-    notes = [_how_measured(rows), *_baselines(rows), *(f"{mark}: {words}" for words, mark in marks.items())]
+    notes = [
+        _how_measured(rows),
+        *_baselines(rows),
+        *_met(rows),
+        *(f"{mark}: {words}" for words, mark in marks.items()),
+    ]
     printed = (PRINTED,) if any(not missing(row.get("vs_printed")) for row in rows) else ()
     columns = (*LATENCY[:3], *((MARKS,) if marks else ()), *LATENCY[3:-1], *printed, LATENCY[-1])
     return Table(f"Latency and speed-up: {setting.title()}", _with_masks(columns, rows), shown, notes, best="best")
@@ -158,8 +184,9 @@ def _baselines(rows: list[Row]) -> list[str]:
 
 def row_notices(row: Row) -> list[str]:
     """What a reader must know of a row: of its figures, and of what its case did to the process that it ran in."""
-    words, done = row.get("notices"), row.get("notes")
+    words, done, again = row.get("notices"), row.get("notes"), row.get("worker_again")
     notices = str(words).split("; ") if not missing(words) else []
+    notices += [] if missing(again) else [f"its set was placed a second time: {again}"]
     return notices if missing(done) else [*notices, f"in the worker's process it {done}"]
 
 

@@ -14,6 +14,7 @@ from mglubench.cases.vocabulary import CEILINGS
 from mglubench.errors import UsageError
 from mglubench.results.columns import Columns
 from mglubench.results.counters import FRAME_COLUMNS, NOT_PROFILED, counter_columns
+from mglubench.results.fleet_record import fleet_words
 from mglubench.results.header import Header
 from mglubench.results.row_block import Block
 from mglubench.results.rows import Status
@@ -93,8 +94,9 @@ def _frame_of(blocks: Iterable[Block], folder: Path, header: Header, samples: bo
         columns.read(blocks)
         arrays = columns.arrays()
         frame = pd.DataFrame(arrays | _counters(columns.keys, counter_columns(folder)) | columns.rare())
-    frame.attrs["run"] = {**header, "folder": str(folder)}
-    return frame, columns.run_samples()
+        words = fleet_words(folder)
+        frame.attrs["run"] = {**header, "folder": str(folder)} | ({"fleet": words} if words else {})
+        return frame, columns.run_samples()
 
 
 def _counters(keys: Sequence[str], found: Mapping[str, Mapping[str, object]]) -> dict[str, object]:

@@ -32,11 +32,18 @@ class Environment(TypedDict):
     git: NotRequired[Git | None]
 
 
+class FleetWords(TypedDict):
+    """What a fleet has to say of a run: beside its heading, and under every table."""
+
+    heading: list[str]
+    notes: list[str]
+
+
 class Header(TypedDict):
     """What a run's rows have in common.
 
     ``sweep`` is what :class:`~mglubench.cases.sweep_spec.SweepSpec` keeps, ``cases`` how many were planned; a loaded
-    frame adds its ``folder``.
+    frame adds its ``folder`` and, where a fleet measured, what is to be said of that.
     """
 
     schema: int
@@ -46,6 +53,7 @@ class Header(TypedDict):
     environment: Environment
     fake: NotRequired[bool]
     folder: NotRequired[str]
+    fleet: NotRequired[FleetWords]
 
 
 def checked_header(values: Mapping[str, object]) -> Header:

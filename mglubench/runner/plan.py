@@ -12,7 +12,7 @@ from mglubench.cases.vocabulary import device_kind
 from mglubench.errors import UsageError
 from mglubench.executors.comparison_set import ComparisonSet
 from mglubench.executors.machine import Machine
-from mglubench.executors.session import Session
+from mglubench.executors.session import Describes
 from mglubench.hardware.cpu import last_level_cache
 from mglubench.hardware.environment import host_record
 from mglubench.layer.formats.weight_formats import matrix_bytes
@@ -75,7 +75,7 @@ class Plan:
         return checked_header(values)
 
 
-def make_plan(spec: SweepSpec, session: Session) -> Plan:
+def make_plan(spec: SweepSpec, session: Describes) -> Plan:
     """Resolve ``auto`` against the machine, list the cases, and refuse what could never fit.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,9 @@ class Progress:
 
     def set_over(self, group: ComparisonSet) -> None:
         """A comparison set is over; its rows are on the disk."""
+
+    def fleet(self, what: str, known: Mapping[str, int | float | str]) -> None:
+        """Something has happened in a fleet that measures: a line of :mod:`mglubench.results.fleet_record`."""
 
     def finished(self, measurement: Measurement) -> None:
         """A case is over, for better or worse, and its row is stored; the rows of a set are synced after its last."""

@@ -41,17 +41,31 @@ def run_plan(
     over: Callable[[ComparisonSet], None] = lambda group: None,
     until: Callable[[Sequence[Case]], bool] = lambda group: False,
     done: Mapping[Stored, Status] | None = None,
-    measured: MeasureSets | None = None,
 ) -> int:
-    """Measure every case that the store does not have yet; returns how many were measured.
+    """Measure every case that the store does not have yet, in this session; see :func:`store_sets`."""
+    measured = partial(in_turn, SetBench(session, fake=plan.machine.fake), observe)
+    return store_sets(plan, store, measured, finished=finished, over=over, until=until, done=done)
+
+
+def store_sets(
+    plan: Plan,
+    store: RunStore,
+    measured: MeasureSets,
+    *,
+    finished: Callable[[Measurement], None] = lambda measurement: None,
+    over: Callable[[ComparisonSet], None] = lambda group: None,
+    until: Callable[[Sequence[Case]], bool] = lambda group: False,
+    done: Mapping[Stored, Status] | None = None,
+) -> int:
+    """Store what is measured of every case that the store does not have yet; returns how many were measured.
 
     The rows of a set are written and synced when it ends, those of cases that fail as they fail; a set that was
     interrupted is measured again, together.
 
     Args:
-        done: what the store has (see :func:`stored_in`), if it was read already.
+        measured: measures sets, in whatever order.
         until: asked before each set of cases; once it says yes, this and all later sets are left for a resume.
-        measured: what measures the sets, in whatever order, if it is not the session, one after the other.
+        done: what the store has (see :func:`stored_in`), if it was read already.
 
     Raises:
         StoreError: a row could not be written; the rows before it are kept.
@@ -59,7 +73,6 @@ def run_plan(
     done = stored_in(store.folder) if done is None else done
     planned = {group.number: group for group in plan.sets}
     count = 0
-    measured = measured or partial(in_turn, SetBench(session, fake=plan.machine.fake), observe)
     for group, found in measured(sets_left(plan, done, until), plan.spec.measure):
         with ExitStack() as rest:
             together = False

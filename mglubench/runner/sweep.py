@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,13 @@ from mglubench.cases.case import Case
 from mglubench.cases.config import merged_spec
 from mglubench.cases.sweep_spec import SweepSpec
 from mglubench.errors import UsageError
+from mglubench.executors.comparison_set import SetBench
 from mglubench.executors.open import Opened, open_session
 from mglubench.measure.measurement import Measurement
 from mglubench.results.ceilings import remember
 from mglubench.runner.plan import Plan, make_plan
 from mglubench.runner.progress import Progress
-from mglubench.runner.run import open_store, run_plan, stored_in
+from mglubench.runner.run import MeasureSets, in_turn, open_store, store_sets, stored_in
 from mglubench.status import Status
 from mglubench.system.resources import RUNS_FOLDER
 from mglubench.variants.plugins import plugin_files
@@ -86,34 +88,40 @@ def run_sweep(
         UsageError: an unknown variant, a shape beyond this machine, a folder that cannot be used.
         UnavailableError: a device that is not here. StoreError: a row could not be written; those before it are kept.
     """
-    if resume and out is None:
-        raise UsageError("--resume needs --out, the folder of the run to continue; `mglubench runs` lists them")
+    refuse_resume_of_nothing(out, resume=resume)
     tell = progress or Progress()
     with opened(spec.measure.case_timeout) as session:
         plan = narrowed(make_plan(spec, session.session))
         if session.told:
             plan = replace(plan, host=session.told.host())
-        folder = out or fresh_folder(plan.spec.name)
-        with open_store(folder, plan, resume=resume) as store:
-            done = stored_in(folder)
-            counts = Counter(done.values())
-            tell.planned(plan, folder, counts.total())
+        measured = partial(in_turn, SetBench(session.session, fake=plan.machine.fake), tell.phase)
+        swept = sweep_planned(plan, lambda folder: measured, out, resume=resume, progress=tell, until=until)
+        session.keep_log(swept.folder)
+    return swept
 
-            def finished(measurement: Measurement) -> None:
-                counts[measurement.status] += 1
-                tell.finished(measurement)
 
-            run_plan(
-                plan,
-                store,
-                session.session,
-                observe=tell.phase,
-                finished=finished,
-                over=tell.set_over,
-                until=until,
-                done=done,
-            )
-        session.keep_log(folder)
+def sweep_planned(
+    plan: Plan,
+    measuring: Callable[[Path], MeasureSets],
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    until: Callable[[Sequence[Case]], bool] = lambda group: False,
+) -> Swept:
+    """The same for a plan, by whatever measures sets for a run in the folder that it is told."""
+    tell = progress or Progress()
+    folder = out or fresh_folder(plan.spec.name)
+    with open_store(folder, plan, resume=resume) as store:
+        done = stored_in(folder)
+        counts = Counter(done.values())
+        tell.planned(plan, folder, counts.total())
+
+        def finished(measurement: Measurement) -> None:
+            counts[measurement.status] += 1
+            tell.finished(measurement)
+
+        store_sets(plan, store, measuring(folder), finished=finished, over=tell.set_over, until=until, done=done)
     return Swept(folder, len(plan.cases), counts, remember(folder) or "")
 
 
@@ -170,6 +178,12 @@ def swept_frame(
     if swept.note:
         warnings.warn(swept.note, stacklevel=3)
     return load(swept.folder, samples=True)
+
+
+def refuse_resume_of_nothing(out: Path | None, *, resume: bool) -> None:
+    """A run that is continued must be named; raises UsageError."""
+    if resume and out is None:
+        raise UsageError("--resume needs --out, the folder of the run to continue; `mglubench runs` lists them")
 
 
 def fresh_folder(name: str) -> Path:

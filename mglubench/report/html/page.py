@@ -13,7 +13,7 @@ from mglubench.report.html.lead import Lead, lead_of
 from mglubench.report.html.page_data import run_data
 from mglubench.report.html.record import Record, record_of
 from mglubench.report.table import Row
-from mglubench.report.tables import paper_tables
+from mglubench.report.tables import fleet_notes, paper_tables
 from mglubench.results.header import Header
 from mglubench.results.rows import Plain
 
@@ -84,7 +84,7 @@ def render(
         has_rows="ok" in statuses,
         has_failed=bool(statuses - {"ok"}),
         samples_words=samples_words(data["run"]),
-        latency_notes=latency_notes(),
+        latency_notes=[*latency_notes(), *([] if frame is None else fleet_notes(frame))],
         paper=[] if frame is None else paper_tables(frame, MOST_PAPER),
         environments=records,
     )
