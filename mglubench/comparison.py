@@ -70,9 +70,9 @@ def compare_set(members: Sequence[Member]) -> dict[Hashable, Compared]:
     """Latency and ratios of every member, by key. Members without samples must be left out."""
     found = latencies([member.series for member in members])
     numbers: dict[Hashable, int] = {None: NO_GROUP}
-    groups = [numbers.setdefault(member.group, len(numbers)) for member in members]
+    groups = np.array([numbers.setdefault(member.group, len(numbers)) for member in members], dtype=np.int64)
     values = np.array([estimate.value for estimate in found])
-    sides = bases([member.role for member in members], np.zeros_like(groups), np.array(groups), values)
+    sides = bases([member.role for member in members], np.zeros_like(groups), groups, values)
     over = [_over([members[place] if place >= 0 else None for place in side.tolist()], members) for side in sides]
     return {
         member.key: Compared(estimate, *glu, *naive, *printed)

@@ -60,6 +60,10 @@ def test_a_set_without_a_baseline_has_no_ratio():
     assert shown_ratios(found) == []
 
 
+def test_an_empty_set_has_nothing():
+    assert compare_set([]) == {}
+
+
 def test_cases_without_a_common_round_are_not_compared():
     late = member("late", Role.OTHER, 10.0, rounds=[7, 8, 9])
     assert compare_set([SET[1], late])["late"].over_glu is None
