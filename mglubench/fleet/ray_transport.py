@@ -69,7 +69,8 @@ class RayTransport:
         if how.executor != "fake" and how.device == "cpu":
             how = msgspec.structs.replace(how, cores=int(str(options["num_cpus"])))
         remote = self._ray.remote(RayWorker).options(**options, max_restarts=0, max_task_retries=0)
-        self._actors[name] = actor = remote.remote(msgspec.json.encode(how))
+        actor: Handle = remote.remote(msgspec.json.encode(how))
+        self._actors[name] = actor
         self._asked[actor.introduce.remote()] = name, Told
         return name
 
@@ -101,7 +102,8 @@ class RayTransport:
     def _event(self, reference: Handle) -> Event:
         worker, kind = self._asked.pop(reference)
         try:
-            found = msgspec.json.decode(self._ray.get(reference), type=kind)
+            sent: Handle = self._ray.get(reference)
+            found = msgspec.json.decode(sent, type=kind)
         except (self._ray.exceptions.RayError, msgspec.DecodeError) as error:
             # An actor whose answer was lost is of no use, and must free its device.
             self.kill(worker)
