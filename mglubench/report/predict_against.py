@@ -12,7 +12,8 @@ import numpy as np
 
 from mglubench.errors import UsageError
 from mglubench.hardware.gpus import GpuData, gpu_of_device
-from mglubench.kernels.modelled import Card, card_of, shipped_pins
+from mglubench.kernels.launch_model import Card
+from mglubench.kernels.modelled import card_of, shipped_pins
 from mglubench.kernels.pins import Pins
 from mglubench.report.predict_launches import DTYPES, variant_row
 from mglubench.report.table import NM, VARIANT, Column, Row, Table, amount, number, text

@@ -16,10 +16,11 @@ from mglubench.kernels.cuda_call import Operands, bind
 from mglubench.kernels.cuda_kernel import ROW_MULTIPLE, CudaKernel
 from mglubench.kernels.on_device import masks_on_device, pad_columns, why_no_gpu
 from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.dense_inputs import Matrix
 from mglubench.layer.formats.tiles import matrix_tile_bytes, tiles_of
 from mglubench.layer.formats.weight_formats import format_of
 from mglubench.layer.masks import get_layout, round_up
-from mglubench.layer.problem import Matrix, Problem
+from mglubench.layer.problem import Problem
 from mglubench.variants.base import Launch, Variant
 
 if TYPE_CHECKING:
