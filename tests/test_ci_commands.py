@@ -19,7 +19,7 @@ Cli = Callable[..., Result]
 PAGE = (ROOT / "docs" / "ci.md").read_text()
 # Where a command runs, its line begins with a dash, with `run:`, or with itself.
 LINE = re.compile(r"^\s*(?:- )?(?:run: )?(mglubench .*)$", flags=re.MULTILINE)
-MEASURING = ("gate", "repeat", "verify")
+MEASURING = ("gate", "repeat", "verify", "sweep", "profile", "campaign")
 VARIABLES = {
     "COMMIT": "c0ffee",
     "BASE": "HEAD",

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "kernels_cuda/README.md")
 # Pages that name fewer files.
-PAGES = ("docs/formats.md",)
+PAGES = ("docs/README.md", "docs/formats.md", "docs/how_it_measures.md", "docs/models.md", "docs/pythons.md")
 # A path is a word with a slash below one of these folders, or a file of one of these kinds.
 FOLDERS = ("mglubench/", "kernels_cuda/", "sweeps/", "reports/", "tests/", "docs/")
 FILE = re.compile(r"[\w./-]+\.(?:py|toml|md|cu|cuh|csv|png|h)")

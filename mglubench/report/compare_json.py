@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-import msgspec
-
 from mglubench.cases.axes import Value
+from mglubench.report.json_schema import json_schema
 from mglubench.results.judgement import EXIT_CODES, FailOn, Judgement, Reason, Verdict
 from mglubench.results.run_comparison import Comparison, Difference, Side
 
@@ -126,9 +125,7 @@ def comparison_json(comparison: Comparison, fail_on: frozenset[FailOn]) -> dict[
 
 def comparison_schema() -> dict[str, object]:
     """The JSON Schema (2020-12) of the document."""
-    schema = msgspec.json.schema(ComparisonDocument)
-    about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mglubench compare --json"}
-    return {**about, **schema}
+    return json_schema(ComparisonDocument, "mglubench compare --json")
 
 
 def _judgements(found: Iterable[Judgement]) -> list[JudgementDocument]:

@@ -16,6 +16,7 @@ from mglubench.cases.sweep_spec import LISTED, PAIRED, MeasureSettings
 from mglubench.kernels.tuning import NOTEBOOK as TUNING
 from mglubench.kernels.tuning import Entry
 from mglubench.report.compare_json import comparison_schema
+from mglubench.report.json_schema import Schema, json_schema, titled
 from mglubench.results.baselines import Manifest
 from mglubench.results.ceilings import NOTEBOOK as CEILINGS
 from mglubench.results.ceilings import Ceiling
@@ -24,10 +25,6 @@ from mglubench.results.repeat_notebook import NOTEBOOK as REPEATS
 from mglubench.results.repeat_notebook import Remembered
 from mglubench.results.rows import SCHEMA, CounterRow, Fact, Row
 from mglubench.system.notebook import Notebook
-
-Schema = dict[str, object]
-
-_DIALECT = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 
 
 def sweep_schema() -> Schema:
@@ -43,7 +40,7 @@ def sweep_schema() -> Schema:
         "ceiling": {"type": "boolean", "default": True},
     }
     properties = {key: known[key] for key in KNOWN}
-    return {**_titled("a sweep file"), "type": "object", "properties": properties, "additionalProperties": False}
+    return titled("a sweep file", {"type": "object", "properties": properties, "additionalProperties": False})
 
 
 def counter_schema() -> Schema:
@@ -52,18 +49,11 @@ def counter_schema() -> Schema:
     row = found["$defs"][CounterRow.__name__]
     del row["properties"]["how"]
     row["additionalProperties"] = msgspec.json.schema(Fact)
-    return {**_titled("a row of counters.jsonl"), **found}
+    return titled("a row of counters.jsonl", found)
 
 
 def _plain(what: str, kind: object) -> Callable[[], Schema]:
-    return lambda: {**_titled(what), **msgspec.json.schema(kind, schema_hook=_of_anything)}
-
-
-def _of_anything(kind: type) -> Schema:
-    """Of what the classes leave to others."""
-    if kind is object:
-        return {"description": "what it holds is checked by those who read it"}
-    raise NotImplementedError
+    return lambda: json_schema(kind, what)
 
 
 def _of_notebook(book: Notebook, kind: object) -> Callable[[], Schema]:
@@ -72,14 +62,10 @@ def _of_notebook(book: Notebook, kind: object) -> Callable[[], Schema]:
     def schema() -> Schema:
         (entries,), parts = msgspec.json.schema_components([dict[str, kind]], ref_template="#/$defs/{name}")  # type: ignore[valid-type]
         properties = {"version": {"const": book.version}, book.content: entries}
-        about = {**_titled(f"{book.file}, a {book.what}"), "type": "object", "required": list(properties)}
-        return {**about, "properties": properties, "$defs": parts}
+        table = {"type": "object", "required": list(properties), "properties": properties, "$defs": parts}
+        return titled(f"{book.file}, a {book.what}", table)
 
     return schema
-
-
-def _titled(what: str) -> Schema:
-    return {**_DIALECT, "title": what}
 
 
 def _of_axis(axis: Axis) -> Schema:

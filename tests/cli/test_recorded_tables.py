@@ -12,6 +12,12 @@ from tests.conftest import ROOT
 REPEATS = ROOT / "reports" / "cpu-repeats"
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_remembered(monkeypatch, tmp_path):
+    """What other tests found out about this machine is no part of a recorded table."""
+    monkeypatch.setenv("MGLUBENCH_REPEATS", str(tmp_path / "repeats.json"))
+
+
 def test_what_runs_differ_by_is_printed_from_the_runs(cli):
     runs = sorted(str(folder) for folder in REPEATS.iterdir() if folder.is_dir())
     done = cli("repeat", "--of", *runs, "--markdown")
@@ -20,12 +26,12 @@ def test_what_runs_differ_by_is_printed_from_the_runs(cli):
 
 
 @pytest.mark.parametrize(("name", "main"), [("layer", layer.main), ("serving", serving.main)])
-def test_tables_of_the_readme_are_printed_from_what_processes_found(capsys, name, main):
+def test_tables_of_the_models_page_are_printed_from_what_processes_found(capsys, name, main):
     main(["--from", str(ROOT / "reports" / "model-layer" / f"{name}.json")])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    readme = (ROOT / "README.md").read_text().splitlines()
+    page = (ROOT / "docs" / "models.md").read_text().splitlines()
     assert len(rows) > 8
-    assert not [row for row in rows if row not in readme]
+    assert not [row for row in rows if row not in page]
 
 
 RUNS = {
