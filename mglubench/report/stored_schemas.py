@@ -62,7 +62,7 @@ def _of_notebook(book: Notebook, kind: object) -> Callable[[], Schema]:
     def schema() -> Schema:
         (entries,), parts = msgspec.json.schema_components([dict[str, kind]], ref_template="#/$defs/{name}")  # type: ignore[valid-type]
         properties = {"version": {"const": book.version}, book.content: entries}
-        table = {"type": "object", "required": list(properties), "properties": properties, "$defs": parts}
+        table: Schema = {"type": "object", "required": list(properties), "properties": properties, "$defs": parts}
         return titled(f"{book.file}, a {book.what}", table)
 
     return schema
