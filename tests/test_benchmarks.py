@@ -79,6 +79,7 @@ def test_make_bench_runs_every_benchmark():
         "repeats",
         "verdicts",
         "layer",
+        "fleet",
         "serving",
         "page",
     } == set(named[1].split())
