@@ -42,6 +42,7 @@ def test_the_operator_s_promise_is_of_the_median_and_tells_the_spread():
 def test_the_limits_of_a_cpu_are_judged_by_the_median_and_the_best_of_each_kind():
     rates = {"read 0 ahead": 40.0, "read rows": 30.0, "c plain": 41.0, "glu ours": 39.0, "glu torch": 30.0}
     rates |= {"nm 1": 37.0, "nm 2": 36.5, "nm 4": 36.0, "nm 8": 20.0, "bf16 1": 33.0, "bf16 8": 25.0}
+    rates |= {"fp16 1": 33.0, "fp16 8": 25.0}
     told = cpu_limit.promises([rates, rates, {**rates, "nm 1": 20.0}])
     failed = [words for holds, words in told if not holds]
     assert failed == [
@@ -50,7 +51,7 @@ def test_the_limits_of_a_cpu_are_judged_by_the_median_and_the_best_of_each_kind(
         "bfloat16 over float32, nm=1: 1.731, promised at least 1.8 (1.731 to 3.203)",
     ]
     assert (True, "nm=1 of the ceiling: 0.925, promised at least 0.92 (0.500 to 0.925)") in told
-    assert len(told) == 13
+    assert len(told) == 16
 
 
 def test_fewer_bits_are_judged_against_the_fastest_of_the_same_format_and_the_best_reader():
