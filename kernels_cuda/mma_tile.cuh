@@ -418,7 +418,8 @@ __device__ __forceinline__ float combine_masked(const float (&sum)[kMasks + 1], 
 // sums, two stages of weights and masks, x. What the compiler needs beside that was found by trying.
 __host__ __device__ constexpr int blocks_of_codes(int token_tiles, int sums, int masks, int matrices) {
     const int live = 4 * token_tiles * sums + 2 * masks + 8 * Format::kVectors * matrices + 8 * token_tiles +
-                     (Format::kGroupSteps ? 6 * token_tiles * sums + 16 : 0);  // sums of a half
+                     (Format::kGroupSteps ? 6 * token_tiles * sums + 16 : 0) +  // sums of a half
+                     16 * (token_tiles - 1);
     return live <= 50 ? 6 : live <= 62 ? 5 : live <= 84 ? 4 : live <= 120 ? 3 : 2;
 }
 

@@ -83,7 +83,7 @@ def _cpu() -> Side:
     known = cpu_kernels()
     return Side(
         archs=lambda text: target_names(kernel_options.items(text, "arch")),
-        dtypes=kernel_options.weights,
+        dtypes=kernel_options.dtypes,
         arch="here,avx2,neon",
         dtype="float32",
         subjects=lambda *chosen: cpu_subjects(known, *chosen),

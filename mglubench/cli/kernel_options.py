@@ -50,14 +50,6 @@ def dtypes(text: str) -> list[str]:
     return [name if name in WEIGHTS and name != SAME else dtype_name(name) for name in names]
 
 
-def weights(text: str) -> list[str]:
-    """Canonical dtype names, or formats of weights."""
-    from mglubench.cases.vocabulary import dtype_name
-    from mglubench.layer.formats.weight_formats import FORMATS
-
-    return [item if item in FORMATS else dtype_name(item) for item in items(text, "dtype")]
-
-
 def items(text: str, what: str) -> list[str]:
     """The entries of a list, each once."""
     from mglubench.cases.config import as_list
