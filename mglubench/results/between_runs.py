@@ -40,6 +40,8 @@ LEAST_DEVIATION = 5e-4
 # Runs from which on the ends are left out, and what that costs in variance.
 MANY_RUNS, OF_TRIMMED = 5, 1.15
 CONFIDENCE, POWER = 0.95, 0.8
+# Who bears a change out has moved by so much of it.
+HALF = 0.5
 # More runs than anybody adds.
 MOST_RUNS = 50
 
@@ -155,6 +157,12 @@ def in_spreads(sample: Sample) -> float:
     """How large a figure's change is as a share of what is known of its spread, whatever the direction."""
     variance, _ = _pooled(sample, None)
     return abs(location(sample.new) - location(sample.base)) / max(LEAST_DEVIATION, math.sqrt(variance))
+
+
+def said_by_half(sample: Sample, other: Sample) -> bool:
+    """Whether another figure moved the same way, by half as much at least."""
+    size, witness = (location(one.new) - location(one.base) for one in (sample, other))
+    return math.copysign(witness, witness * size) >= HALF * abs(size)
 
 
 def location(runs: FloatArray) -> float:

@@ -23,7 +23,7 @@ from mglubench.results.pairing import pair_cases
 from mglubench.results.repeat_notebook import remembered
 from mglubench.results.run_comparison import Comparison, Side
 from mglubench.results.run_figures import FACTS, RunFigures, read_figures
-from mglubench.results.wording import Said, Wording
+from mglubench.results.wording import AGAIN_IN_TURNS, OWN_SHARE, Said, Wording
 from mglubench.status import Status
 
 Given = str | Path | Sequence[str | Path]
@@ -147,7 +147,10 @@ def _judged(
         found.setdefault(figure.key, []).append(_judgement(figure, change, said))
     latencies = [judgement for own in found.values() for judgement in own if judgement.what == LATENCY]
     by_name = {_name(judgement): judgement for judgement in latencies}
-    return {key: [_beside_baseline(judgement, by_name) for judgement in own] for key, own in found.items()}
+    return {
+        key: [_beside_latency(_beside_baseline(judgement, by_name), by_name) for judgement in own]
+        for key, own in found.items()
+    }
 
 
 def _judgement(figure: FigureSample, change: Change, said: Said) -> Judgement:
@@ -190,6 +193,24 @@ def _beside_baseline(judgement: Judgement, latencies: Mapping[tuple[object, ...]
         return judgement
     words = f"{judgement.words}; it is the baseline, {judgement.over}, that moved by {moved.change or 0.0:+.1%}"
     return replace(judgement, reason=Reason.BASELINE_MOVED, words=words, counts=False, advice="")
+
+
+def _beside_latency(judgement: Judgement, latencies: Mapping[tuple[object, ...], Judgement]) -> Judgement:
+    """A ratio has changed only if its case has: one whose latency hardly moved against the others is unclear."""
+    own = latencies.get(_name(judgement))
+    if judgement.reason is not Reason.BEYOND_SPREAD or judgement.what == LATENCY or own is None:
+        return judgement
+    ratio, latency = (math.log1p(found.change or 0.0) for found in (judgement, own))
+    if not own.against_others or -latency * math.copysign(1.0, ratio) >= OWN_SHARE * abs(ratio):
+        return judgement
+    words = f"moved by {math.expm1(ratio):+.1%} over {judgement.over}, but its latency against the others by "
+    return replace(
+        judgement,
+        verdict=Verdict.UNCLEAR,
+        reason=Reason.ONLY_AGAINST_OTHERS,
+        words=f"{words}{math.expm1(latency):+.1%}",
+        advice=AGAIN_IN_TURNS,
+    )
 
 
 def _name(judgement: Judgement) -> tuple[object, ...]:

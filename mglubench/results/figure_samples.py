@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mglubench.cases.case import Case
-from mglubench.results.between_runs import Known, Sample, in_spreads
-from mglubench.results.companions import Against, companions
+from mglubench.results.between_runs import Known, Sample, in_spreads, said_by_half
+from mglubench.results.companions import Against, Companions, companions
 from mglubench.results.judgement import LATENCY
 from mglubench.results.levels import levels
 from mglubench.results.readings import RATIOS, Reading
@@ -84,8 +84,8 @@ def figure_samples(
     memory = _Memory(recall, [*base, *new])
     groups = sorted({(pair.case.device, pair.case.mode) for pair in pairs.values()})
     shared = {group: _levels(group, pairs) for group in groups}
-    beside = {key: against for group in groups for key, against in _companions(group, pairs, suspects).items()}
-    found = [figure for key, pair in pairs.items() for figure in _figures(key, pair, beside.get(key, ()), memory)]
+    beside = {key: against for group in groups for key, against in _companions(group, pairs, suspects, memory).items()}
+    found = [figure for key, pair in pairs.items() for figure in _figures(key, pair, beside.get(key), memory)]
     kept = [
         Level(device, mode, Sample(before, now, known=memory.of_level(device)))
         for (device, mode), sides in sorted(shared.items())
@@ -112,8 +112,8 @@ def _levels(group: tuple[str, str], pairs: Mapping[str, Pair]) -> tuple[FloatArr
 
 
 def _companions(
-    group: tuple[str, str], pairs: Mapping[str, Pair], suspects: Collection[str]
-) -> dict[str, list[Against]]:
+    group: tuple[str, str], pairs: Mapping[str, Pair], suspects: Collection[str], memory: _Memory
+) -> dict[str, Companions]:
     """The cases of a device and mode against their companions."""
     own = {key: pair for key, pair in pairs.items() if (pair.case.device, pair.case.mode) == group}
     first = next(iter(own.values()))
@@ -122,10 +122,11 @@ def _companions(
         {key: run.rounds for key, pair in own.items() if (run := (*pair.base, *pair.new)[number]) and run.rounds}
         for number in range(len(sides))
     ]
-    return companions(runs, {key: pair.case.variant for key, pair in own.items()}, sides, suspects)
+    variants = {key: pair.case.variant for key, pair in own.items()}
+    return companions(runs, variants, sides, suspects, memory.companions(group[0]))
 
 
-def _figures(key: str, pair: Pair, beside: Sequence[Against], memory: _Memory) -> Iterator[FigureSample]:
+def _figures(key: str, pair: Pair, beside: Companions | None, memory: _Memory) -> Iterator[FigureSample]:
     for what in (LATENCY, *RATIOS):
         before, now = _having(pair.base, what), _having(pair.new, what)
         if not before or not now:
@@ -134,9 +135,8 @@ def _figures(key: str, pair: Pair, beside: Sequence[Against], memory: _Memory) -
         within = [(reading.half_width / _Z) ** 2 for reading in readings if reading.known]
         plain = Sample(_logs(before), _logs(now), within, memory.of(what, key, pair.case))
         judged = plain
-        if what == LATENCY and beside:
-            # A change counts only as far as every companion says it.
-            judged = min((_beside(key, pair, against, memory) for against in beside), key=in_spreads)
+        if what == LATENCY and beside is not None:
+            judged = _among(key, pair, beside, memory)
         yield FigureSample(
             what,
             pair.case,
@@ -149,6 +149,13 @@ def _figures(key: str, pair: Pair, beside: Sequence[Against], memory: _Memory) -
             _in_cycles(pair, before, now, plain) if what == LATENCY else None,
             judged is not plain,
         )
+
+
+def _among(key: str, pair: Pair, beside: Companions, memory: _Memory) -> Sample:
+    """A case against both companions, or against the one that says least where one of them hardly moved against it."""
+    both = _beside(key, pair, beside.both, memory)
+    each = [_beside(key, pair, against, memory) for against in beside.each]
+    return both if all(said_by_half(both, one) for one in each) else min(each, key=in_spreads)
 
 
 def _beside(key: str, pair: Pair, against: Against, memory: _Memory) -> Sample:
@@ -210,6 +217,11 @@ class _Memory:
         if known is None or case.mode not in known.modes or known.others is None:
             return None
         return _known(known.others, name, known.runs)
+
+    def companions(self, device: str) -> Collection[str]:
+        """Names of the spreads of cases against their companions."""
+        known = self._found.get(device)
+        return known.others.by if known is not None and known.others is not None else ()
 
     def of_level(self, device: str) -> Known | None:
         """Of what all cases of a run have in common."""

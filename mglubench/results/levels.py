@@ -64,5 +64,7 @@ def apart(
     if shared is None:
         return None
     beside = companions(rounds, variants, [0] * len(rounds))
-    cases = {against.name(key): against.deviation for key, found in beside.items() for against in found}
+    cases = {
+        against.name(key): against.deviation for key, found in beside.items() for against in (found.both, *found.each)
+    }
     return Apart(cases, float(shared.std(ddof=1)))

@@ -35,9 +35,9 @@ def made(runs=6, changed=0.0, seed=0):
 def test_companions_move_with_a_case_and_show_what_it_does_alone():
     runs, sides = made(changed=0.1)
     found = companions(runs, VARIANTS, sides)
-    assert {against.group for against in found["a1"]} == {"a, others", "b"}
-    assert {against.group for against in found["c"]} <= {"d", "a", "b"}
-    for against in found["a1"]:
+    assert {against.group for against in found["a1"].each} == {"a, others", "b"}
+    assert {against.group for against in found["c"].each} <= {"d", "a", "b"}
+    for against in (found["a1"].both, *found["a1"].each):
         assert against.deviation < 0.03
         moved = against.values[3:].mean() - against.values[:3].mean()
         assert moved == pytest.approx(0.1, abs=0.03)
@@ -47,9 +47,9 @@ def test_suspects_are_no_companions_of_each_other():
     runs, sides = made(changed=0.1)
     for run in runs[3:]:
         run["a2"] = {number: value + 0.1 for number, value in run["a2"].items()}
-    hidden = companions(runs, VARIANTS, sides)["a1"]
+    hidden = companions(runs, VARIANTS, sides)["a1"].each
     assert min(abs(a.values[3:].mean() - a.values[:3].mean()) for a in hidden) < 0.03
-    found = {against.group: against.values for against in companions(runs, VARIANTS, sides, ["a1", "a2"])["a1"]}
+    found = {against.group: against.values for against in companions(runs, VARIANTS, sides, ["a1", "a2"])["a1"].each}
     assert "a, others" not in found
     assert found["b"][3:].mean() - found["b"][:3].mean() == pytest.approx(0.1, abs=0.03)
 
@@ -66,7 +66,15 @@ def test_runs_and_rounds_that_lack_a_case_are_left_out():
     for number in range(4):
         del runs[2]["a1"][0, number]
     found = companions(runs, VARIANTS, sides)
-    (first, _) = found["a1"]
+    (first, _) = found["a1"].each
     assert np.isnan(first.values[[1, 2]]).all()
     assert np.isfinite(first.values[[0, 3, 4, 5]]).all()
     assert companions([{} for _ in runs], VARIANTS, sides) == {}
+
+
+def test_companions_that_repeats_knew_are_taken_first():
+    runs, sides = made()
+    known = ["a1 against c", "a1 against d"]
+    found = companions(runs, VARIANTS, sides, known=known)["a1"]
+    assert {against.group for against in found.each} == {"c", "d"}
+    assert found.both.name("a1") == "a1 against c and d"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -203,4 +204,38 @@ def test_a_ratio_that_fell_because_its_baseline_got_faster_is_no_regression():
     fell = of(found, NM1, "vs_glu")
     assert (fell.verdict, fell.reason, fell.regression) == (Verdict.SLOWER, Reason.BASELINE_MOVED, False)
     assert "it is the baseline" in fell.words
+    assert found.exit_code() == 0
+
+
+def with_rounds(runs, rng):
+    """The runs with six rounds behind each latency, so that cases can be held against each other."""
+    return [
+        replace(
+            run,
+            cases={
+                key: replace(
+                    case,
+                    rounds={(0, n): math.log(case.readings[LATENCY].value) + rng.normal(0, 0.003) for n in range(6)},
+                )
+                for key, case in run.cases.items()
+            },
+        )
+        for run in runs
+    ]
+
+
+def test_a_ratio_whose_latency_did_not_move_is_unclear():
+    rng = np.random.default_rng(9)
+    base, new = (with_rounds(world(3, rng, first=first, own=0.005), rng) for first in (0, 3))
+    fallen = []
+    for run in new:
+        case = run.cases[NM1.key]
+        ratio = replace(case.readings["vs_glu"], value=case.readings["vs_glu"].value * 0.8)
+        fallen.append(
+            replace(run, cases={**run.cases, NM1.key: replace(case, readings={**case.readings, "vs_glu": ratio})})
+        )
+    found = judged(base, fallen)
+    fell = of(found, NM1, "vs_glu")
+    assert (fell.verdict, fell.reason) == (Verdict.UNCLEAR, Reason.ONLY_AGAINST_OTHERS)
+    assert "but its latency against the others by" in fell.words
     assert found.exit_code() == 0
