@@ -56,6 +56,8 @@ class Layout(ABC):
     name: str
     summary: str
     row_multiple: int = 1
+    # Whether a mask is stored whole before the next; else all masks of a row (or tile of rows) before the next.
+    mask_by_mask: bool = False
 
     def column_multiple(self, nm: int) -> int:
         """Columns are padded with ``False`` to a multiple of this."""
@@ -199,6 +201,7 @@ class MmaPlanes(MmaTiles):
 
     name = "mma-16x64-planes"
     summary = "16 x 64 chunks in mma.m16n8k16 fragment order, one mask after the other (CUDA tensor cores, Top-K)"
+    mask_by_mask = True
 
     def arrange(self, masks: BoolArray) -> BoolArray:
         return self.to_words(masks).swapaxes(0, 1)
@@ -267,7 +270,8 @@ def pack(masks: npt.ArrayLike, layout: str) -> PackedMasks:
         array = padded
     # Some rows at a time, so that what is reordered stays in the caches and whole bytes come of it.
     step = round_up(max(1, _PACKED_AT_ONCE // (nm * columns)), math.lcm(8, chosen.row_multiple))
-    parts = (chosen.arrange(array[:, first : first + step]) for first in range(0, rows, step))
+    groups = array[:, None] if chosen.mask_by_mask else array[None]
+    parts = (chosen.arrange(group[:, first : first + step]) for group in groups for first in range(0, rows, step))
     packed = [np.packbits(np.ascontiguousarray(part).reshape(-1), bitorder="little") for part in parts]
     return PackedMasks(np.concatenate(packed), layout, nm, d, h)
 
