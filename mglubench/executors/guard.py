@@ -60,7 +60,6 @@ class GuardedInputs:
             if words := kept.mend(given, judge):
                 found.append(f"{words[0]} {name}{words[1]}")
         if found:
-            self.given.forget_common()
             for matrix, copy in self.given.dense.copies():
                 _Kept.of(copy).mend(copy, getattr(self.judge.dense, matrix))
         return found

@@ -300,8 +300,11 @@ class LocalSession:
         return bool(done)
 
     def _changes(self) -> str:
-        found = (change for inputs in self._inputs.values() for change in inputs.changes())
-        return " and ".join(dict.fromkeys(found))
+        found = dict.fromkeys(change for inputs in self._inputs.values() for change in inputs.changes())
+        # Sets of inputs share their weights: what one of them finds, matrices of all may have been made of.
+        for inputs in self._inputs.values() if found else ():
+            inputs.given.forget_common()
+        return " and ".join(found)
 
     def _culprits(self) -> list[Case]:
         """Who of those that ran did it: run alone once more, they do it again."""
