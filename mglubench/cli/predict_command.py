@@ -30,7 +30,12 @@ def predict(
         str | None, typer.Option(help="How W is stored: same, int8, int4, fp8-e4m3, mxfp4. (default: same)")
     ] = None,
     against: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="A run on a GPU: the launch model beside what it measured.")
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            parser=options.run_folder,
+            help="A run on a GPU, or last: the launch model beside what it measured.",
+        ),
     ] = None,
     datasheet: Annotated[bool, typer.Option("--datasheet", help="Ignore ceilings measured on such a GPU.")] = False,
     as_json: options.Json = False,

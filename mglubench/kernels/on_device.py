@@ -37,6 +37,15 @@ def why_no_gpu(oldest: int = 0, *, nvidia: bool = True) -> str | None:
         return "no CUDA GPU can be used here"
     if torch.version.hip:
         return "needs an NVIDIA GPU, this torch is built for ROCm" if nvidia else None
+    return why_too_old(oldest)
+
+
+def why_too_old(oldest: int) -> str | None:
+    """Why the first NVIDIA GPU here is not of compute capability ``oldest / 10``; ``None`` without a GPU as well."""
+    import torch
+
+    if not torch.cuda.is_available() or torch.version.hip:
+        return None
     major, minor = torch.cuda.get_device_capability()
     if 10 * major + minor < oldest:
         return f"needs compute capability {oldest / 10:.1f} or newer, this GPU has {major}.{minor}"

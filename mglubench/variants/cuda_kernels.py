@@ -14,7 +14,7 @@ from mglubench.hardware.cuda_toolchain import why_cannot_build
 from mglubench.kernels import cuda_catalogue as catalogue
 from mglubench.kernels.cuda_call import Operands, bind
 from mglubench.kernels.cuda_kernel import ROW_MULTIPLE, CudaKernel
-from mglubench.kernels.on_device import masks_on_device, pad_columns, why_no_gpu
+from mglubench.kernels.on_device import masks_on_device, pad_columns, why_no_gpu, why_too_old
 from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.dense_inputs import Matrix
 from mglubench.layer.formats.tiles import matrix_tile_bytes, tiles_of
@@ -55,7 +55,9 @@ class CudaVariant(Variant):
         """Codes meet x in fp16; some formats need a newer GPU than the rest."""
         if case.weights != SAME and case.dtype != CODED_DTYPE:
             return f"weights {case.weights} are computed with in {CODED_DTYPE}, x is {case.dtype}"
-        return super().why_unsupported(case) or why_no_gpu(self.kernel.oldest_for(case.stored))
+        oldest = self.kernel.oldest_for(case.stored)
+        newer = why_too_old(oldest) if oldest > self.kernel.oldest else None
+        return super().why_unsupported(case) or newer
 
     def accepted_nm(self, device_kind: str) -> tuple[int, ...]:
         """What libraries exist for."""
