@@ -21,8 +21,7 @@ from mglubench.report.summary import heading, verify_tables
 from mglubench.report.table import Table
 from mglubench.report.tables import run_tables
 from mglubench.results.checked import Checked
-from mglubench.results.frame import load
-from mglubench.results.metrics import derive
+from mglubench.results.load_run import load
 from mglubench.results.repeats import read_repeats
 from mglubench.results.store import HEADER
 from mglubench.status import Status
@@ -69,7 +68,7 @@ def _frames(bench: Bench) -> dict[str, pd.DataFrame]:
     """Derived frames of all sweep steps that have a run."""
     names = [step.name for step in bench.campaign.steps if step.kind == "sweep"]
     folders = {name: run_folder(bench.folder, name) for name in names}
-    return {name: derive(load(folder, samples=True)) for name, folder in folders.items() if (folder / HEADER).exists()}
+    return {name: load(folder, samples=True) for name, folder in folders.items() if (folder / HEADER).exists()}
 
 
 def _render_run(folder: Path, frame: pd.DataFrame) -> list[str]:

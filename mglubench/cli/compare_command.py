@@ -144,10 +144,9 @@ def publish_comparison(
 def write_comparison_page(comparison: Comparison, path: Path) -> None:
     """One page of a comparison, with the charts and tables of the newest run of its new side."""
     from mglubench.report.html.comparison_page import comparison_page
-    from mglubench.results.frame import load
-    from mglubench.results.metrics import derive
+    from mglubench.results.load_run import load
 
-    newest = derive(load(comparison.new.runs[-1].folder, samples=True))
+    newest = load(comparison.new.runs[-1].folder, samples=True)
     publish_page(comparison_page(comparison, newest), path, force=False)
 
 

@@ -24,11 +24,10 @@ Out = Annotated[
 def draw(run: Path, out: Path | None, name: str, make: Callable[[pd.DataFrame], Figure]) -> None:
     """Load a run with its samples, draw it, write the picture and say where it is, and whether one was there."""
     from mglubench.report.chart import save
-    from mglubench.results.frame import load
-    from mglubench.results.metrics import derive
+    from mglubench.results.load_run import load
 
     target = out or run / f"{name}.png"
-    picture = make(derive(load(run, samples=True)))
+    picture = make(load(run, samples=True))
     word = "replaced" if target.exists() else "wrote"
     save(picture, target)
     console(stderr=True).print(f"{word} {target}", markup=False, soft_wrap=True)

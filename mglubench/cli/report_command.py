@@ -52,11 +52,10 @@ def report(
 def write_page(folder: Path, page: Path, *, force: bool) -> None:
     """The page of a run."""
     from mglubench.report.html.page import run_page
-    from mglubench.results.frame import load
-    from mglubench.results.metrics import derive
+    from mglubench.results.load_run import load
 
     refuse_existing(page, force=force)
-    publish_page(run_page(derive(load(folder, samples=True))), page, force=force)
+    publish_page(run_page(load(folder, samples=True)), page, force=force)
 
 
 def show_run(
@@ -68,14 +67,15 @@ def show_run(
     from mglubench.report.summary import heading
     from mglubench.report.tables import run_tables
     from mglubench.results.frame import export as export_frame
-    from mglubench.results.frame import load, load_first
+    from mglubench.results.frame import load_first
+    from mglubench.results.load_run import load
     from mglubench.results.metrics import derive
 
     if form in (TABLES, WIDE, "markdown") and export is None and not everything:
-        frame, settings = load_first(folder, SETTINGS_SHOWN)
+        first, settings = load_first(folder, SETTINGS_SHOWN)
+        frame = derive(first)
     else:
         frame, settings = load(folder, samples=True), 0
-    frame = derive(frame)
     rows = frame.drop(columns=["samples_ns", "rounds_of"], errors="ignore")
     if export is not None:
         export_frame(rows, export)

@@ -26,10 +26,9 @@ import numpy as np
 
 from mglubench.cases.case import Setting
 from mglubench.results.companions import Rounds
-from mglubench.results.frame import load
 from mglubench.results.judgement import LATENCY
 from mglubench.results.levels import Apart, apart
-from mglubench.results.metrics import derive
+from mglubench.results.load_run import load
 from mglubench.results.readings import Reading, number_of, readings_of, rounds_of, shown_rows
 from mglubench.stats import deviation_interval, share_interval, visible_change
 
@@ -125,7 +124,7 @@ def read_repeats(folders: Iterable[Path]) -> Repeats:
     Raises:
         UsageError: no run there. StoreError: damaged, or from a newer version.
     """
-    return repeats_of(derive(load(folder, samples=True)) for folder in folders)
+    return repeats_of(load(folder, samples=True) for folder in folders)
 
 
 def repeats_of(frames: Iterable[pd.DataFrame]) -> Repeats:

@@ -11,10 +11,9 @@ from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import CEILINGS
 from mglubench.hardware.devices import Device, devices_in
 from mglubench.results.companions import Rounds
-from mglubench.results.frame import load
 from mglubench.results.header import Header
 from mglubench.results.judgement import LATENCY
-from mglubench.results.metrics import derive
+from mglubench.results.load_run import load
 from mglubench.results.readings import Reading, number_of, readings_of, rounds_of
 from mglubench.results.run_comparison import Compared
 from mglubench.results.store import read_header
@@ -98,7 +97,7 @@ def read_figures(folders: Iterable[Path], *, samples: bool = False) -> list[RunF
 def _read(folder: Path, samples: bool) -> RunFigures:
     # A header of a newer version is refused before millions of rows are read.
     header = read_header(folder)
-    frame = derive(load(folder, samples=True))
+    frame = load(folder, samples=True)
     rows = [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
     cases = figures_of(rows)
     if not samples:
