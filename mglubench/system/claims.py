@@ -42,9 +42,9 @@ class Claims:
             raise UnavailableError(f"{len(taken)} of {count} wanted are free of {what}; other workers hold the rest")
         return taken
 
-    def release(self, names: Sequence[str] = ()) -> None:
-        """Give some back, or all."""
-        for name in names or list(self._held):
+    def release(self, names: Sequence[str] | None = None) -> None:
+        """Give these back; all if ``None``."""
+        for name in list(self._held) if names is None else names:
             os.close(self._held.pop(name))
 
     def _take(self, name: str) -> bool:
