@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 
 from mglubench.results.repeats import repeats_of
-from tests.benchmarks import cpu_limit, lowbit, reach
+from tests.benchmarks import cpu_limit, lowbit, reach, trials
+from tests.benchmarks import fuzz as fuzz_program
 from tests.benchmarks.repeats import promises
+from tests.benchmarks.trials import TRACEBACK, in_forks
 from tests.conftest import ROOT
 from tests.results.repeated import derived, noisy_runs
 
@@ -83,4 +86,35 @@ def test_make_bench_runs_every_benchmark():
         "fleet",
         "serving",
         "page",
+        "fuzz",
     } == set(named[1].split())
+
+
+def test_fuzzers_go_on_from_their_journal_and_tell_what_went_wrong(tmp_path, monkeypatch):
+    tried = []
+
+    def fuzz(trials, seed, journal):
+        return in_forks(trials, seed, lambda: nullcontext(trial), batch=2, journal=journal)
+
+    def trial(number, generator):
+        return [(TRACEBACK, "a `line` | words")] * (number == 3), ["2"]
+
+    def batch(trials, *rest):
+        tried.append(trials)
+        return forked(trials, *rest)
+
+    forked = trials._batch
+    monkeypatch.setattr(trials, "_batch", batch)
+    monkeypatch.setattr(fuzz_program, "FUZZERS", {"stored": ("damaged files", fuzz, 5)})
+    monkeypatch.setattr("sys.argv", ["fuzz", str(tmp_path / "fuzz")])
+    assert [fuzz_program.main(), fuzz_program.main()] == [1, 1]
+    assert tried == [range(2), range(2, 4), range(4, 5)]
+    text = (tmp_path / "fuzz" / "README.md").read_text()
+    assert "| damaged files | 5 of 5 | 1 | 0 |" in text
+    assert "- damaged files, `trial 3: tracebacks: a 'line' | words`" in text
+    assert "- damaged files: 5 x 2" in text
+    with (tmp_path / "fuzz" / "stored.jsonl").open("a") as journal:
+        journal.write('{"cut off')
+    assert fuzz_program.main() == 1
+    assert tried[3:] == []
+    assert "cut off" not in (tmp_path / "fuzz" / "stored.jsonl").read_text()

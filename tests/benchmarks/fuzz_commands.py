@@ -20,6 +20,7 @@ from tests.benchmarks import odd
 from tests.benchmarks.trials import (
     FOLDERS,
     PROCESSES,
+    Journal,
     Tally,
     Trial,
     arguments,
@@ -136,14 +137,13 @@ LONG = ("--max-samples", "--min-samples", "--max-seconds", "--seconds", "--slice
 
 def main() -> int:
     """Print what was found; 1 if anything was."""
-    trials, seed = arguments(__doc__ or "", TRIALS)
-    return 0 if report("command lines and sweep files", fuzz(trials, seed)) else 1
+    return 0 if report("command lines and sweep files", fuzz(*arguments(__doc__ or "", TRIALS))) else 1
 
 
-def fuzz(trials: range, seed: int) -> Tally:
+def fuzz(trials: range, seed: int, journal: Journal | None = None) -> Tally:
     """Try so many command lines."""
     with_everything_imported()
-    return in_forks(trials, seed, prepared)
+    return in_forks(trials, seed, prepared, journal=journal)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from tests.benchmarks.trials import (
     LOST,
     PROCESSES,
     TRACEBACK,
+    Journal,
     Tally,
     Trial,
     arguments,
@@ -72,14 +73,13 @@ EXPORTS = [["report", "run", "--export", "a.csv"], ["report", "run", "--export",
 
 def main() -> int:
     """Print what was found; 1 if anything was."""
-    trials, seed = arguments(__doc__ or "", TRIALS)
-    return 0 if report("damaged stored files", fuzz(trials, seed)) else 1
+    return 0 if report("damaged stored files", fuzz(*arguments(__doc__ or "", TRIALS))) else 1
 
 
-def fuzz(trials: range, seed: int) -> Tally:
+def fuzz(trials: range, seed: int, journal: Journal | None = None) -> Tally:
     """Try so many damages."""
     with_everything_imported()
-    return in_forks(trials, seed, prepared)
+    return in_forks(trials, seed, prepared, journal=journal)
 
 
 @contextlib.contextmanager

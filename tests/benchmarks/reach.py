@@ -1,6 +1,6 @@
 """Measure what the project promises, and say which promises hold. Run by ``make bench`` on a quiet machine.
 
-Promises of speed are for two CPU cores; the tests assert no times. The fuzzers are programs of their own, too.
+Promises of speed are for two CPU cores; the tests assert no times.
 Exit code 1 if a promise does not hold.
 """
 
@@ -22,7 +22,6 @@ import numpy as np
 from mglubench import load
 from mglubench.results.metrics import derive
 from mglubench.results.store import SCHEMA
-from tests.benchmarks import fuzz_commands, fuzz_kills, fuzz_stored
 
 MGLUBENCH = str(Path(sys.executable).with_name("mglubench"))
 ROWS, MANY_ROWS = 100_000, 1_000_000
@@ -40,25 +39,9 @@ def main() -> int:
         room = Path(scratch)
         checks = (main_job, operator, narrow_weights, help_time, big_store, huge_store, fake_sweep)
         results = [result for check in checks for result in kept(check, room)]
-    results += fuzzed()
     for holds, words in results:
         print(f"{'holds' if holds else 'FAILS'}  {words}")
     return 0 if all(holds for holds, _ in results) else 1
-
-
-def fuzzed() -> list[tuple[bool, str]]:
-    """Whatever is typed, stored or killed: no traceback, no hang, nothing lost, doubled or left behind."""
-    fuzzers = {
-        "command lines and sweep files": (fuzz_commands.fuzz, fuzz_commands.TRIALS),
-        "damaged stored files": (fuzz_stored.fuzz, fuzz_stored.TRIALS),
-        "kills of sweeps": (fuzz_kills.fuzz, fuzz_kills.TRIALS),
-    }
-    results = []
-    for name, (fuzz, trials) in fuzzers.items():
-        tally = fuzz(range(trials), 0)
-        results.append((not tally.examples, f"{name}: {tally.words()}"))
-        print("".join(f"{example}\n" for example in tally.examples[:20]), end="")
-    return results
 
 
 def kept(check: Check, scratch: Path) -> list[tuple[bool, str]]:

@@ -22,7 +22,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from typing import Any
+
+from mglubench.hardware.environment import git_record
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # A command line that takes longer than this hangs; a fork that is silent for longer cannot even be interrupted.
 LINE_SECONDS, SILENT_SECONDS = 60.0, 120.0
@@ -40,6 +44,31 @@ LOST, DOUBLED, PROCESSES, FOLDERS = "rows lost", "rows doubled", "processes left
 PROMISED = (TRACEBACK, HANG, WRITTEN, LINES, CODE, LOST, DOUBLED, PROCESSES, FOLDERS)
 # What makes no difference to anybody: the file that a lock is taken on.
 LOCK = ".lock"
+
+
+class Journal:
+    """A file of JSON lines, a batch of trials each, that a long run is continued from."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        data = path.read_bytes() if path.exists() else b""
+        if whole := data[: data.rfind(b"\n") + 1]:
+            # A line that was cut off is tried again.
+            path.write_bytes(whole)
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+        self._sources = git_record(ROOT) or {}
+
+    def row_of(self, first: int, seed: int) -> dict[str, Any] | None:
+        """The batch that begins with this trial, if it was tried."""
+        return next((row for row in self.rows if (row["seed"], row["first"]) == (seed, first)), None)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a batch, and of which sources it is."""
+        commit = str(self._sources.get("commit", "?"))[:10] + "+" * bool(self._sources.get("dirty"))
+        self.rows.append({"commit": commit, **row})
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(self.rows[-1]) + "\n")
 
 
 class HangError(BaseException):
@@ -76,6 +105,20 @@ class Tally:
             self.examples.append(f"trial {number}: {kind}: {words}")
             sys.stderr.write(f"{self.examples[-1]}\n")
 
+    def taken(self, row: dict[str, Any]) -> None:
+        """Count what a journal's row holds of trials that were tried before."""
+        self.trials += row["stop"] - row["first"]
+        self.counts.update(row["found"])
+        self.codes.update(row["codes"])
+        self.examples += row["examples"]
+        self.seconds += row["seconds"]
+
+    def as_row(self, first: int, stop: int, seed: int) -> dict[str, Any]:
+        """What trials ``first`` to ``stop`` came to, for a journal."""
+        found, codes = dict(self.counts), dict(sorted(self.codes.items()))
+        head = {"seed": seed, "first": first, "stop": stop, "seconds": round(self.seconds, 1)}
+        return {**head, "codes": codes, "found": found, "examples": self.examples}
+
     def words(self) -> str:
         """``10000 trials in 300 s: 0 tracebacks, ...``."""
         kinds = ", ".join(f"{self.counts[kind]} {kind}" for kind in PROMISED)
@@ -91,8 +134,10 @@ def call(words: list[str], seconds: float = LINE_SECONDS) -> Called:
     kept = sys.argv, sys.stdout, sys.stderr, warnings.showwarning, warnings.filters[:]
     sys.argv, sys.stdout, sys.stderr = ["mglubench", *words], *streams
     code, hung, said = None, False, ""
-    before = signal.signal(signal.SIGALRM, _give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Ticks are counted: a machine that sleeps, or stops this process, for a while costs one and is no hang.
+    ticks = iter(range(int(seconds)))
+    before = signal.signal(signal.SIGALRM, lambda number, frame: _give_up(next(ticks, None)))
+    signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
     try:
         main()
     except SystemExit as leaving:
@@ -113,10 +158,10 @@ def call(words: list[str], seconds: float = LINE_SECONDS) -> Called:
 _ERRORS = ("strict", "backslashreplace")
 
 
-def _give_up(number: int, frame: FrameType | None) -> None:
-    # If something swallows it, it comes again.
-    signal.setitimer(signal.ITIMER_REAL, 1.0)
-    raise HangError
+def _give_up(tick: int | None) -> None:
+    # If something swallows it, it comes again with the next tick.
+    if tick is None:
+        raise HangError
 
 
 def judged(
@@ -216,18 +261,34 @@ Trial = Callable[[int, random.Random], tuple[list[tuple[str, str]], list[str]]]
 Prepared = Callable[[], contextlib.AbstractContextManager[Trial]]
 
 
-def in_forks(trials: range, seed: int, prepared: Prepared, silent: float = SILENT_SECONDS) -> Tally:
-    """Run trials in forks of this process, a batch each; one that dies or is silent costs one trial."""
-    tally, start, first = Tally(), time.monotonic(), trials.start
-    progress = time.monotonic()
+def in_forks(
+    trials: range,
+    seed: int,
+    prepared: Prepared,
+    silent: float = SILENT_SECONDS,
+    batch: int = BATCH,
+    journal: Journal | None = None,
+) -> Tally:
+    """Run trials in forks of this process, a batch each; one that dies or is silent costs one trial.
+
+    What a journal holds already is counted and not tried again.
+    """
+    tally, first, progress = Tally(), trials.start, time.monotonic()
     while first < trials.stop:
-        first = _batch(range(first, min(first + BATCH, trials.stop)), seed, prepared, tally, silent)
-        tally.seconds = time.monotonic() - start
+        row = journal.row_of(first, seed) if journal else None
+        if row is None:
+            mine, start = Tally(), time.monotonic()
+            stop = _batch(range(first, min(first + batch, trials.stop)), seed, prepared, mine, silent)
+            mine.seconds = time.monotonic() - start
+            row = mine.as_row(first, stop, seed)
+            if journal:
+                journal.add(row)
+        tally.taken(row)
+        first = row["stop"]
         # Whoever ends a long run early has the figures so far.
         if time.monotonic() - progress > TOLD_SECONDS:
             progress = time.monotonic()
             sys.stderr.write(f"{tally.words()}\n")
-    tally.seconds = time.monotonic() - start
     return tally
 
 
@@ -269,7 +330,8 @@ def _lines(reading: int, pid: int, silent: float) -> Iterator[str]:
 
     rest = b""
     while True:
-        if not select.select([reading], [], [], silent)[0]:
+        # In short waits, as a command line's time.
+        if not any(select.select([reading], [], [], 1.0)[0] for _ in range(int(silent))):
             os.kill(pid, signal.SIGKILL)
         chunk = os.read(reading, 1 << 16)
         if not chunk:
@@ -313,13 +375,15 @@ def report(name: str, tally: Tally) -> bool:
     return not tally.examples
 
 
-def arguments(description: str, trials: int) -> tuple[range, int]:
-    """The trials and the seed that a program was called with."""
+def arguments(description: str, trials: int) -> tuple[range, int, Journal | None]:
+    """The trials, the seed and the journal that a program was called with."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("trials", nargs="?", type=int, default=trials)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="run this trial alone")
+    parser.add_argument("--journal", type=Path, help="keep what was tried in this file, and do not try that again")
     given = parser.parse_args()
+    journal = Journal(given.journal) if given.journal else None
     if given.only is not None:
-        return range(given.only, given.only + 1), given.seed
-    return range(given.trials), given.seed
+        return range(given.only, given.only + 1), given.seed, journal
+    return range(given.trials), given.seed, journal
