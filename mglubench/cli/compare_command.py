@@ -25,9 +25,7 @@ def compare(
             metavar="BASE NEW", help="Each a run folder, a baseline, `last`, or several of them joined by commas."
         ),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Compare other devices, drivers, clocks, threads or measuring rules too.")
-    ] = False,
+    force: options.ForceComparison = False,
     fail_on: options.FailOn = "slower,missing,incomparable",
     alarms: options.Alarms = 0.05,
     margin: options.Margin = 0.05,
@@ -59,7 +57,7 @@ def compare(
         return 0
     wanted = parse_fail_on(fail_on)
     for path in (out_json, out_markdown, junit, html):
-        refuse_taken(path)
+        refuse_taken(path, force=force)
     if calibrate:
         if out_markdown or junit or html or as_github:
             raise UsageError("--calibrate prints tables, --json or --markdown; leave --github, --junit and files out")
@@ -85,12 +83,13 @@ def parse_fail_on(text: str) -> frozenset[FailOn]:
     return frozenset(FailOn(one_of(word, [known.value for known in FailOn], "word for --fail-on")) for word in words)
 
 
-def refuse_taken(path: Path | None) -> None:
-    """Raise :class:`UsageError` where a file would be overwritten, or its folder is not there."""
+def refuse_taken(path: Path | None, *, force: bool) -> None:
+    """Raise :class:`UsageError` where a file would be overwritten and may not be, or its folder is not there."""
     if path is None:
         return
-    if path.is_dir() or path.is_file():
-        raise UsageError(f"{path} is there already; name another file, or delete it")
+    if path.is_dir() or (path.is_file() and not force):
+        way = ", or --force to overwrite it" if path.is_file() else ""
+        raise UsageError(f"{path} is there already; name another file{way}")
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
 
@@ -142,12 +141,12 @@ def publish_comparison(
 
 
 def write_comparison_page(comparison: Comparison, path: Path) -> None:
-    """One page of a comparison, with the charts and tables of the newest run of its new side."""
+    """One page of a comparison, with the charts and tables of the newest run of its new side; what is there goes."""
     from mglubench.report.html.comparison_page import comparison_page
     from mglubench.results.load_run import load
 
     newest = load(comparison.new.runs[-1].folder, samples=True)
-    publish_page(comparison_page(comparison, newest), path, force=False)
+    publish_page(comparison_page(comparison, newest), path, force=True)
 
 
 def _compared(base: str, new: str, *, force: bool, alarms: float, margin: float) -> Comparison:

@@ -44,9 +44,7 @@ def gate(
     out: Annotated[
         Path | None, typer.Option(parser=options.path, help="Folder of the gate. (default: runs/gate-NAME-TIME)")
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Compare with other devices, drivers, threads or measuring rules too.")
-    ] = False,
+    force: options.ForceComparison = False,
     fail_on: options.FailOn = "slower,missing,incomparable",
     alarms: options.Alarms = 0.05,
     margin: options.Margin = 0.05,
@@ -70,7 +68,7 @@ def gate(
     form = chosen_format(as_json=as_json, as_markdown=as_markdown, as_github=as_github, wide=wide)
     wanted = parse_fail_on(fail_on)
     for path in (out_json, out_markdown, junit, html):
-        refuse_taken(path)
+        refuse_taken(path, force=force)
     if base_ref is not None and base_python is not None:
         raise UsageError("choose one of --base-ref and --base-python")
     from mglubench.executors.open import open_session

@@ -79,6 +79,13 @@ OutJson = Annotated[
 ]
 
 # Of a comparison, and of a gate, which tells one.
+ForceComparison = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Compare other devices, drivers, clocks, threads or measuring rules too; replace output files.",
+    ),
+]
 FailOn = Annotated[str, typer.Option(help="What fails: slower, missing, incomparable, unclear, or none.")]
 Alarms = Annotated[
     float,

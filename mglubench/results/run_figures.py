@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import CEILINGS
+from mglubench.errors import StoreError
 from mglubench.hardware.devices import Device, devices_in
 from mglubench.results.companions import Rounds
 from mglubench.results.header import Header
@@ -16,7 +18,7 @@ from mglubench.results.judgement import LATENCY
 from mglubench.results.load_run import load
 from mglubench.results.readings import Reading, number_of, readings_of, rounds_of
 from mglubench.results.run_comparison import Compared
-from mglubench.results.store import read_header
+from mglubench.results.store import ROWS, read_header
 from mglubench.status import Status
 
 # Facts of a case: the same at every run of the same code. Errors and counters only nearly.
@@ -89,7 +91,8 @@ def read_figures(folders: Iterable[Path], *, samples: bool = False) -> list[RunF
     """The figures of stored runs, oldest first; with raw samples if they are asked for.
 
     Raises:
-        UsageError: no run there. StoreError: damaged, or from a newer version.
+        UsageError: no run there. StoreError: damaged, so that a case may be lacking that was measured, or from a newer
+            version.
     """
     return sorted((_read(folder, samples) for folder in folders), key=lambda run: run.header["environment"]["time"])
 
@@ -97,12 +100,24 @@ def read_figures(folders: Iterable[Path], *, samples: bool = False) -> list[RunF
 def _read(folder: Path, samples: bool) -> RunFigures:
     # A header of a newer version is refused before millions of rows are read.
     header = read_header(folder)
-    frame = load(folder, samples=True)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        frame = load(folder, samples=True)
+    _refuse_lost_cases(folder, header["cases"] - len(frame), [str(one.message) for one in said])
+    for one in said:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     rows = [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
     cases = figures_of(rows)
     if not samples:
         cases = {key: replace(case, samples=()) for key, case in cases.items()}
     return RunFigures(header, str(folder), cases)
+
+
+def _refuse_lost_cases(folder: Path, lacking: int, said: Sequence[str]) -> None:
+    """Raise :class:`StoreError` where a damaged row may hold a case that the run lacks: it would look as if missing."""
+    damaged = [words for words in said if words.startswith(f"{folder / ROWS}, line ")]
+    if damaged and lacking > 0:
+        raise StoreError(f"{damaged[0]}; {lacking} cases are lacking, `mglubench sweep --resume` measures them again")
 
 
 def figures_of(rows: Sequence[Mapping[str, object]]) -> dict[str, CaseFigures]:

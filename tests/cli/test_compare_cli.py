@@ -124,6 +124,44 @@ def test_bad_input_is_one_line_and_nothing_is_written(cli, runs, tmp_path, words
     assert tree(tmp_path) == before
 
 
+def test_files_are_overwritten_by_force_alone(cli, runs, tmp_path):
+    files = {name: tmp_path / name.strip("-") for name in ("--html", "--out-json", "--out-markdown", "--junit")}
+    for file in files.values():
+        file.write_text("mine")
+    options = [str(word) for pair in files.items() for word in pair]
+    refused = cli("compare", *runs, *options)
+    assert (refused.code, refused.out) == (2, "")
+    assert "out-json is there already; name another file, or --force to overwrite it" in refused.err
+    assert {file.read_text() for file in files.values()} == {"mine"}
+    assert cli("compare", *runs, *options, "--force").code == 0
+    assert all(len(file.read_text()) > 100 for file in files.values())
+
+
+def damaged(run, number):
+    """Damage a row of a run; what it was."""
+    rows = run / "rows.jsonl"
+    lines = rows.read_text().splitlines(keepends=True)
+    rows.write_text("".join([*lines[:number], lines[number][:99] + "\n", *lines[number + 1 :]]))
+    return lines[number]
+
+
+@pytest.mark.parametrize("sides", [("runs/a", "runs/b"), ("runs/b", "runs/a"), ("runs/c", "runs/b,runs/a")])
+def test_a_row_that_cannot_be_read_is_bad_input_and_no_missing_case(cli, runs, tmp_path, sides):
+    assert cli(*FAKE, "--out", "runs/c").code == 0
+    lost = damaged(tmp_path / "runs" / "b", 1)
+    for words in (sides, ("--calibrate", *sides)):
+        refused = cli("compare", *words)
+        assert (refused.code, refused.out) == (2, "")
+        assert len(refused.err.strip().splitlines()) == 1
+        assert "rows.jsonl, line 2: damaged row" in refused.err
+    # Measured again, nothing is lacking.
+    with (tmp_path / "runs" / "b" / "rows.jsonl").open("a") as rows:
+        rows.write(lost)
+    again = cli("compare", *sides)
+    assert again.code == 0
+    assert "line 2: damaged row, left out" in again.err
+
+
 def test_a_process_of_its_own_ends_with_the_code(runs, tmp_path):
     done = run_command("compare", *runs, "--fail-on", "unclear", cwd=tmp_path)
     assert done.code == 4
