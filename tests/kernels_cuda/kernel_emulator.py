@@ -34,6 +34,9 @@ SANITIZERS = {
     "asan": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "tsan": ["-fsanitize=thread"],
 }
+# Without a sanitizer's runtime: an address off its type's alignment stops the program as it stops a GPU, and so does a
+# shift by more bits than there are, of which the two make different things.
+ALWAYS = ["-fsanitize=alignment,shift", "-fsanitize-undefined-trap-on-error"]
 SILU, GELU, RELU = 0, 1, 2
 # What a caller can get wrong about a pointer: it is null, or lies a few bytes off.
 FAULTS = ("", "no w", "no w2", "no masks", "no x", "no y", "no workspace")
@@ -144,6 +147,7 @@ def build(library: Library) -> Path:
         "-Wall",
         "-Wextra",
         "-Wno-unknown-pragmas",
+        *(ALWAYS if library.sanitizer != "asan" else []),
         *SANITIZERS[library.sanitizer],
     ]
     defines = [f"-DMGLU_NM={library.nm}", f"-DMGLU_BF16={int(library.bf16)}", *(f"-D{d}" for d in library.defines)]

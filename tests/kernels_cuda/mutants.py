@@ -50,11 +50,12 @@ HUNG = 20.0  # seconds; the slowest battery takes two
 # to those of the first kernel of a list.
 SANITIZED = ("barrier", "statement", "condition", "assignment", "bound", "extreme", "operator")
 CPU_TESTS = ["tests/kernels/test_cpu_bounds.py", "tests/variants/test_numba_cpu.py", "tests/kernels/test_cpu_call.py"]
+IR_TEST = "tests/kernels/test_numba_cpu_ir.py"
 TESTS = {
-    "numba_cpu_ir.py": CPU_TESTS,
+    "numba_cpu_ir.py": [IR_TEST, *CPU_TESTS],
     "vector_ir.py": CPU_TESTS,
     "dots_ir.py": CPU_TESTS,
-    "code_ir.py": ["tests/kernels/test_code_ir.py", "tests/kernels/test_cpu_bounds.py"],
+    "code_ir.py": [IR_TEST, "tests/kernels/test_code_ir.py", "tests/kernels/test_cpu_bounds.py"],
     "routed_ir.py": ["tests/nn/test_packed.py", "-k", "routed"],
     "cpu_choice.py": ["tests/kernels/test_tuning.py", "tests/kernels/test_cpu_call.py"],
     "cpu_rows.py": CPU_TESTS,

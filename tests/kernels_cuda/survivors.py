@@ -18,6 +18,7 @@ SURVIVORS = {
     "9da678ef": "size: an index in 32 bits fails from 2^31 sums on",
     "ef223f19": "size: a tile of 2^31 bytes of codes",
     "5ac31b2f": "size: 2^31 parts of tiles",
+    "1934056a": "size: a workspace of 2^31 partial sums, 8 GB",
     "547230ef": "equivalent: steps of 17, 8, 4, 2 and 1 reach every lane as well, and `or` may meet one twice",
     "036e3181": "equivalent: as many units as are the least are one part either way",
     "d087e15d": "speed: x is loaded element by element",

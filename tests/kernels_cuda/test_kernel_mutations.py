@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kernel_emulator import Library, Problem, skip_reason
+from kernel_emulator import EmulationError, Library, Problem, skip_reason
 from problems import ORDERS, check, integer_problem
 
 pytestmark = pytest.mark.skipif(skip_reason() is not None, reason=str(skip_reason()))
@@ -122,6 +122,12 @@ def test_broken_split_is_found(bug: str) -> None:
 )
 def test_reads_out_of_bounds_are_found(kernel: str, patch: tuple[str, str, str]) -> None:
     _reject(kernel, patch, sanitizer="asan")
+
+
+def test_an_access_off_its_alignment_is_found_without_a_sanitizer() -> None:
+    library = Library(PAPER, 2, patch=("flash_mglu_paper.cu", "aligned(a.x, 4)", "aligned(a.y, 4)"))
+    with pytest.raises(EmulationError, match="exit status -"):
+        check(library, [integer_problem(20, 328, 2, 2, False, seed=1, x_offset=1)])
 
 
 RACES = {

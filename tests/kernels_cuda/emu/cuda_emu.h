@@ -76,10 +76,14 @@ inline void __syncwarp(uint32_t mask = 0xffffffffu) {
 
 namespace cuda_emu {
 
-// A vector load: a GPU stops at an address that is not a multiple of its size.
+// A GPU stops at an address that is not a multiple of what it accesses there.
+inline void check_aligned(const void* p, size_t bytes) {
+    if (reinterpret_cast<uintptr_t>(p) % bytes) simt::fail("%zu-byte access at %p", bytes, p);
+}
+
 template <class T>
 T load(const void* p) {
-    if (reinterpret_cast<uintptr_t>(p) % sizeof(T)) simt::fail("%zu-byte load from %p", sizeof(T), p);
+    check_aligned(p, sizeof(T));
     return *static_cast<const T*>(p);
 }
 
@@ -171,7 +175,7 @@ template <class... Params>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Params... params) {
     const dim3 grid = config->gridDim, shape = config->blockDim;
     const size_t threads = size_t(shape.x) * shape.y * shape.z;
-    if (!threads || threads > 1024 || !grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535)
+    if (!threads || threads > 1024 || shape.z > 64 || grid.x > 0x7fffffffu || !grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535)
         return cudaErrorInvalidConfiguration;
     const auto asked = cuda_emu::shared_limits.find(reinterpret_cast<const void*>(kernel));
     const int limit = asked == cuda_emu::shared_limits.end() ? cuda_emu::kSharedUnasked : asked->second;

@@ -5,7 +5,7 @@
 struct __attribute__((may_alias)) __half {
     uint16_t bits;
 };
-struct __attribute__((may_alias)) __half2 {
+struct __attribute__((may_alias, aligned(4))) __half2 {
     __half x, y;
 };
 

@@ -17,9 +17,13 @@ inline uint32_t ld_stream_u32(const void* p) { return cuda_emu::load<uint32_t>(p
 inline uint4 ld_cached_v4(const void* p) { return cuda_emu::load<uint4>(p); }
 inline float ld_other_block_f32(const float* p) { return cuda_emu::load<float>(p); }
 
-inline uint32_t atom_add_acq_rel_gpu(uint32_t* p, uint32_t v) { return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL); }
+inline uint32_t atom_add_acq_rel_gpu(uint32_t* p, uint32_t v) {
+    cuda_emu::check_aligned(p, sizeof *p);
+    return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL);
+}
 
 inline void red_add_f32(float* p, float v) {
+    cuda_emu::check_aligned(p, sizeof *p);
     float old, next;
     __atomic_load(p, &old, __ATOMIC_RELAXED);
     do {
@@ -31,6 +35,7 @@ inline uint32_t xor_and(uint32_t a, uint32_t b, uint32_t c) { return a ^ (b & c)
 
 template <int kSelector>
 uint32_t permute_bytes(uint32_t a, uint32_t b) {
+    static_assert((kSelector & ~0x7777) == 0, "a selector's fourth bit spreads a sign, which is not done here");
     const uint64_t both = static_cast<uint64_t>(b) << 32 | a;
     uint32_t r = 0;
     for (int i = 0; i < 4; i++) r |= static_cast<uint32_t>(both >> (8 * (kSelector >> (4 * i) & 7)) & 0xff) << (8 * i);

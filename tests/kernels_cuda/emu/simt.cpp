@@ -96,6 +96,8 @@ struct Warp {
     int generation = 0;
 };
 
+constexpr long kMostOfPhase = (1 << 20) - 1;  // arrivals, and bytes, that an mbarrier can count
+
 struct Mbarrier {
     unsigned arrivals = 0, pending = 0, phase = 0;
     long bytes = 0;
@@ -232,6 +234,13 @@ void settle(Mbarrier& bar) {
     bar.phase ^= 1;
     bar.pending = bar.arrivals;
     block.idle_polls = 0;
+}
+
+// Whether so many bytes lie in this block's shared memory.
+bool in_shared(const void* p, size_t bytes) {
+    const Thread& t = current().thread;
+    const auto* first = static_cast<const unsigned char*>(p);
+    return first >= t.shared && first + bytes <= t.shared + t.shared_bytes;
 }
 
 Mbarrier& find_mbarrier(void* bar) {
@@ -418,6 +427,8 @@ void warp_collective(uint32_t mask, void* slot, Combine combine, const char* wha
 void mbarrier_init(void* bar, unsigned arrivals) {
     HiddenFromTsan hidden;
     if (reinterpret_cast<uintptr_t>(bar) % 8) fail("mbarrier %p is not aligned to 8 bytes", bar);
+    if (!in_shared(bar, 8)) fail("mbarrier %p is not in shared memory", bar);
+    if (arrivals < 1 || arrivals > kMostOfPhase) fail("mbarrier %p of %u arrivals", bar, arrivals);
     if (block.mbarriers.count(bar)) fail("mbarrier %p initialised twice", bar);
     Mbarrier fresh;
     fresh.arrivals = fresh.pending = arrivals;
@@ -438,6 +449,7 @@ void mbarrier_arrive_expect_tx(void* bar, unsigned bytes) {
     if (state.pending == 0) fail("mbarrier %p: more arrivals than the %u of its phase", bar, state.arrivals);
     state.pending--;
     state.bytes += bytes;
+    if (state.bytes > kMostOfPhase) fail("mbarrier %p expects %ld bytes in a phase", bar, state.bytes);
     settle(state);
 }
 
@@ -445,6 +457,7 @@ void bulk_copy(void* shared, const void* global, unsigned bytes, void* bar) {
     const uintptr_t all = reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global) | bytes;
     if (all % 16 || bytes == 0)
         fail("cp.async.bulk: %p <- %p, %u bytes: all three must be multiples of 16", shared, global, bytes);
+    if (!in_shared(shared, bytes)) fail("cp.async.bulk: %u bytes at %p are not in shared memory", bytes, shared);
     BulkCopy* copy;
     {
         HiddenFromTsan hidden;
