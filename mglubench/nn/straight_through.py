@@ -24,7 +24,7 @@ class Context(Protocol):
     saved_tensors: tuple[torch.Tensor, ...]
     needs_input_grad: tuple[bool, ...]
 
-    def save_for_backward(self, *tensors: torch.Tensor) -> None: ...
+    def save_for_backward(self, *tensors: torch.Tensor | None) -> None: ...
 
 
 def straight_through(logits: torch.Tensor) -> torch.Tensor:
@@ -33,11 +33,17 @@ def straight_through(logits: torch.Tensor) -> torch.Tensor:
     return (hard - logits).detach() + logits
 
 
-def masked(weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """``weight`` where ``mask`` is true, or where it is a positive logit, and 0 elsewhere, [d, h]."""
+def masked(weight: torch.Tensor, mask: torch.Tensor, spare: torch.Tensor | None = None) -> torch.Tensor:
+    """``weight`` where ``mask`` is true, or where it is a positive logit, and 0 elsewhere, [d, h].
+
+    It may be written to ``spare``: a fresh matrix costs more than the pass itself, since its pages are fresh as well.
+    """
     if mask.dtype == weight.dtype:
         # The gradient of a threshold is this very function in one vectorised pass; where() took 25 times as long.
-        chosen: torch.Tensor = torch.ops.aten.threshold_backward(weight, mask, 0)
+        threshold = torch.ops.aten.threshold_backward
+        if spare is not None:
+            threshold.grad_input(weight, mask, 0, grad_input=spare)
+        chosen: torch.Tensor = threshold(weight, mask, 0) if spare is None else spare
         return chosen
     return (mask if mask.dtype == torch.bool else mask > 0).to(weight.dtype).mul_(weight)
 
@@ -58,45 +64,18 @@ class Projections(torch.autograd.Function):
         for_x, for_weight, for_masks = ctx.needs_input_grad
         dx = dt @ weight if for_x else None
         dweight = dt.T @ x if for_weight else None
-        dmasks = []
-        for mask, gradient in zip(masks, ds, strict=True):
+        dmasks = torch.empty_like(masks) if for_masks else None
+        copy = None
+        for i, (mask, gradient) in enumerate(zip(masks, ds, strict=True)):
             if dx is not None:
-                dx.addmm_(gradient, masked(weight, mask))
-            if dweight is None and not for_masks:
+                copy = masked(weight, mask, copy)
+                dx.addmm_(gradient, copy)
+            if dweight is None and dmasks is None:
                 continue
             product = gradient.T @ x
             if dweight is not None:
-                dweight += masked(product, mask)
-            if for_masks:
-                dmasks.append(product * weight)
-        return dx, dweight, torch.stack(dmasks).to(masks.dtype) if for_masks else None
-
-
-class Halves(torch.autograd.Function):
-    """x [tokens, h], W [d, h] and one mask [1, d, h] to value x ((1 - M) * W) and gate x (M * W), [tokens, d] each.
-
-    For one mask: as many products as x W and the gate, and the value need not be taken from them.
-    """
-
-    @staticmethod
-    def forward(ctx: Context, x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Nothing is kept but what came in."""
-        ctx.save_for_backward(x, weight, masks)
-        for_gate = masked(weight, masks[0])
-        return x @ (weight - for_gate).T, x @ for_gate.T
-
-    @staticmethod
-    def backward(ctx: Context, dvalue: torch.Tensor, dgate: torch.Tensor) -> Gradients:
-        """With A = dgate^T x and B = dvalue^T x, dW = B + M * (A - B) and dlogit = W * (A - B)."""
-        x, weight, masks = ctx.saved_tensors
-        for_x, for_weight, for_masks = ctx.needs_input_grad
-        dx = dweight = dmasks = None
-        if for_x:
-            for_gate = masked(weight, masks[0])
-            dx = (dgate @ for_gate).addmm_(dvalue, weight - for_gate)
-        if for_weight or for_masks:
-            dweight = dvalue.T @ x
-            difference = dgate.T @ x - dweight
-            dweight += masked(difference, masks[0])
-            dmasks = (difference * weight)[None].to(masks.dtype) if for_masks else None
-        return dx, dweight if for_weight else None, dmasks
+                copy = masked(product, mask, copy)
+                dweight += copy
+            if dmasks is not None:
+                torch.mul(product, weight, out=dmasks[i])
+        return dx, dweight, dmasks

@@ -13,8 +13,9 @@ from typing import cast
 import torch
 from torch.nn import functional
 
-from mglubench.nn.gated_sum import ACTIVATION, GatedHalves, GatedSum
-from mglubench.nn.straight_through import Halves, Projections, straight_through
+from mglubench.nn.gated_sum import ACTIVATION, GatedSum
+from mglubench.nn.one_mask import OneMask
+from mglubench.nn.straight_through import Projections, straight_through
 
 MASKED = {
     "both": "g(x (M * W)) * (x ((1 - M) * W)), the layer",
@@ -24,9 +25,8 @@ MASKED = {
 }
 Form = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, str, str, torch.Tensor | None], torch.Tensor]
 _apply_projections = cast("Callable[..., tuple[torch.Tensor, ...]]", Projections.apply)
-_apply_halves = cast("Callable[..., tuple[torch.Tensor, torch.Tensor]]", Halves.apply)
 _apply_gated_sum = cast("Callable[..., torch.Tensor]", GatedSum.apply)
-_apply_gated_halves = cast("Callable[..., torch.Tensor]", GatedHalves.apply)
+_apply_one_mask = cast("Callable[..., torch.Tensor]", OneMask.apply)
 
 
 def lean(
@@ -39,10 +39,10 @@ def lean(
 ) -> torch.Tensor:
     """nm + 1 products; nothing of W's size is kept for backward."""
     if kind == "both" and len(masks) == 1 and weights is None:
-        return _apply_gated_halves(activation, *_apply_halves(x, weight, masks))
+        return _apply_one_mask(activation, x, weight, masks)
     t, first, *others = _apply_projections(x, weight, masks)
     if kind == "both":
-        return _apply_gated_sum(activation, weights, t, first, *others)
+        return _apply_gated_sum(activation, weights, x, weight, masks, t, first, *others)
     g = ACTIVATION[activation].g
     if kind == "gate":
         return sum(map(g, others), g(first)) * t

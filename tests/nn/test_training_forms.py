@@ -6,11 +6,15 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from mglubench.nn.gated_sum import ACTIVATION, GatedHalves, GatedSum
-from mglubench.nn.straight_through import Halves, Projections, masked, straight_through
+from mglubench.nn.gated_sum import ACTIVATION, GatedSum, kept_projections
+from mglubench.nn.one_mask import OneMask
+from mglubench.nn.straight_through import Projections, masked, straight_through
 from mglubench.nn.training_forms import lean, plain
+from tests.benchmarks.layer import kept_bytes
 
 TOKENS, H, D = 5, 7, 6
+# Of x, W and masks, where every projection is kept.
+NOTHING = (None, None, None)
 
 
 def operands(nm: int, learned: bool = True) -> list[torch.Tensor]:
@@ -65,7 +69,7 @@ def test_gradients_of_x_and_w_are_true(nm, learned):
     fixed = masks.detach()
     assert gradcheck(lambda x, w: Projections.apply(x, w, fixed), (x, weight))
     if nm == 1:
-        assert gradcheck(lambda x, w: Halves.apply(x, w, fixed), (x, weight))
+        assert gradcheck(lambda x, w: OneMask.apply("silu", x, w, fixed), (x, weight))
     assert gradcheck(lambda x, w: lean(x, w, fixed, "silu", "both"), (x, weight))
 
 
@@ -75,10 +79,11 @@ def test_gradients_of_the_gated_sum_are_true_with_and_without_gate_weights(activ
     torch.manual_seed(1)
     t, *gates = (torch.randn(4, 3, dtype=torch.double, requires_grad=True) for _ in range(nm + 1))
     weights = torch.rand(4, nm, dtype=torch.double, requires_grad=True)
-    assert gradcheck(lambda t, *s: GatedSum.apply(activation, None, t, *s), (t, *gates))
-    assert gradcheck(lambda w, t, *s: GatedSum.apply(activation, w, t, *s), (weights, t, *gates))
-    assert gradcheck(lambda w, t, *s: GatedSum.apply(activation, w, t, *s), (weights.detach(), t, *gates))
-    assert gradcheck(lambda v, s: GatedHalves.apply(activation, v, s), (t, gates[0]))
+    assert gradcheck(lambda t, *s: GatedSum.apply(activation, None, *NOTHING, t, *s), (t, *gates))
+    assert gradcheck(lambda w, t, *s: GatedSum.apply(activation, w, *NOTHING, t, *s), (weights, t, *gates))
+    assert gradcheck(lambda w, t, *s: GatedSum.apply(activation, w, *NOTHING, t, *s), (weights.detach(), t, *gates))
+    x, weight, masks = operands(1, learned=False)
+    assert gradcheck(lambda x, w: OneMask.apply(activation, x, w, masks), (x, weight))
 
 
 @pytest.mark.parametrize("name", ["silu", "gelu", "relu"])
@@ -119,3 +124,18 @@ def test_nothing_of_the_size_of_w_is_kept_per_mask(nm):
         lean(x, weight, logits, "silu", "both")
     own = [t for t in kept.values() if t.data_ptr() not in {p.data_ptr() for p in (x, weight, logits)}]
     assert sum(t.numel() for t in own) == (nm + 1) * TOKENS * D
+
+
+@pytest.mark.parametrize("nm", [4, 9])
+@pytest.mark.parametrize("tokens", [14, 28, 300])
+def test_of_many_tokens_projections_are_computed_again_so_that_a_quarter_of_plains_is_kept(nm, tokens):
+    x, weight, logits = operands(nm)
+    x = torch.randn(tokens, H, dtype=torch.double, requires_grad=True)
+    own = {t.data_ptr() for t in (x, weight, logits)}
+    lean_bytes, plain_bytes = (
+        kept_bytes(lambda form=form: form(x, weight, logits, "silu", "both"), own) for form in (lean, plain)
+    )
+    assert lean_bytes == kept_projections(nm, tokens, H) * tokens * D * x.itemsize <= plain_bytes / 4
+    ours, printed = (with_gradients(form, [x, weight, logits], "silu", "both") for form in (lean, plain))
+    for found, expected in zip(ours, printed, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
