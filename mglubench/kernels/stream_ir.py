@@ -3,11 +3,14 @@
 One row at a time leaves a core waiting: its hardware follows a few streams at once, and a single one does not fill the
 line buffers. Rows that lie far apart are read side by side, a stream each::
 
-    for step in row:                        32 weights of every stream
+    for step in row:                        64 weights of every stream
         for stream in streams:
             sum[stream] += widen(W[row of stream, step])
+        for stream in streams:              where ``ahead`` is not 0
+            ask for W[row of stream, step], ``ahead`` bytes on
 
-so that nothing but loads, additions and, where ``ahead`` is not 0, requests for weights that many bytes on is left.
+so that nothing but loads, additions and requests is left. Requests follow the loads of their step: between them, they
+cost a few per cent.
 """
 
 from __future__ import annotations
@@ -21,10 +24,11 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from mglubench.kernels.cpu_rows import LANES
-from mglubench.kernels.vector_ir import I64, across_lanes, ask_ahead, load_weights, loop
+from mglubench.kernels.vector_ir import F32, I64, across_lanes, ask_ahead, load_weights, loop, tree
 
-# Blocks of 16 weights of each stream per step, each with a sum of its own.
-UNROLL = 2
+# Blocks of 16 weights of each stream per step, and sums under way at once, so that additions do not wait for each other.
+UNROLL, SUMS = 4, 8
+LINE = 64
 
 
 class StreamShape(NamedTuple):
@@ -38,6 +42,11 @@ class StreamShape(NamedTuple):
     def width(self) -> int:
         """Bytes of a block."""
         return LANES * (4 if self.dtype == "float32" else 2)
+
+    @property
+    def partials(self) -> int:
+        """Sums of a row that are under way at once."""
+        return min(UNROLL, max(1, SUMS // self.streams))
 
 
 @cache
@@ -62,16 +71,15 @@ def streams_intrinsic(shape: StreamShape) -> Callable[..., None]:
 
 def _emit(builder: ir.IRBuilder, args: Sequence[ir.Value], shape: StreamShape) -> None:
     w, apart, blocks, out = args
-    i64, f32 = ir.IntType(64), ir.FloatType()
-    rows = [builder.add(w, builder.mul(apart, ir.Constant(i64, k))) for k in range(shape.streams)]
-    steps = builder.udiv(blocks, ir.Constant(i64, UNROLL))
-    zero = ir.Constant(ir.VectorType(f32, LANES), [0.0] * LANES)
-    sums = _loop(builder, (ir.Constant(i64, 0), steps), [zero] * (shape.streams * UNROLL), rows, UNROLL, shape)
-    whole = [builder.fadd(sums[k], sums[k + shape.streams]) for k in range(shape.streams)]
-    whole = _loop(builder, (builder.mul(steps, ir.Constant(i64, UNROLL)), blocks), whole, rows, 1, shape)
-    target = builder.inttoptr(out, f32.as_pointer())
-    for k, value in enumerate(whole):
-        builder.store(across_lanes(builder, value), builder.gep(target, [ir.Constant(i64, k)]))
+    rows = [builder.add(w, builder.mul(apart, I64(k))) for k in range(shape.streams)]
+    steps = builder.udiv(blocks, I64(UNROLL))
+    zero = ir.Constant(ir.VectorType(F32, LANES), [0.0] * LANES)
+    sums = _loop(builder, (I64(0), steps), [zero] * (shape.streams * shape.partials), rows, UNROLL, shape)
+    sums = _loop(builder, (builder.mul(steps, I64(UNROLL)), blocks), sums, rows, 1, shape)
+    target = builder.inttoptr(out, F32.as_pointer())
+    for k in range(shape.streams):
+        whole = tree(builder, sums[k :: shape.streams])
+        builder.store(across_lanes(builder, whole), builder.gep(target, [I64(k)]))
 
 
 def _loop(
@@ -82,16 +90,18 @@ def _loop(
     unroll: int,
     shape: StreamShape,
 ) -> list[ir.Value]:
-    """``for k in range(*span)``: add ``unroll`` blocks of every row; returns the sums after it."""
+    """``for k in range(*span)``: add ``unroll`` blocks of every row to sums [partials, rows]; returns them after it."""
 
     def body(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-        updated = []
-        for number, total in enumerate(sums):
-            row, u = rows[number % len(rows)], number // len(rows)
-            block = builder.add(builder.mul(k, I64(unroll)), I64(u))
-            if shape.ahead:
+        sums = list(sums)
+        blocks = [builder.add(builder.mul(k, I64(unroll)), I64(u)) for u in range(unroll)]
+        for u, block in enumerate(blocks):
+            for number, row in enumerate(rows):
+                at = u % shape.partials * shape.streams + number
+                sums[at] = builder.fadd(sums[at], load_weights(builder, row, block, shape.dtype))
+        for block in blocks[:: LINE // shape.width] if shape.ahead else ():
+            for row in rows:
                 ask_ahead(builder, row, block, shape.width, shape.ahead)
-            updated.append(builder.fadd(total, load_weights(builder, row, block, shape.dtype)))
-        return updated
+        return sums
 
     return loop(builder, span, initial, body)

@@ -4,7 +4,7 @@ Its bandwidth on a buffer far larger than the caches is the ceiling that shares 
 CPU it is the vector loop of ``mglu-numba-cpu`` without masks, against a row of ones; on CUDA it is torch's row sum.
 
 Which loop reads fastest differs by machine, and the ceiling is the best of several: on a CPU four rows side by side as
-well, with and without asking ahead (:mod:`~mglubench.kernels.stream_ir`).
+well, and eight that are asked for ahead (:mod:`~mglubench.kernels.stream_ir`).
 """
 
 from __future__ import annotations
@@ -70,10 +70,11 @@ class StreamReadStreams(Variant):
 
 
 class StreamReadAhead(StreamReadStreams):
-    """The same, asking for weights before they are needed."""
+    """More streams than the hardware follows, asked for before they are needed."""
 
     name = "stream-read-ahead"
-    summary = "as stream-read-streams, asking for weights 512 bytes ahead of their use"
+    summary = "as stream-read-streams, eight rows that are asked for 512 bytes ahead of their use"
+    streams = 8
     ahead = 512
 
 

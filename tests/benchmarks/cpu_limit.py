@@ -26,6 +26,7 @@ import torch
 from mglubench.kernels.cpu_call import LAYOUT, glu_call, mglu_call, row_sums_call
 from mglubench.kernels.stream_call import stream_sums_call
 from mglubench.layer.masks import pack
+from mglubench.variants.stream_read import StreamReadAhead, StreamReadStreams
 from tests.benchmarks.recorded import Found, recorded
 
 READER = Path(__file__).with_name("reader.c")
@@ -34,7 +35,7 @@ OF_CEILING = {1: 0.92, 2: 0.90, 4: 0.88, 8: 0.85}
 OVER_GLU = {1: 1.75, 2: 1.65, 4: 1.5, 8: 1.35}
 # Dtypes, and what is promised of them over float32 at nm = 1 and 8.
 NARROW = {"bf16": ("bfloat16", 1.8, 1.3), "fp16": ("float16", 1.0, 1.0)}
-C_FORMS = {"c plain": 0, "c ahead": 1, "c ahead, not kept": 2, "c one stream": 3}
+C_FORMS = {"c plain": 0, "c ahead": 1, "c ahead, not kept": 2, "c one stream": 3, "c eight ahead": 4}
 Launch = Callable[[int], object]
 
 
@@ -125,9 +126,9 @@ def prepared(h: int, d: int) -> dict[str, tuple[int, Launch]]:
     def add(name: str, moved: int, calls: list[Callable[[], object]]) -> None:
         found[name] = moved, lambda copy: calls[copy]()
 
-    for ahead in (0, 512):
-        calls = [stream_sums_call(weight, 4, ahead) for weight in wide]
-        add(f"read {ahead} ahead", size, [lambda call=call: call(sums) for call in calls])
+    for reader in (StreamReadStreams, StreamReadAhead):
+        calls = [stream_sums_call(weight, reader.streams, reader.ahead) for weight in wide]
+        add(f"read {reader.streams} rows, {reader.ahead} ahead", size, [lambda call=call: call(sums) for call in calls])
     calls = [row_sums_call(weight) for weight in wide]
     add("read rows", size, [lambda call=call: call(sums) for call in calls])
     if reader := compiled():

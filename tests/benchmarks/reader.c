@@ -1,4 +1,4 @@
-/* What reading alone gives: every thread sums its part of a matrix, as one stream or as four that lie far apart. */
+/* What reading alone gives: every thread sums its part of a matrix, as one stream or as several that lie far apart. */
 typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
 
 static float total(vec v) {
@@ -22,7 +22,8 @@ static float total(vec v) {
     }
 #define AHEAD(KEEP) __builtin_prefetch(at + 128, 0, KEEP), __builtin_prefetch(at + 144, 0, KEEP)
 
-/* n floats, a multiple of 2 * 4 * 32; form: 0 plain, 1 asking ahead, 2 asking ahead and not keeping, 3 one stream. */
+/* n floats, a multiple of 2 * 8 * 32; form: 0 plain, 1 asking ahead, 2 asking ahead and not keeping, 3 one stream,
+   4 eight streams, asking ahead. */
 float read_all(const float *w, long n, int form) {
     float sum = 0;
 #pragma omp parallel for reduction(+ : sum) num_threads(2)
@@ -32,6 +33,7 @@ float read_all(const float *w, long n, int form) {
         if (form == 1) READ(4, AHEAD(3))
         if (form == 2) READ(4, AHEAD(0))
         if (form == 3) READ(1, )
+        if (form == 4) READ(8, AHEAD(0))
     }
     return sum;
 }
