@@ -26,7 +26,7 @@ from numba.extending import intrinsic
 from mglubench.kernels.cpu_rows import LANES
 from mglubench.kernels.vector_ir import F32, I64, across_lanes, ask_ahead, load_weights, loop, tree
 
-# Blocks of 16 weights of each stream per step, and sums under way at once, so that additions do not wait for each other.
+# Blocks of 16 weights of each stream per step; sums under way at once, so that additions do not wait for each other.
 UNROLL, SUMS = 4, 8
 LINE = 64
 
