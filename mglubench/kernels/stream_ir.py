@@ -26,8 +26,8 @@ from numba.extending import intrinsic
 from mglubench.kernels.cpu_rows import LANES
 from mglubench.kernels.vector_ir import F32, I64, across_lanes, ask_ahead, load_weights, loop, tree
 
-# Blocks of 16 weights of each stream per step; sums under way at once, so that additions do not wait for each other.
-UNROLL, SUMS = 4, 8
+# Blocks of 16 weights of each stream per step, each with a sum of its own: additions to one sum wait for each other.
+UNROLL = 4
 LINE = 64
 
 
@@ -42,11 +42,6 @@ class StreamShape(NamedTuple):
     def width(self) -> int:
         """Bytes of a block."""
         return LANES * (4 if self.dtype == "float32" else 2)
-
-    @property
-    def partials(self) -> int:
-        """Sums of a row that are under way at once."""
-        return min(UNROLL, max(1, SUMS // self.streams))
 
 
 @cache
@@ -74,7 +69,7 @@ def _emit(builder: ir.IRBuilder, args: Sequence[ir.Value], shape: StreamShape) -
     rows = [builder.add(w, builder.mul(apart, I64(k))) for k in range(shape.streams)]
     steps = builder.udiv(blocks, I64(UNROLL))
     zero = ir.Constant(ir.VectorType(F32, LANES), [0.0] * LANES)
-    sums = _loop(builder, (I64(0), steps), [zero] * (shape.streams * shape.partials), rows, UNROLL, shape)
+    sums = _loop(builder, (I64(0), steps), [zero] * (shape.streams * UNROLL), rows, UNROLL, shape)
     sums = _loop(builder, (builder.mul(steps, I64(UNROLL)), blocks), sums, rows, 1, shape)
     target = builder.inttoptr(out, F32.as_pointer())
     for k in range(shape.streams):
@@ -90,14 +85,14 @@ def _loop(
     unroll: int,
     shape: StreamShape,
 ) -> list[ir.Value]:
-    """``for k in range(*span)``: add ``unroll`` blocks of every row to sums [partials, rows]; returns them after it."""
+    """``for k in range(*span)``: add ``unroll`` blocks of every row to sums [UNROLL, rows]; returns them after it."""
 
     def body(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
         sums = list(sums)
         blocks = [builder.add(builder.mul(k, I64(unroll)), I64(u)) for u in range(unroll)]
         for u, block in enumerate(blocks):
             for number, row in enumerate(rows):
-                at = u % shape.partials * shape.streams + number
+                at = u * shape.streams + number
                 sums[at] = builder.fadd(sums[at], load_weights(builder, row, block, shape.dtype))
         for block in blocks[:: LINE // shape.width] if shape.ahead else ():
             for row in rows:
