@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from mglubench.report.fit import GAP, Fit, fit
+from mglubench.report.fit import Fit, fit
+from mglubench.report.grid import Grid
 from mglubench.report.table import LONGEST_CELL, Table, missing
 from mglubench.system.plain_text import plain
 
-if TYPE_CHECKING:
-    import rich.table
-    from rich.console import JustifyMethod
 
-
-def to_rich(table: Table, fitted: Fit | None = None) -> rich.table.Table:
+def to_rich(table: Table, fitted: Fit | None = None) -> Grid:
     """The grid of a table for a terminal, without title and notes; rows marked best are bold, failed ones dim.
 
     Args:
         fitted: which columns, and how wide; all of them, whole, if left out.
     """
-    from rich import box
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    found = fitted or fit(table)
-    shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-    for number, width in zip(found.columns, found.widths, strict=True):
-        column = table.columns[number]
-        justify: JustifyMethod = "left" if column.text else "right"
-        shown.add_column(Text(column.title), justify=justify, width=width, overflow="fold")
-    for row in table.rows:
-        best = bool(table.best and row.get(table.best))
-        style = "bold green" if best else "dim" if row.get("status", "ok") != "ok" else ""
-        cells = table.cells(row)
-        shown.add_row(*(Text(cells[number]) for number in found.columns), style=style)
-    return shown
+    return Grid(table, fitted or fit(table))
 
 
 def to_markdown(table: Table) -> str:

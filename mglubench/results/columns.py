@@ -7,6 +7,7 @@ equally many samples are sorted at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 
 import numpy as np
@@ -27,6 +28,8 @@ OVERHEAD = ("prepare", "sampling", "check", "isolation")
 _TEXTS = ("status", "reason", "layer", "stop", "timer")
 _NOTES = ("notes",)
 _texts = attrgetter(*_TEXTS)
+# The samples of some rows in turn, how many each has, and the rounds.
+Waiting = tuple[Floats, Wholes, Turns]
 _key, _overhead = map(attrgetter, ("key", "overhead"))
 
 
@@ -42,18 +45,24 @@ class Columns:
         self._lists: list[Sequence[int | float]] = []
         self._rounds: list[Sequence[Round]] = []
         self._rare: dict[str, _Rare] = {}
-        self._waiting: list[tuple[Floats, Wholes, Turns]] = []
+        self._waiting: list[Waiting] = []
         self._slices: list[Slice] = []
 
     def read(self, blocks: Iterable[Block]) -> None:
         """Take in all rows; blocks are of one file."""
-        self._add(Block((), Patterns()))
-        for block in blocks:
-            if block:
-                self._add(block)
-            if sum(len(sizes) for _, sizes, _ in self._waiting) >= SLICE:
-                self._add_latencies()
-        self._add_latencies()
+        # Lines are decoded by one thread, while the other sorts numbers; neither needs what the other holds.
+        with ThreadPoolExecutor(1) as beside:
+            found = []
+            self._add(Block((), Patterns()))
+            for block in blocks:
+                if block:
+                    self._add(block)
+                if sum(len(sizes) for _, sizes, _ in self._waiting) >= SLICE:
+                    found.append(beside.submit(_found, self._taken()))
+            if self._waiting:
+                found.append(beside.submit(_found, self._taken()))
+            for part in found:
+                self._add_latencies(*part.result())
 
     def run_samples(self) -> RunSamples:
         """The samples of all rows."""
@@ -98,7 +107,7 @@ class Columns:
         self._waiting.append((rows.flat, rows.sizes, rows.turns))
         if self._samples:
             self._lists += (row.numbers() for row in rows)
-            self._rounds += ([turn.whole() for turn in row.rounds] for row in rows)
+            self._rounds += (row.turns() for row in rows)
         for number in _with_more(rows):
             self._few(start + number, rows[number])
         if any(case.weights != SAME for case in rows.kinds.values()):
@@ -119,23 +128,17 @@ class Columns:
         for name, amounts in zip(OVERHEAD, seconds, strict=True):
             self._float(f"overhead_{name}_s", amounts)
 
-    def _add_latencies(self) -> None:
-        """What the samples and rounds of the rows that wait for it say; a row without rounds is one of one process."""
-        if not self._waiting:
-            return
-        flats, all_sizes, all_turns = zip(*self._waiting, strict=True)
-        self._waiting = []
-        flat, sizes, turns = np.concatenate(flats), np.concatenate(all_sizes), Turns.joined(all_turns)
-        part = Slice.of(flat, sizes, turns)
+    def _taken(self) -> list[Waiting]:
+        """The rows that wait for their latencies; none waits any more."""
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def _add_latencies(self, part: Slice, latencies: Sequence[Floats]) -> None:
+        """What the samples and rounds of some rows say."""
         self._slices.append(part)
-        latencies = _latencies(flat, sizes)
-        told = part.in_rounds & (sizes > 0)
-        middle, half = part.known.middle, part.known.half
-        for place, column in zip((0, 3, 4), (middle, middle - half, middle + half), strict=True):
-            np.copyto(latencies[place], np.exp(column) / 1e3, where=told)
         for name, latency in zip(LATENCIES, latencies, strict=True):
             self._float(name, latency)
-        self._whole("samples", sizes)
+        self._whole("samples", part.sizes)
         self._whole("rounds", part.known.rounds)
         self._whole("processes", part.turns.last_process + 1)
 
@@ -207,6 +210,19 @@ class _Rare:
     def values(self, count: int) -> list[object]:
         """A value or ``None`` for every row."""
         return [self._found.get(number) for number in range(count)]
+
+
+def _found(waiting: Sequence[Waiting]) -> tuple[Slice, Sequence[Floats]]:
+    """These rows as a slice, and their latencies; a row without rounds is one of one process."""
+    flats, all_sizes, all_turns = zip(*waiting, strict=True)
+    flat, sizes, turns = np.concatenate(flats), np.concatenate(all_sizes), Turns.joined(all_turns)
+    part = Slice.of(flat, sizes, turns)
+    latencies = _latencies(flat, sizes)
+    told = part.in_rounds & (sizes > 0)
+    middle, half = part.known.middle, part.known.half
+    for place, column in zip((0, 3, 4), (middle, middle - half, middle + half), strict=True):
+        np.copyto(latencies[place], np.exp(column) / 1e3, where=told)
+    return part, latencies
 
 
 def _latencies(flat: Floats, sizes: Wholes) -> tuple[Floats, ...]:

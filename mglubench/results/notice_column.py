@@ -10,6 +10,7 @@ import numpy as np
 
 from mglubench.measure.rotation import why_not_cold
 from mglubench.notices import (
+    NOISY,
     Notice,
     drift,
     drift_notice,
@@ -34,33 +35,30 @@ def notice_column(frame: pd.DataFrame, samples: RunSamples, rows: Wholes) -> lis
     for alike, medians in known.by_rounds():
         trend[alike] = drift(medians)
     with np.errstate(over="ignore"):
-        noise = np.sinh(known.half)
-    loud = samples.in_rounds & (noisy(noise) | ~np.isnan(trend) | ~np.isnan(times))
+        loud = noisy(np.sinh(known.half))
     own = frame.iloc[rows]
-    timers = [
-        timer if mode == "cold" else "" for timer, mode in zip(own["timer"].tolist(), own["mode"].tolist(), strict=True)
-    ]
+    timers = np.where(own["mode"].to_numpy() == "cold", own["timer"].to_numpy(dtype=object), "")
     counts = (samples.sizes, known.rounds, known.draws, samples.in_rounds, loud)
-    facts = zip(rows.tolist(), timers, own["discarded"].tolist(), *(n[rows].tolist() for n in counts), strict=True)
-    said: list[str | None] = [None] * len(frame)
-    for row, timer, discarded, size, rounds, draws, in_rounds, is_loud in facts:
-        before, behind = _of_counts(timer, size, discarded, (rounds, draws) if in_rounds else None)
-        if is_loud:
-            before += _words(noise_notice(float(noise[row])))
-            behind += _words([*drift_notice(float(trend[row])), *heaps_notice(float(times[row]))])
-        said[row] = "; ".join(before + behind)
-    return said
+    facts = zip(timers.tolist(), own["discarded"].tolist(), *(n[rows].tolist() for n in counts), strict=True)
+    said = np.full(len(frame), None, dtype=object)
+    said[rows] = [_of_counts(*of_row) for of_row in facts]
+    for row in rows[samples.in_rounds[rows] & (~np.isnan(trend[rows]) | ~np.isnan(times[rows]))].tolist():
+        more = _words([*drift_notice(float(trend[row])), *heaps_notice(float(times[row]))])
+        said[row] = "; ".join([said[row], *more] if said[row] else more)
+    found: list[str | None] = said.tolist()
+    return found
 
 
 @lru_cache(maxsize=4096)
-def _of_counts(
-    timer: str, samples: int, discarded: int, rounds: tuple[int, int] | None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is said before and behind the noise; without rounds there is nothing behind it."""
-    before = plain_notices(samples, why_not_cold(timer))
-    behind = [*few_notices(*rounds), *starved_notice(samples, discarded)] if rounds else []
-    return _words(before), _words(behind)
+def _of_counts(timer: str, discarded: int, samples: int, rounds: int, draws: int, in_rounds: bool, loud: bool) -> str:
+    """What is said of a row but for its trend and its heaps; without rounds only what is plain."""
+    found = _words(plain_notices(samples, why_not_cold(timer)))
+    if in_rounds:
+        # How wide an interval is, is not said.
+        noise = noise_notice(2 * NOISY if loud else 0)
+        found += _words([*noise, *few_notices(rounds, draws), *starved_notice(samples, discarded)])
+    return "; ".join(found)
 
 
-def _words(found: Iterable[Notice]) -> tuple[str, ...]:
-    return tuple(notice.words for notice in found)
+def _words(found: Iterable[Notice]) -> list[str]:
+    return [notice.words for notice in found]

@@ -16,15 +16,16 @@ import numpy as np
 
 from mglubench.cases.axes import AXES
 from mglubench.cases.case import Case
+from mglubench.measure.measurement import Round
 from mglubench.results.row_block import Block
 from mglubench.results.rows import OPTIONAL, Row
-from mglubench.results.stored_row import StoredRound, StoredRow
+from mglubench.results.stored_row import StoredRow
 from mglubench.results.turns import Patterns, Wholes
 from mglubench.stats import whole_numbers
 from mglubench.system.strict_json import strict_loads
 
 _ROW_NAMES = len(Row.__struct_fields__) - len(OPTIONAL) + len(dataclasses.fields(Case))
-_ROUND_NAMES = len(StoredRound.__struct_fields__)
+_ROUND_NAMES = len(Round.__struct_fields__)
 # Names that rows of schema 1 do not have, and the one that tells.
 _NEW_NAMES, _NEW = 2, b'"rounds":'
 # Axes of which older rows do not know, as they are written: the word behind them, where it is one, may tell them from

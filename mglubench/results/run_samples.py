@@ -17,8 +17,8 @@ from mglubench.results.turns import Floats, Patterns, Turns, Wholes
 from mglubench.spread import BoolArray, half_width
 from mglubench.stats import medians, runs_alike, whole_numbers
 
-# Rows that are looked at together: what arrays of them take fits a cache.
-SLICE = 2048
+# Rows that are looked at together: so many that what is done with their arrays takes no heed of other threads.
+SLICE = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Slice:
 
     Attributes:
         flat: their samples in turn, in nanoseconds. sizes: how many each has. in_rounds: which know rounds. turns: the
-            rounds; a row that knows none has one here. known: what they say.
+            rounds; a row that knows none has one here. known: what they say. heaps: what
+            :func:`mglubench.notices.heaps` says of each row.
     """
 
     flat: Floats
@@ -35,6 +36,7 @@ class Slice:
     in_rounds: BoolArray
     turns: Turns
     known: KnownRows
+    heaps: Floats
 
     @classmethod
     def of(cls, flat: Floats, sizes: Wholes, turns: Turns) -> Slice:
@@ -46,7 +48,10 @@ class Slice:
         filled = turns.filled(sizes)
         if (filled.samples != sizes).any():
             raise ValueError("rounds do not add up to the samples of their row")
-        return cls(flat, sizes, turns.per_row > 0, filled, KnownRows.of(flat, filled))
+        found = np.full(len(sizes), np.nan)
+        for rows, samples in runs_alike(flat, sizes):
+            found[rows] = heaps(np.log(np.sort(samples, axis=-1)))
+        return cls(flat, sizes, turns.per_row > 0, filled, KnownRows.of(flat, filled), found)
 
 
 class RunSamples:
@@ -85,11 +90,7 @@ class RunSamples:
 
     def heaps(self) -> Floats:
         """What :func:`mglubench.notices.heaps` says of each row."""
-        found = np.full(len(self.sizes), np.nan)
-        for first, part in zip(self._firsts, self._slices, strict=False):
-            for rows, samples in runs_alike(np.log(part.flat), part.sizes):
-                found[first + rows] = heaps(np.sort(samples, axis=-1))
-        return found
+        return np.concatenate([part.heaps for part in self._slices])
 
     def ratios(self, base: Wholes, own: Wholes) -> tuple[Floats, Floats]:
         """Base over own, paired by round, and half the width of each interval, log; NaN where they share no round.

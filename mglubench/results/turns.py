@@ -8,25 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from operator import attrgetter
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from mglubench.estimates import Series
 from mglubench.measure.measurement import Round, copy_number
-from mglubench.results.stored_row import StoredRound, copies_in
+from mglubench.results.stored_row import round_in
 from mglubench.stats import whole_numbers
 
 Floats = npt.NDArray[np.float64]
 Wholes = npt.NDArray[np.int64]
-# What is known of each round, beside the pattern of its copies.
-_FACTS = ("numbers", "counts", "processes")
-_facts = attrgetter("number", "count", "process")
-_copies = attrgetter("copies")
-_NONE = b"[]"
-# The copies of a round: as they are written, as numbers, or how many samples it has where all are of one.
-Word = bytes | tuple[int, ...] | int
+# What is known of each round.
+_FACTS = ("numbers", "counts", "processes", "pattern")
+Facts = tuple[int, int, int, int]
+# The copies of a round, or how many samples it has where all are of one.
+Word = tuple[int, ...] | int
+# Texts of rounds that are remembered. More are written anew than read again.
+_TOLD = 1 << 16
 
 
 class Pattern:
@@ -44,18 +44,37 @@ class Pattern:
 
 
 class Patterns(dict[Word, int]):
-    """Numbers patterns as they come."""
+    """Numbers patterns as they come.
+
+    Attributes:
+        found: by number. told: what rounds say.
+    """
 
     def __init__(self) -> None:
         self.found: list[Pattern] = []
+        self.told = _Told(self)
 
     def __missing__(self, word: Word) -> int:
-        pattern = Pattern(
-            (0,) * word if isinstance(word, int) else copies_in(word) if isinstance(word, bytes) else word
-        )
         self[word] = number = len(self)
-        self.found.append(pattern)
+        self.found.append(Pattern((0,) * word if isinstance(word, int) else word))
         return number
+
+    def facts(self, turn: Round) -> Facts:
+        """By :data:`_FACTS`."""
+        return turn.number, turn.count, turn.process, self[turn.copies or turn.count]
+
+
+class _Told(dict[bytes, Facts]):
+    """What a round says, by its text: rounds of a run differ in little."""
+
+    def __init__(self, patterns: Patterns) -> None:
+        self._patterns = patterns
+
+    def __missing__(self, text: bytes) -> Facts:
+        if len(self) >= _TOLD:
+            self.clear()
+        self[text] = facts = self._patterns.facts(round_in(text))
+        return facts
 
 
 class Turns:
@@ -73,35 +92,28 @@ class Turns:
         self.patterns = Patterns() if patterns is None else patterns
 
     @classmethod
-    def of(cls, rounds: Sequence[Sequence[StoredRound]], patterns: Patterns) -> Turns:
-        """The rounds of these rows."""
-        turns = list(chain.from_iterable(rounds))
-        words: list[Word] = list(map(bytes, map(_copies, turns)))
-        # A round whose samples all ran on one copy says how many they are alone.
-        if _NONE in words:
-            words = [turn.count if word == _NONE else word for word, turn in zip(words, turns, strict=True)]
-        return cls._of(rounds, turns, words, patterns)
+    def of(cls, rounds: Sequence[Sequence[msgspec.Raw]], patterns: Patterns) -> Turns:
+        """The rounds of these rows, as they are written.
+
+        Raises:
+            ValueError: one is none.
+        """
+        texts = map(bytes, chain.from_iterable(rounds))
+        return cls._of(rounds, map(patterns.told.__getitem__, texts), patterns)
 
     @classmethod
     def of_whole(cls, rounds: Sequence[Sequence[Round]], patterns: Patterns) -> Turns:
         """The same of rounds that a frame holds."""
-        turns = list(chain.from_iterable(rounds))
-        return cls._of(rounds, turns, [turn.copies or turn.count for turn in turns], patterns)
+        return cls._of(rounds, map(patterns.facts, chain.from_iterable(rounds)), patterns)
 
     @classmethod
-    def _of(
-        cls,
-        rounds: Sequence[Sequence[object]],
-        turns: Sequence[Round | StoredRound],
-        words: Iterable[Word],
-        patterns: Patterns,
-    ) -> Turns:
+    def _of(cls, rounds: Sequence[Sequence[object]], facts: Iterable[Facts], patterns: Patterns) -> Turns:
         made = cls(patterns)
         made.per_row = whole_numbers(map(len, rounds), len(rounds))
-        facts = whole_numbers(chain.from_iterable(map(_facts, turns)), len(_FACTS) * len(turns))
-        for name, column in zip(_FACTS, facts.reshape(-1, len(_FACTS)).T, strict=True):
+        count = len(_FACTS) * int(made.per_row.sum())
+        table = whole_numbers(chain.from_iterable(facts), count).reshape(-1, len(_FACTS))
+        for name, column in zip(_FACTS, table.T, strict=True):
             setattr(made, name, np.ascontiguousarray(column))
-        made.pattern = whole_numbers(map(patterns.__getitem__, words), len(turns))
         return made
 
     @classmethod
@@ -109,7 +121,7 @@ class Turns:
         """All of these, one after the other; their patterns are the same."""
         made = cls(parts[-1].patterns if parts else None)
         if parts:
-            for name in ("per_row", *_FACTS, "pattern"):
+            for name in ("per_row", *_FACTS):
                 setattr(made, name, np.concatenate([getattr(part, name) for part in parts]))
         return made
 
