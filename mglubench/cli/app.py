@@ -76,7 +76,7 @@ COMMANDS: dict[str, Callable[..., Any] | typer.Typer] = {
 }
 for _name, _command in COMMANDS.items():
     if isinstance(_command, typer.Typer):
-        app.add_typer(_command, name=_name)
+        app.add_typer(_command, name=_name, short_help=_command.info.help)
         continue
     # The whole first line: what is derived from it would be cut at the width of the screen.
     app.command(_name, cls=GroupedCommand, short_help=(_command.__doc__ or "").partition("\n")[0])(_command)

@@ -30,7 +30,6 @@ baseline = typer.Typer(
 )
 
 
-@baseline.command(cls=GroupedCommand)
 def save(
     name: Annotated[str, typer.Argument(help="Name of the baseline, such as main or a commit.")],
     runs: Annotated[list[str], typer.Argument(help="Run folders, or folders of repeats; several runs know more.")],
@@ -53,7 +52,6 @@ def save(
     return 0
 
 
-@baseline.command(name="list", cls=GroupedCommand)
 def list_all(folder: Folder = None, as_json: options.Json = False, wide: options.Wide = False) -> int:
     """List baselines, oldest first."""
     form = chosen_format(as_json=as_json, wide=wide)
@@ -72,7 +70,6 @@ def list_all(folder: Folder = None, as_json: options.Json = False, wide: options
     return 0
 
 
-@baseline.command(cls=GroupedCommand)
 def show(
     name: Annotated[str, typer.Argument(help="Name of the baseline.")],
     folder: Folder = None,
@@ -104,3 +101,8 @@ def show(
     else:
         print_tables(tables, form, heading=baseline_heading(found))
     return 0
+
+
+for _name, _command in (("save", save), ("list", list_all), ("show", show)):
+    # The whole line: what is derived from it would be cut at the width of the screen.
+    baseline.command(_name, cls=GroupedCommand, short_help=_command.__doc__)(_command)

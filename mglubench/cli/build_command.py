@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import kernel_options as options
-from mglubench.cli.options import OutJson
+from mglubench.cli.options import OutJson, Plugin, what
 from mglubench.cli.output import publish_json, say
 from mglubench.cli.progress_line import counted
 from mglubench.errors import UsageError
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 def build(
     arch: options.Arch = "sm_80,sm_90a,sm_100a,sm_120a",
-    variants: Annotated[str | None, typer.Option(help="CUDA variants. (default: all)")] = None,
+    variants: Annotated[str | None, what("CUDA variants. (default: all)")] = None,
     nm: options.Nm = "1,2,4,8",
     dtype: options.Dtype = "float16,bfloat16",
     jobs: Annotated[int | None, typer.Option(min=1, help="Compilers at once. (default: one per core)")] = None,
+    plugin: Plugin = None,
     out_json: OutJson = None,
 ) -> int:
     """Compile the CUDA kernels into the build cache; needs nvcc, no GPU. Exit code 1 if one does not compile."""
@@ -52,8 +53,10 @@ def _targets(arch: str, names: str | None, nm: str, dtype: str) -> list[Target]:
     from mglubench.kernels.cuda_kernel import CudaKernel
     from mglubench.runner.tune import tunable
     from mglubench.variants.cuda_kernels import KERNELS
+    from mglubench.variants.registry import asked_kernels
 
-    wanted = options.items(names, "variants") if names else [kind.name for kind in KERNELS]
+    usual = (*(kind.name for kind in KERNELS), *asked_kernels(CudaKernel))
+    wanted = options.items(names, "variants") if names else usual
     targets = [
         kernel.target(one, count, kind, kernel.usual_choice(one, count))
         for kernel in (tunable(name) for name in wanted)

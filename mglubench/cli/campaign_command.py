@@ -38,6 +38,7 @@ def campaign(
     render: Annotated[
         bool, typer.Option("--render", help="Only make tables and pictures of what is in --out; needs no device.")
     ] = False,
+    plugin: options.Plugin = None,
     as_json: options.Json = False,
     wide: options.Wide = False,
     executor: Annotated[str, typer.Option(hidden=True, help="child, local or fake.")] = "child",

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.models import OptionInfo
 
 from mglubench.cli import options
-from mglubench.cli.help_pages import GroupedCommand
+from mglubench.cli.help_pages import HOW, OUTPUT, RUN, GroupedCommand
 from mglubench.cli.output import chosen_format, print_json, print_tables, say
 from mglubench.cli.progress_line import progress_bar
 from mglubench.errors import UsageError
@@ -28,21 +29,70 @@ experiment = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 
-Out = Annotated[Path | None, typer.Option(parser=options.path, help="Run folder. (default: runs/experiment-...)")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out; other options must be as before.")]
-Of = Annotated[Path | None, typer.Option("--of", parser=options.path, help="A stored run: print it, train nothing.")]
+TRAIN, MODEL = "What to train", "The model"
+
+
+def _number(words: str, usual: int, group: str = HOW) -> OptionInfo:
+    """The option of a number of the setting."""
+    words = f"{words} (default: {usual})"
+    option: OptionInfo = typer.Option(min=1, metavar="INTEGER", help=words, rich_help_panel=group)
+    return option
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option(parser=options.path, help="Run folder. (default: runs/experiment-...)", rich_help_panel=RUN),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Continue the run in --out; other options must be as before.", rich_help_panel=RUN),
+]
+Of = Annotated[
+    Path | None,
+    typer.Option("--of", parser=options.path, help="A stored run: print it, train nothing.", rich_help_panel=RUN),
+]
 Text = Annotated[
-    Path | None, typer.Option(parser=options.path, help="File or folder to train on. (default: Django's documentation)")
+    Path | None,
+    typer.Option(
+        parser=options.path,
+        help="File or folder to train on. (default: Django's documentation)",
+        rich_help_panel=TRAIN,
+    ),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="Small models and few steps, to see it work.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Small models and few steps, to see it work.", rich_help_panel=TRAIN)
+]
 Picture = Annotated[
-    Path | None, typer.Option(parser=options.path, help="Also draw the curves into this .png, .svg or .pdf file.")
+    Path | None,
+    typer.Option(
+        parser=options.path,
+        help="Also draw the curves into this .png, .svg or .pdf file.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-Arms = Annotated[str, typer.Option(help="Arms, with commas. (default: all; four of them with --quick)")]
-Number = Annotated[int | None, typer.Option(min=1, help="See `mglubench.experiments.setting.Setting`.")]
-Rates = Annotated[str, typer.Option(help="Learning rates, with commas; one of several is chosen per arm.")]
-Factors = Annotated[str, typer.Option(help="Rates of mask logits over the others', chosen along with them.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads of torch.", show_default=True)]
+Arms = Annotated[
+    str,
+    typer.Option(help="Arms. (default: all; four of them with --quick)", metavar=options.WORDS, rich_help_panel=TRAIN),
+]
+Rates = Annotated[
+    str,
+    typer.Option(
+        help="Learning rates; one of several is chosen per arm. (default: 1e-3,3e-3,1e-2)",
+        metavar=options.NUMBERS,
+        rich_help_panel=HOW,
+    ),
+]
+Factors = Annotated[
+    str,
+    typer.Option(
+        help="Rates of mask logits over the others', chosen along with them. (default: 1)",
+        metavar=options.NUMBERS,
+        rich_help_panel=HOW,
+    ),
+]
+Threads = Annotated[
+    int, typer.Option(min=1, metavar="INTEGER", help="Threads of torch.", show_default=True, rich_help_panel=RUN)
+]
 QUICK_ARMS = ("gelu", "swiglu", "nm1", "nm4")
 _SIZES = (
     "steps",
@@ -68,20 +118,20 @@ def _command(name: str, does: str) -> Callable[..., int]:
         quick: Quick = False,
         arms: Arms = "",
         text: Text = None,
-        steps: Number = None,
-        seeds: Number = None,
+        steps: Annotated[int | None, _number("Steps of a trial.", 1000)] = None,
+        seeds: Annotated[int | None, _number("Trials that an arm gets.", 3)] = None,
         rates: Rates = "",
         mask_factors: Factors = "",
-        sweep_steps: Number = None,
-        retrain_steps: Number = None,
-        every: Number = None,
-        tests: Number = None,
-        h: Number = None,
-        d: Number = None,
-        layers: Number = None,
-        heads: Number = None,
-        context: Number = None,
-        batch: Number = None,
+        sweep_steps: Annotated[int | None, _number("Steps of the trials that choose a rate.", 200)] = None,
+        retrain_steps: Annotated[int | None, _number("Steps of a converted model.", 300)] = None,
+        every: Annotated[int | None, _number("Steps between evaluations.", 100)] = None,
+        tests: Annotated[int | None, _number("Windows of text that an evaluation looks at.", 256)] = None,
+        h: Annotated[int | None, _number("Hidden size.", 128, MODEL)] = None,
+        d: Annotated[int | None, _number("Intermediate size.", 512, MODEL)] = None,
+        layers: Annotated[int | None, _number("Layers.", 4, MODEL)] = None,
+        heads: Annotated[int | None, _number("Heads of attention.", 4, MODEL)] = None,
+        context: Annotated[int | None, _number("Bytes of text that a model sees at once.", 64, MODEL)] = None,
+        batch: Annotated[int | None, _number("Sequences a step.", 16)] = None,
         threads: Threads = 1,
         out: Out = None,
         resume: Resume = False,
@@ -89,12 +139,13 @@ def _command(name: str, does: str) -> Callable[..., int]:
         picture: Picture = None,
         as_json: options.Json = False,
         as_markdown: options.Markdown = False,
+        wide: options.Wide = False,
     ) -> int:
         said = {key: value for key, value in locals().items() if key in _SIZES and value is not None}
         said |= {
             key: _numbers(key, words) for key, words in (("rates", rates), ("mask_factors", mask_factors)) if words
         }
-        form = chosen_format(as_json=as_json, as_csv=False, as_markdown=as_markdown)
+        form = chosen_format(as_json=as_json, as_markdown=as_markdown, wide=wide)
         if of is None:
             folder = _trained(
                 name, _setting(said, quick=quick), _arms(name, arms, quick=quick), text, out, threads, resume=resume

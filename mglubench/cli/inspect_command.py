@@ -25,13 +25,14 @@ EXIT_ERROR, EXIT_REGRESSION, EXIT_LACKING = 1, 3, 4
 
 def inspect(
     variant: Annotated[str | None, typer.Argument(help="Variant. (default: all with kernels of their own)")] = None,
-    device: Annotated[str | None, typer.Option(help="cuda or cpu. (default: by variant, else cuda)")] = None,
+    device: Annotated[str | None, options.what("cuda or cpu. (default: by variant, else cuda)", "TEXT")] = None,
     arch: Annotated[
-        str | None,
-        typer.Option(help="Architectures. (default: sm_90a, CPU here,avx2,neon, or all pinned)"),
+        str | None, options.what("Architectures. (default: sm_90a, CPU here,avx2,neon, or all pinned)")
     ] = None,
-    nm: Annotated[str | None, typer.Option(help="Numbers of masks. (default: 8, or all that are pinned)")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Dtypes. (default: float16, CPU float32, or all pinned)")] = None,
+    nm: Annotated[
+        str | None, options.what("Numbers of masks. (default: 8, or all that are pinned)", options.WHOLE_NUMBERS)
+    ] = None,
+    dtype: Annotated[str | None, options.what("Dtypes. (default: float16, CPU float32, or all pinned)")] = None,
     save: Annotated[
         Path | None, typer.Option(parser=options.path, help="Pin what is found in this file, if every kernel compiles.")
     ] = None,
@@ -39,6 +40,7 @@ def inspect(
         Path | None, typer.Option(parser=options.path, help="Hold what is found against this file of pins.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="With --save: replace the file.")] = False,
+    plugin: options.Plugin = None,
     as_json: options.Json = False,
     as_markdown: options.Markdown = False,
     wide: options.Wide = False,

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
+from mglubench.cli.options import WHOLE_NUMBERS, what
 from mglubench.errors import UsageError
 from mglubench.kernels.accepted_nm import LIBRARY_NMS, in_words
 
-Arch = Annotated[str, typer.Option(help="Architectures, such as sm_80,sm_90a,sm_100a,sm_120a.")]
-Nm = Annotated[str, typer.Option(help=f"Numbers of masks, {in_words(LIBRARY_NMS, 'or')}.")]
+Arch = Annotated[str, what("Architectures, such as sm_80,sm_90a,sm_100a,sm_120a.")]
+Nm = Annotated[str, what(f"Numbers of masks, {in_words(LIBRARY_NMS, 'or')}.", WHOLE_NUMBERS)]
 Dtype = Annotated[
     str,
-    typer.Option(
-        help="float16, bfloat16, float32, or a format of weights: int8, int4, fp8-e4m3, mxfp4; where a kernel takes it."
-    ),
+    what("float16, bfloat16, float32, or a format of weights: int8, int4, fp8-e4m3, mxfp4; where a kernel takes it."),
 ]
 
 

@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
-from mglubench.cli.help_pages import OUTPUT
+from mglubench.cli.help_pages import OUTPUT, WHAT
+
+# Kinds of lists, as help types them.
+WHOLE_NUMBERS, NUMBERS, WORDS = "INTEGER,...", "FLOAT,...", "TEXT,..."
+
+
+def what(words: str, kind: str = WORDS) -> OptionInfo:
+    """An option with a list of what to measure or look at, in the group of those."""
+    option: OptionInfo = typer.Option(help=words, metavar=kind, rich_help_panel=WHAT)
+    return option
 
 
 def path(text: str | Path) -> Path:
@@ -47,7 +57,10 @@ def _know_plugins(given: list[str] | None) -> None:
 Plugin = Annotated[
     list[str] | None,
     typer.Option(
-        "--plugin", callback=_know_plugins, help="Also take the variants in FILE.py, or one: FILE.py:NAME; repeatable."
+        "--plugin",
+        callback=_know_plugins,
+        metavar="FILE.py",
+        help="Also take the variants in FILE.py, or one: FILE.py:NAME; repeatable.",
     ),
 ]
 RUN_HELP = "Run folder, or last: the newest below runs."

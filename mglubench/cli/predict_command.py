@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mglubench.cli import options
+from mglubench.cli.options import WHOLE_NUMBERS, what
 from mglubench.cli.output import chosen_format, print_json, print_tables
 from mglubench.errors import UsageError
 
@@ -19,16 +20,16 @@ def predict(
     gpu: Annotated[
         str | None, typer.Option(help='Name, such as "RTX 5090", "H100 PCIe" or A100-SXM4-80GB.', show_default=False)
     ] = None,
-    h: Annotated[str | None, typer.Option(help="Hidden sizes, such as 2048,4096; pairs up with --d.")] = None,
-    d: Annotated[str | None, typer.Option(help="Intermediate sizes, such as 8192,14336.")] = None,
-    shape: Annotated[str | None, typer.Option(help="Pairs HxD, such as 2048x8192,4096x14336.")] = None,
-    model: Annotated[str | None, typer.Option(help="Published models, such as llama-3.2-1b,qwen3-8b.")] = None,
-    nm: Annotated[str | None, typer.Option(help="Numbers of masks, such as 1,2 or 1..16. (default: 1,2,4,8)")] = None,
-    batch: Annotated[str | None, typer.Option(help="Tokens. (default: 1)")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16. (default: float16)")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="How W is stored: same, int8, int4, fp8-e4m3, mxfp4. (default: same)")
+    h: Annotated[
+        str | None, what("Hidden sizes, such as 2048,4096 or pow2:1024..8192; pairs up with --d.", WHOLE_NUMBERS)
     ] = None,
+    d: Annotated[str | None, what("Intermediate sizes, such as 8192,14336.", WHOLE_NUMBERS)] = None,
+    shape: Annotated[str | None, what("Pairs HxD, such as 2048x8192,4096x14336.")] = None,
+    model: Annotated[str | None, what("Published models, such as llama-3.2-1b,qwen3-8b.")] = None,
+    nm: Annotated[str | None, what("Numbers of masks, such as 1,2 or 1..16. (default: 1,2,4,8)", WHOLE_NUMBERS)] = None,
+    batch: Annotated[str | None, what("Tokens, such as 1,4 or pow2:1..64. (default: 1)", WHOLE_NUMBERS)] = None,
+    dtype: Annotated[str | None, what("float32, bfloat16, float16. (default: float16)")] = None,
+    weights: Annotated[str | None, what("How W is stored: same, int8, int4, fp8-e4m3, mxfp4. (default: same)")] = None,
     against: Annotated[
         Path | None,
         typer.Option(

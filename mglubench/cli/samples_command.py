@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-import typer
-
 from mglubench.cli import pictures
+from mglubench.cli.options import WHOLE_NUMBERS, what
 
 
 def samples(
     run: pictures.Run,
-    variants: Annotated[str, typer.Option(help="Which, by comma. (default: the fastest MGLU and GLU)")] = "",
-    nm: Annotated[str, typer.Option(help="Numbers of masks, by comma.")] = "",
+    variants: Annotated[str, what("Which. (default: the fastest MGLU and GLU)")] = "",
+    nm: Annotated[str, what("Numbers of masks, such as 1,8. (default: all)", WHOLE_NUMBERS)] = "",
     out: pictures.Out = None,
 ) -> None:
     """Draw the samples of single cases by round and process: what an interval sums up."""

@@ -24,14 +24,15 @@ DEFAULTS = {
 
 
 def tune(
-    variants: Annotated[str | None, typer.Option(help="Variants. (default: by device)")] = None,
-    shape: Annotated[str, typer.Option(help="Pairs HxD.")] = "2048x8192",
+    variants: Annotated[str | None, options.what("Variants. (default: by device)")] = None,
+    shape: Annotated[str, options.what("Pairs HxD.")] = "2048x8192",
     nm: kernel_options.Nm = "1,2,4,8",
-    batch: Annotated[str, typer.Option(help="Tokens, 1 to 16.")] = "1",
-    dtype: Annotated[str | None, typer.Option(help="float32 (CPU), float16, bfloat16. (default: by device)")] = None,
-    mode: Annotated[str, typer.Option(help="cold; on a GPU also hot or graph.")] = "cold",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N. (default: CUDA if there is one)")] = None,
+    batch: Annotated[str, options.what("Tokens, 1 to 16.", options.WHOLE_NUMBERS)] = "1",
+    dtype: Annotated[str | None, options.what("float32 (CPU), float16, bfloat16. (default: by device)")] = None,
+    mode: Annotated[str, options.what("cold; on a GPU also hot or graph.")] = "cold",
+    device: Annotated[str | None, options.what("cpu, cuda, cuda:N. (default: CUDA if there is one)")] = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="Sampling time per candidate.")] = 0.2,
+    plugin: options.Plugin = None,
     as_json: options.Json = False,
     out_json: options.OutJson = None,
 ) -> int:
@@ -39,7 +40,8 @@ def tune(
     device = device or _device(variants)
     usual = DEFAULTS["cuda" if device.startswith("cuda") else "cpu"]
     given = {"shape": shape, "nm": nm, "batch": batch, "dtype": dtype or usual["dtype"], "mode": mode, "device": device}
-    cases = _cases({**given, "variants": variants or usual["variants"], "name": "tune"})
+    names = variants or ",".join([usual["variants"], *_asked(device)])
+    cases = _cases({**given, "variants": names, "name": "tune"})
     rows = [_tuned(case, seconds) for case in cases]
     publish_json(rows, out_json)
     if as_json:
@@ -51,6 +53,15 @@ def tune(
                 f"{row['tried']} tried, {row['failed']} failed\n"
             )
     return 0
+
+
+def _asked(device: str) -> list[str]:
+    """What files of the user offer to be tuned on this device."""
+    from mglubench.kernels.cpu_choice import CpuKernel
+    from mglubench.kernels.cuda_kernel import CudaKernel
+    from mglubench.variants.registry import asked_kernels
+
+    return asked_kernels(CudaKernel if device.startswith("cuda") else CpuKernel)
 
 
 def _device(names: str | None) -> str:

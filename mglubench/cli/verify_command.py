@@ -7,15 +7,23 @@ from typing import Annotated
 import typer
 
 from mglubench.cli import options
+from mglubench.cli.help_pages import WHAT
 from mglubench.cli.output import chosen_format, print_json, print_tables, publish_json
 from mglubench.cli.progress_line import progress_bar
 
 
 def verify(
-    names: Annotated[str | None, typer.Option("--variants", help="Names. (default: all that run here)")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N. (default: CUDA if there is one)")] = "auto",
-    dtype: Annotated[str, typer.Option(help="dtypes to check.")] = "float32,bfloat16,float16",
-    nm: Annotated[str | None, typer.Option(help="Numbers of masks. (default: all that a variant takes)")] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            "--variants", help="Names. (default: all that run here)", metavar=options.WORDS, rich_help_panel=WHAT
+        ),
+    ] = None,
+    device: Annotated[str, options.what("cpu, cuda or cuda:N. (default: CUDA if there is one)", "TEXT")] = "auto",
+    dtype: Annotated[str, options.what("dtypes to check.")] = "float32,bfloat16,float16",
+    nm: Annotated[
+        str | None, options.what("Numbers of masks. (default: all that a variant takes)", options.WHOLE_NUMBERS)
+    ] = None,
     plugin: options.Plugin = None,
     case_timeout: Annotated[float, typer.Option(help="Kill a case after this many seconds.")] = 300.0,
     as_json: options.Json = False,

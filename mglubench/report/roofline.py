@@ -105,7 +105,8 @@ def _draw_roofline(panel: Axes, points: list[Point], roofs: Roofs) -> list[Line]
     intensities = [point.intensity for point in points]
     low, high = min(intensities) / 2, max(intensities) * 3
     if top and fastest:
-        high = max(high, 6 * top / fastest)
+        # A name below a level roof must stand beside the slopes.
+        high = max(high, (25 if len(roofs.compute) > 1 else 6) * top / fastest)
     lines = [_memory_line(roof, low, high, top) for roof in roofs.memory]
     lines += [_compute_line(roof, high, fastest) for roof in roofs.compute]
     _draw_lines(panel, lines)
@@ -199,12 +200,17 @@ def _label(panel: Axes, points: list[Point], where: Where, lines: list[Line], lo
 
 
 def _roof_labels(lines: list[Line]) -> Iterator[Label]:
-    """The highest slope is named above, those below it below; names of neighbours stand apart along their lines."""
+    """The highest slope is named above, those below it below; names of neighbours stand apart along their lines.
+
+    Level roofs come in pairs, what a unit was sold as over what it was measured at: the upper is named above, the lower
+    below, so that neither name lies between them.
+    """
     slopes = sorted((line for line in lines if not line.level), key=lambda line: -line.start[1] / line.start[0])
     for number, line in enumerate(slopes):
         yield Label(line.at(0.9 - 0.09 * number), line.label, line.colour, "southeast" if number else "northwest")
-    for number, line in enumerate(line for line in lines if line.level):
-        yield Label(line.at(0.6), line.label, line.colour, "south" if number % 2 else "north")
+    levels = sorted((line for line in lines if line.level), key=lambda line: -line.start[1])
+    for number, line in enumerate(levels):
+        yield Label(line.at(0.97), line.label, line.colour, "southwest" if number % 2 else "northwest")
 
 
 def _log_axes(panel: Axes, x: tuple[float, float], y: tuple[float, float], units: tuple[str, str]) -> None:

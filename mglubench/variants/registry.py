@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mglubench.cases.case import Case
 from mglubench.cases.vocabulary import near
@@ -32,6 +32,8 @@ from mglubench.variants.plugins import FILES_VARIABLE, BrokenPlugin, plugins, wh
 
 if TYPE_CHECKING:
     from mglubench.kernels.cpu_choice import CpuKernel
+
+Kind = TypeVar("Kind")
 
 # In the order of tables: the ceilings, the baselines, then MGLU from the slowest idea to the fastest.
 BUILT_IN = (
@@ -162,8 +164,17 @@ def cpu_kernels() -> dict[str, CpuKernel]:
     """Kernels that run on a CPU, by the name of their variant."""
     from mglubench.kernels.cpu_choice import CpuKernel
 
+    return _kernels(CpuKernel)
+
+
+def asked_kernels(kind: type) -> list[str]:
+    """Variants of the files that a user named whose kernels are of this kind."""
+    return [name for name in asked_plugins() if name in _kernels(kind)]
+
+
+def _kernels(kind: type[Kind]) -> dict[str, Kind]:
     kernels = {name: getattr(variant, "kernel", None) for name, variant in variants().items()}
-    return {name: kernel for name, kernel in kernels.items() if isinstance(kernel, CpuKernel)}
+    return {name: kernel for name, kernel in kernels.items() if isinstance(kernel, kind)}
 
 
 def _registry() -> _Registry:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import fields
 
 import pytest
 import typer
 
 from mglubench.cli.app import app
 from mglubench.cli.help_pages import EXAMPLES
+from mglubench.experiments.setting import Setting
 
 PROGRAM = typer.main.get_command(app)
 
@@ -66,6 +68,31 @@ def test_numbers_are_typed_as_numbers_and_options_grouped(cli):
     places = [out.index(f"\n{title}:") for title in ("What to measure", "How long and how well", "The run", "Output")]
     assert places[0] < out.index("--nm ") < places[1] < out.index("--rounds ") < places[2]
     assert places[3] < out.index("--json ")
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_lists_of_numbers_are_typed_as_numbers_and_nothing_as_a_python_list(cli, words):
+    out = cli(*words, "--help").out
+    assert "list[str]" not in out.partition("Options:")[2]
+    for option in ("--h", "--d", "--nm", "--batch"):
+        for line in out.splitlines():
+            assert not line.startswith(f"  {option} ") or " INTEGER" in line, line
+
+
+@pytest.mark.parametrize("group", [(), ("baseline",), ("experiment",)], ids=str)
+def test_a_list_of_commands_says_whole_sentences(cli, group):
+    assert "..." not in cli(*group, "--help").out.partition("Commands:")[2]
+
+
+def test_an_experiment_s_numbers_are_told_with_what_they_are_without(cli):
+    out = " ".join(cli("experiment", "ablation", "--help").out.split())
+    for item in fields(Setting):
+        if item.name != "decay":
+            value = getattr(Setting(), item.name)
+            shown = value if isinstance(value, int) else ",".join(f"{one:g}" for one in value)
+            told = out.partition(f"--{item.name.replace('_', '-')} ")[2].partition(" --")[0]
+            found = told.partition("(default: ")[2].partition(")")[0]
+            assert [float(one) for one in found.split(",")] == [float(one) for one in str(shown).split(",")], item.name
 
 
 def test_a_number_that_is_none_is_refused_by_its_name(cli):

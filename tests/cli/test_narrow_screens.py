@@ -71,7 +71,8 @@ def test_every_table_offers_wide(cli):
     for command in (
         *(("sweep",), ("report",), ("repeat",), ("compare",), ("gate",), ("history",), ("predict",), ("profile",)),
         *(("runs",), ("variants",), ("verify",), ("doctor",), ("inspect",), ("campaign",), ("import",)),
-        *(("baseline", "list"), ("baseline", "show")),
+        *(("baseline", "list"), ("baseline", "show"), ("fleet",)),
+        *(("experiment", "ablation"), ("experiment", "masks"), ("experiment", "convert")),
     ):
         assert "--wide" in cli(*command, "--help").out, command
 

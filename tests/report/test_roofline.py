@@ -19,13 +19,14 @@ from mglubench.report.roofline import draw, points_of
 from mglubench.report.roofs import roofs_of
 from mglubench.results.ceilings import remember
 from mglubench.results.columns import Columns
+from mglubench.results.load_run import load
 from mglubench.results.row_block import Block
 from mglubench.results.rows import Row
 from mglubench.results.store import RunStore
 from mglubench.results.stored_row import StoredRow
 from mglubench.results.turns import Patterns
 from mglubench.variants.registry import get_variant
-from tests.conftest import make_header, make_row
+from tests.conftest import ROOT, make_header, make_row
 
 MASKED = {
     "mglu-naive": 0.85,
@@ -178,6 +179,23 @@ def test_an_unknown_gpu_and_a_cpu_have_measured_roofs_alone():
 
 
 @pytest.mark.parametrize("kind", ["roofline", "bandwidth"])
+def test_no_roof_crosses_a_name_of_roofs_in_the_recorded_picture_of_a_gpu(kind):
+    figure = draw(load(ROOT / "reports" / "h100" / "main-job"), kind)
+    names = [along(text) for name, _, text in texts_of(figure) if not name.isdigit()]
+    assert len(names) >= 3
+    assert_no_roof_crosses(figure, names)
+
+
+def assert_no_roof_crosses(figure, names):
+    """Roofs, which are the thick lines, and names apart by their boxes."""
+    for drawn in figure.axes[0].lines:
+        ends = figure.axes[0].transData.transform(drawn.get_xydata()[[0, -1]])
+        if drawn.get_linewidth() > 1:
+            roof = boxes_between(*map(tuple, ends), 1.0)
+            assert not any(overlap(a, b) for name in names for a in name for b in roof), drawn.get_label()
+
+
+@pytest.mark.parametrize("kind", ["roofline", "bandwidth"])
 @pytest.mark.parametrize("batch", [1, 8])
 def test_no_text_of_a_crowded_chart_covers_another_or_leaves_its_panel(kind, batch):
     figure = draw(frame_of(crowd(batch=batch)), kind)
@@ -190,12 +208,7 @@ def test_no_text_of_a_crowded_chart_covers_another_or_leaves_its_panel(kind, bat
     boxes += [along(text) for name, _, text in texts if not name.isdigit()]
     for one, other in combinations(boxes, 2):
         assert not any(overlap(a, b) for a in one for b in other)
-    names = [along(text) for name, _, text in texts if not name.isdigit()]
-    for drawn in figure.axes[0].lines:
-        ends = figure.axes[0].transData.transform(drawn.get_xydata()[[0, -1]])
-        if drawn.get_linewidth() > 1:
-            roof = boxes_between(*map(tuple, ends), 1.0)
-            assert not any(overlap(a, b) for name in names for a in name for b in roof), drawn.get_label()
+    assert_no_roof_crosses(figure, [along(text) for name, _, text in texts if not name.isdigit()])
     panel = figure.axes[0].get_window_extent()
     for box in (box for group in boxes for box in group):
         assert panel.x0 <= box[0]

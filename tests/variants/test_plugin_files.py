@@ -9,8 +9,9 @@ import pytest
 
 import mglubench
 from mglubench.errors import UsageError
+from mglubench.kernels.cuda_kernel import CudaKernel
 from mglubench.variants.plugins import FILES_VARIABLE, name_files, plugin_files
-from mglubench.variants.registry import asked_plugins, broken_plugins, get_variant, variants
+from mglubench.variants.registry import asked_kernels, asked_plugins, broken_plugins, get_variant, variants
 from tests.conftest import ROOT, make_case, run_command
 
 TWO = """
@@ -118,13 +119,63 @@ def test_a_broken_file_is_a_line_a_row_and_a_verdict_and_ends_nothing(
         ("", "plug-in '' is no Python file"),
     ],
 )
-@pytest.mark.parametrize("command", ["sweep", "verify", "variants", "repeat", "gate --baseline x", "profile"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("sweep", "verify", "variants", "repeat", "gate --baseline x", "profile"),
+        *("inspect", "tune", "build", "campaign"),
+    ],
+)
 def test_a_file_that_is_not_there_is_bad_input_of_every_command(cli, given, words, command, monkeypatch):
     monkeypatch.setenv(FILES_VARIABLE, "")
     result = cli(*command.split(), "--plugin", given)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith(f"error: {words}")
     assert len(result.err.splitlines()) == 1
+
+
+OF_ITS_OWN = """
+from mglubench.kernels.cpu_choice import CpuKernel
+from mglubench.variants.numba_cpu import MGLUNumbaCPU
+
+class Mine(MGLUNumbaCPU):
+    name, summary = "mine-cpu", "by a rule of its own"
+    kernel = CpuKernel("mine-cpu")
+"""
+CUDA = """
+from mglubench.variants.cuda_kernels import FlashMGLUMma
+
+class Mine(FlashMGLUMma):
+    name, summary = "mine-cuda", "by a rule of its own"
+"""
+
+
+def test_kernels_of_a_file_are_inspected_tuned_and_built_like_one_s_own(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv(FILES_VARIABLE, "")
+    monkeypatch.setenv("MGLUBENCH_TUNING", str(tmp_path / "tuning.json"))
+    (tmp_path / "mine.py").write_text(OF_ITS_OWN)
+    (tmp_path / "cuda.py").write_text(CUDA)
+    seen = cli("inspect", "mine-cpu", "--plugin", "mine.py", "--arch", "here", "--nm", "1", "--json")
+    assert [(row["variant"], row["status"]) for row in json.loads(seen.out)] == [("mine-cpu", "ok")]
+    asked = ("--device", "cpu", "--shape", "32x16", "--nm", "1", "--seconds", "0.01", "--json")
+    tuned = json.loads(cli("tune", "--plugin", "mine.py", *asked).out)
+    names = [row["case"].partition("/")[0] for row in tuned]
+    assert sorted(names) == sorted(["swiglu-numba-cpu", "mglu-numba-cpu", "mine-cpu"])
+    refused = cli("build", "--plugin", "cuda.py", "--variants", "mine-cuda", "--arch", "sm_70")
+    assert "unknown variant" not in refused.err
+    assert asked_kernels(CudaKernel) == ["mine-cuda"]
+
+
+def test_a_campaign_names_what_a_file_offers(cli, two, tmp_path, monkeypatch):
+    monkeypatch.setenv(FILES_VARIABLE, "")
+    step = '[[step]]\nkind = "sweep"\nvariants = ["first"]\nshape = ["24x16"]\nceiling = false\n'
+    (tmp_path / "mine.toml").write_text(f'device = "cpu"\n{step}')
+    given = ("campaign", "mine.toml", "--executor", "fake", "--out", "there", "--json")
+    without = cli(*given)
+    assert (without.code, "unknown variant 'first'" in without.err) == (2, True)
+    assert cli(*given, "--plugin", str(two)).code == 0
+    (rows,) = (tmp_path / "there").rglob("rows.jsonl")
+    assert {row["variant"] for row in json.loads(cli("report", str(rows.parent), "--json").out)["rows"]} == {"first"}
 
 
 def test_from_python_a_file_is_known_for_the_length_of_a_call(two, tmp_path, monkeypatch):
