@@ -39,6 +39,11 @@ def _number(words: str, usual: int, group: str = HOW) -> OptionInfo:
     return option
 
 
+def _rates(words: str) -> OptionInfo:
+    option: OptionInfo = typer.Option(help=words, metavar=options.NUMBERS, rich_help_panel=HOW)
+    return option
+
+
 Out = Annotated[
     Path | None,
     typer.Option(parser=options.path, help="Run folder. (default: runs/experiment-...)", rich_help_panel=RUN),
@@ -74,22 +79,8 @@ Arms = Annotated[
     str,
     typer.Option(help="Arms. (default: all; four of them with --quick)", metavar=options.WORDS, rich_help_panel=TRAIN),
 ]
-Rates = Annotated[
-    str,
-    typer.Option(
-        help="Learning rates; one of several is chosen per arm. (default: 1e-3,3e-3,1e-2)",
-        metavar=options.NUMBERS,
-        rich_help_panel=HOW,
-    ),
-]
-Factors = Annotated[
-    str,
-    typer.Option(
-        help="Rates of mask logits over the others', chosen along with them. (default: 1)",
-        metavar=options.NUMBERS,
-        rich_help_panel=HOW,
-    ),
-]
+Rates = Annotated[str, _rates("Learning rates; one of several is chosen per arm. (default: 1e-3,3e-3,1e-2)")]
+Factors = Annotated[str, _rates("Rates of mask logits over the others', chosen along with them. (default: 1)")]
 Threads = Annotated[
     int, typer.Option(min=1, metavar="INTEGER", help="Threads of torch.", show_default=True, rich_help_panel=RUN)
 ]
