@@ -5,10 +5,10 @@ A lock of a file in a folder of this user's own, which all its processes on the 
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from mglubench.errors import UnavailableError
 from mglubench.system.user_folders import cache_folder_of_user
@@ -23,7 +23,7 @@ class Claims:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or cache_folder_of_user() / "claims"
-        self._held: dict[str, int] = {}
+        self._held: dict[str, FileLock] = {}
 
     def take(self, names: Sequence[str], count: int) -> list[str]:
         """The first so many of these that nobody has, now this process's.
@@ -45,14 +45,14 @@ class Claims:
     def release(self, names: Sequence[str] | None = None) -> None:
         """Give these back; all if ``None``."""
         for name in list(self._held) if names is None else names:
-            os.close(self._held.pop(name))
+            self._held.pop(name).release()
 
     def _take(self, name: str) -> bool:
-        lock = os.open(self._folder / name.replace("/", "-"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Whoever ends a worker may be another thread than the one that it was made in.
+        lock = FileLock(self._folder / name.replace("/", "-"), timeout=0, thread_local=False)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
+            lock.acquire()
+        except Timeout:
             return False
         self._held[name] = lock
         return True
