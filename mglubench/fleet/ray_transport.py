@@ -19,6 +19,7 @@ import msgspec
 from mglubench.errors import UnavailableError, UsageError
 from mglubench.fleet.messages import Answer, Event, HowToWork, Order, Told
 from mglubench.hardware.visible_cards import device_uuids
+from mglubench.system.last_will import LastWill
 from mglubench.system.plain_text import plain
 
 # Answers are small and read at once; Ray's own default is a third of the memory.
@@ -49,8 +50,8 @@ class RayTransport:
         self._actors: dict[str, Handle] = {}
         self._asked: dict[Handle, tuple[str, type[Told] | type[Answer]]] = {}
         self._ours = not ray.is_initialized()
-        if self._ours:
-            _connect(ray, address)
+        # Of a cluster that is started here: Ray's own agents would outlive a killed process by a minute.
+        self._will = _connect(ray, address) if self._ours else None
         try:
             self._options = _gpu_seats(ray) if how.device == "cuda" else _cpu_seats(ray, cores)
         except BaseException:
@@ -98,6 +99,8 @@ class RayTransport:
             self.kill(worker)
         if self._ours:
             self._ray.shutdown()
+        if self._will:
+            self._will.carry_out()
 
     def _event(self, reference: Handle) -> Event:
         worker, kind = self._asked.pop(reference)
@@ -116,25 +119,29 @@ def why_lost(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if any(word in line for word in ("because", "died", "full", "Error", "exit"))]
     name = type(error).__name__
-    if name in ("ObjectStoreFullError", "OutOfDiskError"):
+    # What the actor met itself comes as RayTaskError(NAME).
+    if "ObjectStoreFullError" in name or "OutOfDiskError" in name:
         return plain(f"Ray's object store is full: {lines[0] if lines else name}", LONGEST_REASON)
     return plain(f"{name}: {' '.join(telling[-2:] or lines[-1:])}", LONGEST_REASON)
 
 
-def _connect(ray: ModuleType, address: str) -> None:
-    """Join a cluster, or start one; SIGTERM stays this program's business."""
+def _connect(ray: ModuleType, address: str) -> LastWill | None:
+    """Join a cluster, or start one, and say what is to become of that; SIGTERM stays this program's business."""
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     handler = signal.getsignal(signal.SIGTERM)
     try:
         try:
             ray.init(address=address or "auto", **quiet)
+            return None
         except ConnectionError as error:
             if address:
                 words = plain(str(error).partition("\n")[0], LONGEST_REASON)
                 raise UsageError(f"--address {address}: no Ray cluster answers: {words}") from None
-            cards = len(device_uuids()) or None
-            ray.init(num_gpus=cards, include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
+            cards, will = len(device_uuids()) or None, LastWill()
+            with will.over_what_starts():
+                ray.init(num_gpus=cards, include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
+            return will
     finally:
         # In another thread no handler can be set, and Ray sets none.
         with suppress(ValueError):

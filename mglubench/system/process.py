@@ -58,9 +58,9 @@ class Child:
         leash: bool = True,
     ) -> None:
         variables = {**os.environ, **(env or {})}
-        self._mark = f"{os.getpid()}.{time.time_ns()}.{next(_serial)}"
+        self._mark = new_mark()
         # A child of a child carries the marks of both.
-        variables[MARK] = ":".join(filter(None, (os.environ.get(MARK), self._mark)))
+        variables[MARK] = marked_environment(self._mark)
         if leash:
             _require(command[0], variables.get("PATH"))
             command = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
@@ -97,22 +97,13 @@ class Child:
         for process in family:
             with suppress(psutil.Error):
                 process.kill()
-        self._kill_marked()
+        kill_marked(self._mark)
         return code
 
     def _family(self) -> list[psutil.Process]:
         with suppress(psutil.Error):
             return psutil.Process(self.pid).children(recursive=True)
         return []
-
-    def _kill_marked(self) -> None:
-        """Kill what carries the mark, until nothing does: a process that forks may be quicker than one look."""
-        until = time.monotonic() + GONE_SECONDS
-        while (left := marked(self._mark)) and time.monotonic() < until:
-            for pid in left:
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.01)
 
 
 class Pump:
@@ -232,6 +223,26 @@ def _supervised(
         for pump in pumps:
             pump.drain()
     return Ended(code, "", "")
+
+
+def new_mark() -> str:
+    """A mark that no other process has given."""
+    return f"{os.getpid()}.{time.time_ns()}.{next(_serial)}"
+
+
+def marked_environment(mark: str) -> str:
+    """What MARK must be in the environment of a process that is to carry this one; it keeps those of this process."""
+    return ":".join(filter(None, (os.environ.get(MARK), mark)))
+
+
+def kill_marked(mark: str) -> None:
+    """Kill what carries the mark, until nothing does: a process that forks may be quicker than one look."""
+    until = time.monotonic() + GONE_SECONDS
+    while (left := marked(mark)) and time.monotonic() < until:
+        for pid in left:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
 
 
 def marked(mark: str) -> list[int]:

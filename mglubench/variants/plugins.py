@@ -23,6 +23,7 @@ from mglubench.cases.vocabulary import ACTIVATIONS, LAYERS
 from mglubench.errors import MglubenchError, UsageError
 from mglubench.layer.problem import Problem
 from mglubench.system.plain_text import first_line, plain
+from mglubench.system.variables import variable
 from mglubench.variants.base import Launch, Variant
 
 GROUP = "mglubench.variants"
@@ -122,15 +123,8 @@ def name_files(given: Sequence[str | Path]) -> str:
 def plugin_files(given: str | Path | Sequence[str | Path] | None) -> Iterator[None]:
     """Variants of these files are known meanwhile; raises :class:`UsageError` as :func:`name_files` does."""
     files = [given] if isinstance(given, str | Path) else given or []
-    before = os.environ.get(FILES_VARIABLE)
-    os.environ[FILES_VARIABLE] = name_files(files)
-    try:
+    with variable(FILES_VARIABLE, name_files(files)):
         yield
-    finally:
-        if before is None:
-            del os.environ[FILES_VARIABLE]
-        else:
-            os.environ[FILES_VARIABLE] = before
 
 
 def why_unfit(variant: Variant) -> str | None:
