@@ -60,7 +60,8 @@ MODES: dict[str, str] = {
     "hot": "back-to-back runs over one buffer: what a cache-resident layer costs",
     "graph": "CUDA-graph replay over rotating buffers larger than the L2 cache: a serving loop",
 }
-_DEVICE = re.compile(r"cpu|cuda(:\d{1,2})?")
+# A fleet numbers CPUs, too, and has more devices than a machine.
+_DEVICE = re.compile(r"(cpu|cuda)(:\d{1,4})?")
 
 
 def dtype_name(text: str) -> str:
@@ -91,7 +92,7 @@ def mode_name(text: str) -> str:
 
 
 def device_name(text: str) -> str:
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``; in rows of a fleet also ``cpu:N``."""
     name = text.lower()
     if name == "auto" or _DEVICE.fullmatch(name):
         return name

@@ -397,6 +397,8 @@ def _awake(telemetry: GpuTelemetry, timer: Timer, expected: float | None) -> Rea
 
 def require_device(device: str) -> None:
     """Raise :class:`UnavailableError` if ``device`` is not here."""
+    if device.startswith("cpu:"):
+        raise UnavailableError(f"device {device} is a name of a fleet's; the CPU of this machine is cpu")
     if not device.startswith("cuda"):
         return
     import torch

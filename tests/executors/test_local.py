@@ -359,6 +359,8 @@ def test_a_gpu_that_does_not_exist_is_named(monkeypatch):
     require_device("cuda:0")
     with pytest.raises(UnavailableError, match=r"cuda:1 does not exist; this machine has 1 GPU"):
         require_device("cuda:1")
+    with pytest.raises(UnavailableError, match="device cpu:1 is a name of a fleet's"):
+        require_device("cpu:1")
 
 
 def test_the_machine_is_described(session):
