@@ -79,23 +79,22 @@ def run_tables(frame: pd.DataFrame) -> list[Table]:
         good = [row for row in rows if row["status"] == "ok" and row["layer"] not in CEILINGS]
         if good:
             measured.append((setting, good))
-            tables += [_latency_table(setting, good)]
+            own = [_latency_table(setting, good)]
             if counted(good):
-                tables += [ledger_table(setting, sorted(good, key=_order(good)))]
+                own += [ledger_table(setting, sorted(good, key=_order(good)))]
             else:
-                tables += [_memory_table(setting, good, ceilings.get(setting.device))]
+                own += [_memory_table(setting, good, ceilings.get(setting.device))]
             beside = _paper_table(setting, good)
-            tables += [beside] if beside else []
-            tables += stack_tables(setting, good)
-    tables += saving_tables(measured)
+            own += [beside] if beside else []
+            tables += _noted(own + stack_tables(setting, good), _met(good))
+    tables += _noted(saving_tables(measured), _met([row for _, good in measured for row in good]))
     failed = _failed_table(frame)
-    return _with_fleet(tables + ([failed] if failed else []), frame)
+    return _noted(tables + ([failed] if failed else []), fleet_notes(frame))
 
 
-def _with_fleet(tables: list[Table], frame: pd.DataFrame) -> list[Table]:
-    """What is the matter with the devices of a fleet, under every table."""
-    notes = fleet_notes(frame)
-    return [replace(table, notes=[*table.notes, *notes]) for table in tables] if notes else tables
+def _noted(tables: list[Table], notes: list[str]) -> list[Table]:
+    """The same with more under each."""
+    return [replace(table, notes=[*table.notes, *notes]) for table in tables]
 
 
 def fleet_notes(frame: pd.DataFrame) -> list[str]:
@@ -150,7 +149,6 @@ def _latency_table(setting: Setting, rows: list[Row]) -> Table:
     notes = [
         _how_measured(rows),
         *_baselines(rows),
-        *_met(rows),
         *(f"{mark}: {words}" for words, mark in marks.items()),
     ]
     printed = (PRINTED,) if any(not missing(row.get("vs_printed")) for row in rows) else ()

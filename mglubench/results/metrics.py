@@ -51,9 +51,16 @@ def derive_from(frame: pd.DataFrame, samples: RunSamples) -> pd.DataFrame:
     for name, values in set_columns(out, samples, SETTING).items():
         out[name] = values
     # What was read alone (a run of before, or a mode that no read was measured in) is held against the device's best.
-    alone = out["device"].map(ceiling_by_device(frame)).astype(float)
-    out["ceiling_gb_per_s"] = out["ceiling_gb_per_s"].fillna(alone)
+    out["ceiling_gb_per_s"] = out["ceiling_gb_per_s"].fillna(_read_alone(frame))
     out["share_of_ceiling"] = out["share_of_ceiling"].fillna(out["gb_per_s"].astype(float) / out["ceiling_gb_per_s"])
     add_ledger(out, SETTING, devices_in(frame.attrs["run"]["environment"]) if "run" in frame.attrs else {})
     out.attrs = dict(frame.attrs)
     return out
+
+
+def _read_alone(frame: pd.DataFrame) -> pd.Series[float]:
+    """By row, the best read of its device; of a fleet's rows that of the one that measured them, not of its kind."""
+    import pandas as pd
+
+    parts = [rows for _, rows in frame.groupby("worker_uuid", dropna=False)] if "worker_uuid" in frame else [frame]
+    return pd.concat([rows["device"].map(ceiling_by_device(rows)).astype(float) for rows in parts])

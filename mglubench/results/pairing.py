@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from mglubench.cases.axes import AXES
@@ -37,7 +37,7 @@ def pair_cases(
             continue
         if not _count(before) or _of(now) is not found or found.status != Status.OK:
             judged[key] = _one_side(key, found, before, now)
-        elif other := _forbidden(found, forbidding) or (None if force else _other_timer(before, now)):
+        elif other := _forbidden(found, forbidding) or (None if force else _other_way(before, now)):
             reason = other.reason or Reason.OTHER_MEASURING
             bare = _bare(key, found.case, Verdict.INCOMPARABLE, reason, other.words, ALIKE)
             judged[key] = replace(bare, base_runs=_count(before), new_runs=_count(now))
@@ -111,19 +111,28 @@ def _forbidden(found: CaseFigures, differences: Sequence[Difference]) -> Differe
     return next((d for d in differences if d.device in ("", found.case.device)), None)
 
 
-def _other_timer(before: Sequence[CaseFigures | None], now: Sequence[CaseFigures | None]) -> Difference | None:
-    """Samples that were taken in another way, whatever numbers stand in the words for it."""
-    was, now_is = (
-        list(dict.fromkeys(_way(run.timer) for run in side if run is not None and run.status == Status.OK))
-        for side in (before, now)
-    )
-    if was == now_is and len(was) == 1:
-        return None
-    return Difference("how samples were taken", " and ".join(was), " and ".join(now_is), Reason.OTHER_MEASURING)
+def _other_way(before: Sequence[CaseFigures | None], now: Sequence[CaseFigures | None]) -> Difference | None:
+    """Samples that were taken in another way, whatever numbers stand in the words for it, or by another device."""
+    for what, reason, told in _OF_CASES:
+        was, now_is = (
+            list(dict.fromkeys(told(run) for run in side if run is not None and run.status == Status.OK))
+            for side in (before, now)
+        )
+        # A run of no fleet says in its header what its device is.
+        if (was != now_is or len(was) > 1) and (reason is not Reason.OTHER_DEVICE or (all(was) and all(now_is))):
+            return Difference(what, " and ".join(was), " and ".join(now_is), reason)
+    return None
 
 
-def _way(timer: str) -> str:
-    return _NUMBER.sub("N", _PLACE.sub("", timer))
+def _way(run: CaseFigures) -> str:
+    return _NUMBER.sub("N", _PLACE.sub("", run.timer))
+
+
+# In what the same case of two sides may differ by itself, and how it is told.
+_OF_CASES: tuple[tuple[str, Reason, Callable[[CaseFigures], str]], ...] = (
+    ("how samples were taken", Reason.OTHER_MEASURING, _way),
+    ("the device that measured it", Reason.OTHER_DEVICE, lambda run: run.worker),
+)
 
 
 def _bare(key: str, case: Case, verdict: Verdict, reason: Reason, words: str, advice: str = "") -> Judgement:

@@ -37,7 +37,7 @@ class CaseFigures:
         readings: latency and ratios by name; none unless ``status`` is ok. facts: by column, those that are known.
         sm_mhz: clock of a GPU while it was sampled. timer: how samples were taken, in words.
         samples: in nanoseconds, where they were asked for. rounds: logarithms of the medians of its rounds, by set and
-            number.
+            number. worker: device, power limit and driver of the worker of a fleet that measured it.
     """
 
     case: Case
@@ -49,6 +49,7 @@ class CaseFigures:
     sm_mhz: float | None = None
     samples: Sequence[float] = ()
     rounds: Rounds = field(default_factory=dict)
+    worker: str = ""
 
     @property
     def latency(self) -> float:
@@ -148,4 +149,10 @@ def _case(row: Mapping[str, object], status: Status) -> CaseFigures:
         clock if clock > 0 else None,
         samples if isinstance(samples := row.get("samples_ns"), list) else (),
         rounds_of(row),
+        _worker(row),
     )
+
+
+def _worker(row: Mapping[str, object]) -> str:
+    known = (row.get(f"worker_{name}") for name in ("device", "power_limit_watts", "driver"))
+    return ", ".join(str(value) for value in known if value is not None and value == value)
