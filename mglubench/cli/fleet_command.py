@@ -25,9 +25,10 @@ def fleet(
     form = chosen_format(as_json=as_json, wide=wide)
     from mglubench.fleet.open_fleet import open_fleet
     from mglubench.report.fleet_table import fleet_table
+    from mglubench.runner.fleet_request import ALL, RAY, asked_for
 
-    everywhere = device if executor == "ray" else f"{device}{fleet_options.ALL}"
-    asked = fleet_options.asked_for(executor, {"device": everywhere}, address, cores=cores)
+    everywhere = device if executor == RAY else f"{device}{ALL}"
+    asked = asked_for(executor, {"device": everywhere}, address, cores=cores)
     assert asked is not None
     with open_fleet(asked) as found:
         workers = [

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mglubench.cases.case import Case
     from mglubench.cases.sweep_spec import SweepSpec
     from mglubench.executors.comparison_set import ComparisonSet
+    from mglubench.fleet.open_fleet import FleetOptions
     from mglubench.measure.measurement import Measurement
     from mglubench.runner.plan import Plan
     from mglubench.runner.sweep import Swept
@@ -93,13 +94,14 @@ def sweep(
     form = chosen_format(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown, wide=wide)
     from mglubench.cases.config import merged_spec
     from mglubench.executors.open import open_session
+    from mglubench.runner.fleet_request import asked_for
     from mglubench.runner.sweep import run_sweep
     from mglubench.variants.registry import check_names
 
-    fleet = fleet_options.asked_for(executor, given, address, spread, kind, cores, set_timeout)
+    fleet = asked_for(executor, given, address, spread, kind, cores, set_timeout)
     spec = merged_spec(given, config, check_names)
     if dry_run:
-        return _dry_run(spec, executor, form)
+        return _dry_run(spec, executor, fleet, form)
     # Whoever asks for a document gets it in silence.
     with sweep_bar(quiet=form in ("json", "csv")) as bar:
         if fleet is not None:
@@ -169,14 +171,11 @@ def sweep_bar(*, quiet: bool = False) -> Iterator[Progress]:
         yield _Bar(screen, task, lines=not quiet and not live(), told=not quiet)
 
 
-def _dry_run(spec: SweepSpec, executor: str, form: str) -> int:
-    from mglubench.executors.open import open_session
-    from mglubench.runner.plan import make_plan
+def _dry_run(spec: SweepSpec, executor: str, fleet: FleetOptions | None, form: str) -> int:
     from mglubench.runner.time_left import guessed_seconds
 
-    with open_session(executor, spec.measure.case_timeout) as opened:
-        plan = make_plan(spec, opened.session)
-    guess = guessed_seconds(plan)
+    plan, workers = _planned(spec, executor) if fleet is None else _planned_for_fleet(spec, fleet)
+    guess = guessed_seconds(plan) / workers
     if form == "json":
         cases = [case.to_dict() for case in plan.cases]
         print_json({"sweep": plan.spec.to_dict(), "cases": cases, "guessed_seconds": guess})
@@ -186,6 +185,21 @@ def _dry_run(spec: SweepSpec, executor: str, form: str) -> int:
         words = f"{len(plan.cases)} cases, nothing measured"
         say(f"{words}; they will take {duration_words(guess)}, by a guess" if guess else words)
     return 0
+
+
+def _planned(spec: SweepSpec, executor: str) -> tuple[Plan, int]:
+    from mglubench.executors.open import open_session
+    from mglubench.runner.plan import make_plan
+
+    with open_session(executor, spec.measure.case_timeout) as opened:
+        return make_plan(spec, opened.session), 1
+
+
+def _planned_for_fleet(spec: SweepSpec, options: FleetOptions) -> tuple[Plan, int]:
+    from mglubench.runner.fleet_sweep import planned_fleet
+
+    with planned_fleet(spec, options) as (fleet, plan, _):
+        return plan, len(fleet.roster.taking_part())
 
 
 def _footer(swept: Swept) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mglubench.cases.case import Case
 from mglubench.cases.sweep_spec import MeasureSettings, SweepSpec
+from mglubench.errors import UsageError
 from mglubench.executors.comparison_set import ComparisonSet
 from mglubench.executors.machine import Machine
 from mglubench.fleet.driver import Fleet
@@ -39,7 +40,7 @@ def fleet_sweep(
     refuse_resume_of_nothing(out, resume=resume)
     stored = devices_in(read_header(out)["environment"]) if resume and out and (out / HEADER).exists() else {}
     tell = progress or Progress()
-    with planned_fleet(spec, options, stored, tell) as (fleet, plan, record):
+    with planned_fleet(spec, options, tell, stored) as (fleet, plan, record):
 
         def measuring(folder: Path) -> MeasureSets:
             return lambda groups, settings: _measured(fleet, record, folder, groups, settings)
@@ -49,17 +50,28 @@ def fleet_sweep(
 
 @contextmanager
 def planned_fleet(
-    spec: SweepSpec, options: FleetOptions, stored: Mapping[str, Device], progress: Progress
+    spec: SweepSpec,
+    options: FleetOptions,
+    progress: Progress | None = None,
+    stored: Mapping[str, Device] | None = None,
 ) -> Iterator[tuple[Fleet, Plan, FleetRecord]]:
-    """A fleet, the plan for it, and its record; ``stored`` are the devices of a run that is continued."""
+    """A fleet, the plan for it, and its record; ``stored`` are the devices of a run that is continued.
+
+    Raises:
+        UsageError: the sweep is of several devices; no worker can take part.
+    """
+    if len(spec.device) > 1:
+        raise UsageError(f"device is {', '.join(spec.device)}: a fleet measures on one kind of device, cuda or cpu")
+    options = dataclasses.replace(options, device=spec.device[0])
     record = FleetRecord()
 
     def tell(what: str, known: Mapping[str, Fact]) -> None:
         record.add(what, known)
-        progress.fleet(what, known)
+        if progress is not None:
+            progress.fleet(what, known)
 
     with open_fleet(options, spec.measure.case_timeout, tell) as fleet:
-        devices = fleet.roster.settle(stored if options.spread != "shapes" else {})
+        devices = fleet.roster.settle(stored)
         machine = fleet.roster.machine()
         base = spec.with_lists(device=(next(iter(machine.devices)),))
         yield fleet, _spread(make_plan(base, _Described(machine)), devices, options), record

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mglubench.cases.axes import AUTO
 from mglubench.cases.config import as_list, merged_spec
 from mglubench.errors import UsageError
+from mglubench.runner.fleet_request import asked_for
 from mglubench.runner.sweep import Option, swept_frame
 from mglubench.variants.function import Function, FunctionVariant
 from mglubench.variants.plugins import plugin_files
@@ -41,13 +42,14 @@ def run(
         UsageError: options of more than one case, or what :func:`~mglubench.runner.sweep.sweep` refuses.
     """
     given: dict[str, Option | None] = {"nm": 1, "ceiling": False, "name": "run", **options, "variants": [variant]}
+    fleet = asked_for(executor, given)
     with plugin_files(plugin):
         spec = merged_spec(given, None, check_names)
         if variant == AUTO or variant.startswith("-"):
             raise UsageError(f"{variant!r} is no variant; name one, or use mglubench.sweep")
         if len(cases := spec.cases(has_masks)) != 1:
             raise UsageError(f"these options are {len(cases)} cases; give one value each, or use mglubench.sweep")
-        frame = swept_frame(spec, executor, out)
+        frame = swept_frame(spec, executor, out, fleet=fleet)
     row = frame.iloc[0]
     row.attrs = frame.attrs
     return row

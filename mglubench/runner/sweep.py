@@ -23,6 +23,7 @@ from mglubench.executors.comparison_set import SetBench
 from mglubench.executors.open import Opened, open_session
 from mglubench.measure.measurement import Measurement
 from mglubench.results.ceilings import remember
+from mglubench.runner.fleet_request import asked_for
 from mglubench.runner.plan import Plan, make_plan
 from mglubench.runner.progress import Progress
 from mglubench.runner.run import MeasureSets, in_turn, open_store, store_sets, stored_in
@@ -33,6 +34,8 @@ from mglubench.variants.registry import check_names
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mglubench.fleet.open_fleet import FleetOptions
 
 # A session that gives one case so many seconds, opened for the length of a sweep.
 OpenSession = Callable[[float], AbstractContextManager[Opened]]
@@ -133,6 +136,11 @@ def sweep(
     progress: Progress | None = None,
     executor: str = "child",
     plugin: str | Path | Sequence[str | Path] | None = None,
+    address: str = "",
+    spread: str = "shapes",
+    kind: str | Sequence[str] = "",
+    cores: int = 0,
+    set_timeout: float = 0.0,
     **options: Option | None,
 ) -> pd.DataFrame:
     """Measure a sweep from Python: ``mglubench.sweep(h=2048, d=8192, nm=[1, 4])`` is ``mglubench sweep``.
@@ -140,8 +148,10 @@ def sweep(
     Args:
         config: a sweep file, or the name of a shipped one (``quick``, ``paper``), whose values ``options`` override.
         out: run folder (a fresh one below ``runs``). resume: continue the run in ``out``. progress: is told what
-            happens. executor: where cases run, ``child`` (a process of their own) or ``local`` (this process).
+            happens. executor: where cases run, ``child`` (a process of their own), ``local`` (this process), or
+            ``ray``: on a fleet, as with ``device="cuda:all"``.
         plugin: files whose variants are known as well, ``FILE.py`` or ``FILE.py:NAME``; ``auto`` includes them.
+        address, spread, kind, cores, set_timeout: of a fleet; see ``mglubench sweep --help``.
         options: those of ``mglubench sweep``, with underscores: ``h``, ``d``, ``shape``, ``nm``, ``batch``, ``dtype``,
             ``activation``, ``mask``, ``mode``, ``variants``, ``device``, ``max_seconds``, ... A list, a single value,
             or text with commas.
@@ -155,9 +165,11 @@ def sweep(
         UnavailableError: a device that is not here. StoreError: a row could not be written.
         KeyboardInterrupt: finished rows are kept, and ``resume=True`` goes on behind them.
     """
+    given = dict(options)
+    fleet = asked_for(executor, given, address, spread, kind, cores, set_timeout)
     with plugin_files(plugin):
-        spec = merged_spec(options, None if config is None else str(config), check_names)
-        return swept_frame(spec, executor, out, resume=resume, progress=progress)
+        spec = merged_spec(given, None if config is None else str(config), check_names)
+        return swept_frame(spec, executor, out, resume=resume, progress=progress, fleet=fleet)
 
 
 def swept_frame(
@@ -167,6 +179,7 @@ def swept_frame(
     *,
     resume: bool = False,
     progress: Progress | None = None,
+    fleet: FleetOptions | None = None,
 ) -> pd.DataFrame:
     """The same for a sweep that is described already."""
     from mglubench.results.load_run import load
@@ -174,7 +187,14 @@ def swept_frame(
     if out == "":
         raise UsageError("out is empty; name a folder, or leave it out")
     folder = None if out is None else Path(out)
-    swept = run_sweep(spec, lambda seconds: open_session(executor, seconds), folder, resume=resume, progress=progress)
+    if fleet is None:
+        swept = run_sweep(
+            spec, lambda seconds: open_session(executor, seconds), folder, resume=resume, progress=progress
+        )
+    else:
+        from mglubench.runner.fleet_sweep import fleet_sweep
+
+        swept = fleet_sweep(spec, fleet, folder, resume=resume, progress=progress)
     if swept.note:
         warnings.warn(swept.note, stacklevel=3)
     return load(swept.folder, samples=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -15,15 +16,33 @@ from mglubench.fleet.messages import Answer, Event, HowToWork, Order, Told
 Fate = Callable[[str, Order], str | None]
 
 
+@functools.cache
+def fake_worker() -> tuple[FleetWorker, Told]:
+    """One that measures for all, and what it says of itself."""
+    worker = FleetWorker(HowToWork("cpu", "fake", pretended="template"))
+    return worker, msgspec.convert(worker.introduce(), Told)
+
+
+def told_of(device: str, kind: str = "fake device", **changes: str) -> Told:
+    """What a worker with this device says of itself."""
+    told = fake_worker()[1]
+    (name, found), *_ = told.machine["devices"].items()
+    machine = {**told.machine, "devices": {name: {**found, "name": kind}}}
+    return msgspec.structs.replace(told, uuid=device, machine=machine, **changes)
+
+
 class Pretended:
     """Workers by device, one a seat; a worker's name is its device and how many were there before it."""
 
     def __init__(
-        self, devices: Sequence[str], fate: Fate = lambda device, order: None, digests: dict[str, str] | None = None
+        self,
+        devices: Sequence[str],
+        fate: Fate = lambda device, order: None,
+        digests: Mapping[str, str] | None = None,
+        kinds: Mapping[str, str] | None = None,
     ) -> None:
-        self._devices, self._fate, self._digests = devices, fate, digests or {}
+        self._devices, self._fate, self._digests, self._kinds = devices, fate, digests or {}, kinds or {}
         self._serial = itertools.count()
-        self._workers: dict[str, FleetWorker] = {}
         self._events: list[Event] = []
         self.killed: list[str] = []
         self.orders: list[tuple[str, int]] = []
@@ -39,10 +58,9 @@ class Pretended:
     def start(self, seat: int) -> str:
         device = self._devices[seat]
         name = f"{device}#{next(self._serial)}"
-        self._workers[name] = FleetWorker(HowToWork("cpu", "fake", pretended=device))
-        told = msgspec.convert(self._workers[name].introduce(), Told)
         digest = self._digests.get(device, package_digest())
-        self._events.append(Event(name, told=msgspec.structs.replace(told, digest=digest)))
+        told = told_of(device, self._kinds.get(device, "fake device"), digest=digest)
+        self._events.append(Event(name, told=told))
         return name
 
     def send(self, worker: str, order: Order) -> None:
@@ -54,7 +72,7 @@ class Pretended:
         if fate not in (None, "spoiled"):
             self._events.append(Event(worker, reason=fate))
             return
-        answer = msgspec.convert(self._workers[worker].measure(msgspec.to_builtins(order)), Answer)
+        answer = msgspec.convert(fake_worker()[0].measure(msgspec.to_builtins(order)), Answer)
         self._events.append(Event(worker, answer=msgspec.structs.replace(answer, spoiled=fate or "")))
 
     def events(self, seconds: float) -> Sequence[Event]:
