@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import nullcontext
 
 from mglubench.results.repeats import repeats_of
-from tests.benchmarks import cpu_limit, lowbit, reach, trials
+from tests.benchmarks import cpu_limit, fleet, lowbit, reach, trials
 from tests.benchmarks import fuzz as fuzz_program
 from tests.benchmarks.repeats import promises
 from tests.benchmarks.trials import TRACEBACK, in_forks
@@ -68,6 +69,16 @@ def test_fewer_bits_are_judged_against_the_fastest_of_the_same_format_and_the_be
     assert told["int8, nm=4 of the read ceiling: 0.800, promised at least 0.75 (0.800 to 0.800)"] is True
     assert told["int8 over float32, nm=1: 2.500, promised at least 2.5 (2.500 to 2.500)"] is True
     assert len(told) == 17
+
+
+def test_what_a_fleet_costs_is_judged_by_its_worst_simulation_and_stored_as_it_is_told():
+    stored = ROOT / "reports" / "fleet"
+    found = [json.loads(line) for line in (stored / "simulation.jsonl").read_text().splitlines()]
+    told = list(fleet.judged(found))
+    assert "".join(f"ok: {words}\n" for _, words in told) == (stored / "simulation.txt").read_text()
+    assert [holds for holds, _ in told] == [True] * 3
+    found[-1]["waited_share"] = 0.051
+    assert [holds for holds, _ in fleet.judged(found)] == [True, True, False]
 
 
 def test_make_bench_runs_every_benchmark():
