@@ -180,7 +180,11 @@ def best_of(
     Raises:
         UsageError: the tuning table is damaged.
     """
-    able = [kernel for kernel in kernels if capability(gpu.arch) >= kernel.oldest_for(dtype) and nm in kernel.nms]
+    able = [
+        kernel
+        for kernel in kernels
+        if capability(gpu.arch) >= kernel.oldest_for(dtype) and nm in kernel.nms and kernel.takes(dtype)
+    ]
     jobs = [(kernel, kernel.job(h, d, nm, batch, dtype)) for kernel in able]
     found = [(result, kernel) for kernel, job in jobs if (result := recalled(gpu.name, job))]
     if found:

@@ -23,6 +23,8 @@ WARPS = 4
 TOKENS_MAX = 16
 ROW_MULTIPLE = 8  # elements, 16 bytes
 FP8_OLDEST = 89
+# Of x and y, where W is of a format.
+CODED_DTYPE = "float16"
 # What a block gets without opting in to more.
 SHARED_BYTES = 48 * 1024
 
@@ -67,6 +69,10 @@ class CudaKernel(Inspectable, Tunable[Gpu]):
     def oldest_for(self, dtype: str) -> int:
         """The conversion of e4m3 is there from compute capability 8.9 on."""
         return max(self.oldest, FP8_OLDEST) if dtype == "fp8-e4m3" else self.oldest
+
+    def takes(self, stored: str) -> bool:
+        """Whether it reads weights of a dtype or a format."""
+        return stored in (*self.dtypes, *self.formats)
 
     def job(self, h: int, d: int, nm: int, batch: int, dtype: str) -> Job:
         """What the launch choice for a shape depends on."""

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mglubench.cases.vocabulary import ITEMSIZE, NM_MAX, SAME, WEIGHTS
 from mglubench.kernels import cpu_call
 from mglubench.kernels.cuda_catalogue import SHIPPED
-from mglubench.kernels.cuda_kernel import ROW_MULTIPLE
+from mglubench.kernels.cuda_kernel import CODED_DTYPE, ROW_MULTIPLE
+from mglubench.kernels.on_device import why_too_old
+from mglubench.layer.formats.tiles import tiles_of
+from mglubench.layer.formats.weight_format import Quantised
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -16,7 +23,8 @@ class Backend:
 
     Attributes:
         layout: of the masks. row_multiple: rows of W are padded to so many elements. dtypes: of W, x and y.
-        nms: numbers of masks. formats: of W, values of the axis ``weights``.
+        nms: numbers of masks. formats: of W, values of the axis ``weights``. coded_dtypes: of x and y, where W is of a
+            format other than ``same``.
         tokens_per_pass: tokens that share one pass over W; 0 if all do.
     """
 
@@ -25,6 +33,7 @@ class Backend:
     dtypes: tuple[str, ...]
     nms: tuple[int, ...]
     formats: tuple[str, ...] = (SAME,)
+    coded_dtypes: tuple[str, ...] = tuple(ITEMSIZE)
     tokens_per_pass: int = 0
 
 
@@ -37,16 +46,33 @@ BACKENDS = {
         ROW_MULTIPLE,
         SHIPPED[0].dtypes,
         SHIPPED[0].nms,
+        formats=(SAME, *SHIPPED[0].formats),
+        coded_dtypes=(CODED_DTYPE,),
         tokens_per_pass=SHIPPED[0].tokens_per_pass,
     ),
 }
 
 
 def why_no_format(weights: str, kind: str) -> str | None:
-    """Why the operator does not take W in this format on a kind of device, and what would work; ``None`` if it does."""
-    formats = BACKENDS[kind].formats
-    if weights in formats:
+    """Why the operator does not take W in this format on the device of a kind that is here, and what would work."""
+    if kind != "cuda" or weights == SAME or not (reason := why_too_old(SHIPPED[0].oldest_for(weights))):
         return None
-    other = [each for each, backend in BACKENDS.items() if weights in backend.formats]
-    elsewhere = f", or {weights} on {' or '.join(other)}" if other else ""
-    return f"weights {weights} have no kernel on {kind}; use {' or '.join(formats)} there{elsewhere}"
+    older = [name for name in BACKENDS[kind].formats if not why_too_old(SHIPPED[0].oldest_for(name))]
+    there = f"{' or '.join(older)} there, or " if older else ""
+    return f"weights {weights}: {reason}; use {there}{weights} on cpu"
+
+
+def why_no_dtype(dtype: str, weights: str, kind: str) -> str | None:
+    """Why the operator takes no x of this dtype beside W in a format there, and what would work."""
+    backend = BACKENDS[kind]
+    taken = backend.dtypes if weights == SAME else backend.coded_dtypes
+    if dtype in taken:
+        return None
+    if weights == SAME or dtype not in ITEMSIZE:
+        return f"dtype {dtype} is not among {', '.join(taken)} on {kind}"
+    return f"weights {weights} are computed with in {' or '.join(taken)} on {kind}, x is {dtype}; convert it"
+
+
+def coded_weight(matrix: Quantised, kind: str) -> torch.Tensor:
+    """A matrix of a format as the kernel of a kind of device reads it, uint8, on the CPU."""
+    return matrix.format.cpu_rows(matrix) if kind == "cpu" else tiles_of(matrix)

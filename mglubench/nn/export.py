@@ -82,7 +82,9 @@ def packed_layer(layer: MGLU, weights: str = SAME) -> PackedMGLU:
         device="meta",
     )
     weight = layer.weight.detach()
-    new.weight = weight if new.format is None else new.format.cpu_rows(new.format.quantise(weight))
+    if new.format is not None:
+        weight = new.format.cpu_rows(new.format.quantise(weight.cpu())).to(weight.device)
+    new.weight = weight
     new.mask_planes = to_planes(layer.hard_masks())
     if layer.router is not None:
         new.router_weight = layer.router.weight.detach()

@@ -24,7 +24,8 @@ from mglubench.kernels import cpu_call, cuda_call
 from mglubench.kernels.accepted_nm import in_words
 from mglubench.kernels.cuda_catalogue import SHIPPED
 from mglubench.kernels.on_device import dtype_of, pad_columns
-from mglubench.kernels.operator_backends import BACKENDS, why_no_format
+from mglubench.kernels.operator_backends import BACKENDS, coded_weight, why_no_dtype, why_no_format
+from mglubench.layer.formats.weight_format import Quantised
 from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.layer.masks import pack
 
@@ -38,9 +39,10 @@ class PackedWeight:
 
     Attributes:
         weight: [d, columns], rows padded with zeros; the given weight itself where it needs no padding. Of a format,
-            uint8 [d, bytes]: codes and scales of each row.
+            uint8: codes and scales of each row [d, bytes], on CUDA of tiles of 16 rows.
         masks: uint8 [bytes], nm bits per element of the padded matrix. nm: number of masks.
-        h: hidden size, columns of the weight before padding. weights: format of the weight.
+        h: hidden size, columns of the weight before padding. weights: format of the weight. rows: d, where the weight
+            lies in tiles.
     """
 
     weight: torch.Tensor
@@ -48,6 +50,7 @@ class PackedWeight:
     nm: int
     h: int
     weights: str = SAME
+    rows: int = 0
     _calls: dict[str, cpu_call.CpuCall] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def on_cpu(self, activation: str) -> cpu_call.CpuCall:
@@ -66,7 +69,7 @@ class PackedWeight:
     @property
     def d(self) -> int:
         """Intermediate size, rows of the weight."""
-        return self.weight.shape[0]
+        return self.rows or self.weight.shape[0]
 
 
 def pack_weight(weight: torch.Tensor, masks: torch.Tensor, weights: str = SAME) -> PackedWeight:
@@ -75,9 +78,11 @@ def pack_weight(weight: torch.Tensor, masks: torch.Tensor, weights: str = SAME) 
     A contiguous weight whose rows need no padding is not copied: a model may go on using it, for prefill say.
 
     Args:
-        weight: [d, h], as ``nn.Linear`` stores it: float32, bfloat16 or float16 on a CPU, the latter two on CUDA.
+        weight: [d, h], as ``nn.Linear`` stores it: float32, bfloat16 or float16 on a CPU, the latter two on CUDA; any
+            of them where it is quantised.
         masks: [nm, d, h], boolean or 0 and 1; True sends an element to the gate. nm is 1 to 16 (on CUDA 1 to 8, or 16).
-        weights: format to quantise W to, ``int8``, ``int4``, ``fp8-e4m3`` or ``mxfp4`` (on a CPU); ``same`` does not.
+        weights: format to quantise W to, ``int8``, ``int4``, ``fp8-e4m3`` (of GPUs on compute capability 8.9 and newer)
+            or ``mxfp4``; ``same`` does not.
 
     Raises:
         UsageError: shapes, dtype, device, nm or format that no kernel takes, weights that a format has no codes for.
@@ -91,8 +96,9 @@ def pack_weight(weight: torch.Tensor, masks: torch.Tensor, weights: str = SAME) 
         raise UsageError(
             f"weight must be [d, h] and masks [nm, d, h], got {list(weight.shape)} and {list(masks.shape)}"
         )
-    if dtype_of(weight) not in backend.dtypes:
-        raise UsageError(f"dtype {dtype_of(weight)} is not among {', '.join(backend.dtypes)} on {kind}")
+    taken = backend.dtypes if weights == SAME else tuple(ITEMSIZE)
+    if dtype_of(weight) not in taken:
+        raise UsageError(f"dtype {dtype_of(weight)} is not among {', '.join(taken)} on {kind}")
     nm = masks.shape[0]
     if 1 <= nm <= NM_MAX and nm not in backend.nms:
         raise UsageError(f"nm={nm} is not among {in_words(backend.nms)} on {kind}")
@@ -100,8 +106,7 @@ def pack_weight(weight: torch.Tensor, masks: torch.Tensor, weights: str = SAME) 
         raise UsageError(reason)
     packed = torch.from_numpy(pack(masks.detach().cpu().numpy(), backend.layout).data)
     if weights != SAME:
-        form = FORMATS[weights]
-        return PackedWeight(form.cpu_rows(form.quantise(weight)), packed, nm, weight.shape[1], weights)
+        return with_codes(FORMATS[weights].quantise(weight.cpu()), packed, nm, weight.device)
     return with_masks(weight, packed.to(weight.device), nm)
 
 
@@ -109,6 +114,12 @@ def with_masks(weight: torch.Tensor, packed: torch.Tensor, nm: int) -> PackedWei
     """As :func:`pack_weight` for masks that are packed already, uint8 [bytes] in the layout of the weight's device."""
     padded = pad_columns(weight.detach(), BACKENDS[weight.device.type].row_multiple)
     return PackedWeight(aligned(padded), packed, nm, weight.shape[1])
+
+
+def with_codes(matrix: Quantised, packed: torch.Tensor, nm: int, device: torch.device) -> PackedWeight:
+    """As :func:`pack_weight` for a matrix that is quantised and masks that are packed already, both on the CPU."""
+    laid, (d, h) = coded_weight(matrix, device.type), matrix.codes.shape
+    return PackedWeight(laid.to(device), packed.to(device), nm, h, matrix.format.name, d)
 
 
 def aligned(given: torch.Tensor) -> torch.Tensor:
@@ -124,7 +135,7 @@ def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") 
     no room for them: :class:`mglubench.nn.PackedMGLU` takes that way beyond its ``kernel_tokens``.
 
     Args:
-        x: [..., h], of the weight's device and dtype; of any dtype that the device takes where W is of a format.
+        x: [..., h], of the weight's device and dtype; where W is of a format, of any dtype on a CPU, fp16 on CUDA.
         packed: from :func:`pack_weight`.
         activation: g, ``silu``, ``gelu`` (exact) or ``relu``.
 
@@ -137,12 +148,11 @@ def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") 
     """
     if x.shape[-1] != packed.h:
         raise UsageError(f"x must be [..., {packed.h}], got {list(x.shape)}")
-    if packed.weights != SAME and dtype_of(x) in ITEMSIZE:
-        fits = x.device == packed.weight.device
-    else:
-        fits = x.dtype == packed.weight.dtype and x.device == packed.weight.device
-    if not fits:
+    coded = packed.weights != SAME and dtype_of(x) in ITEMSIZE
+    if x.device != packed.weight.device or (x.dtype != packed.weight.dtype and not coded):
         raise UsageError(f"x is {x.dtype} on {x.device}, the weight {packed.weight.dtype} on {packed.weight.device}")
+    if coded and (reason := why_no_dtype(dtype_of(x), packed.weights, x.device.type)):
+        raise UsageError(reason)
     g = activation if activation in ACTIVATIONS else activation_name(activation)
     tokens = x if x.ndim == 2 else x.reshape(-1, packed.h)
     y: torch.Tensor
@@ -152,7 +162,8 @@ def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") 
     else:
         # What compilers and autograd ask of an operator costs more than a small layer's arithmetic: only for them.
         traced = torch.compiler.is_compiling() or (x.requires_grad and torch.is_grad_enabled())
-        y = (_operator if traced else _eager)(tokens, packed.weight, packed.masks, packed.nm, g, packed.weights)
+        operator = _operator if traced else _eager
+        y = operator(tokens, packed.weight, packed.masks, packed.nm, g, packed.weights, packed.rows)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], packed.d)
 
 
@@ -167,7 +178,13 @@ def _nobody_asks(x: torch.Tensor) -> bool:
 
 
 def _on_cpu(
-    x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str, weights: str = SAME
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    masks: torch.Tensor,
+    nm: int,
+    activation: str,
+    weights: str = SAME,
+    rows: int = 0,
 ) -> torch.Tensor:
     """On a CPU: x [tokens, h], weight [d, columns], masks in layout row-lanes32; y [tokens, d]."""
     y = torch.empty((x.shape[0], weight.shape[0]), dtype=x.dtype, device="cpu")
@@ -176,21 +193,31 @@ def _on_cpu(
 
 
 def _on_cuda(
-    x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str, weights: str = SAME
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    masks: torch.Tensor,
+    nm: int,
+    activation: str,
+    weights: str = SAME,
+    rows: int = 0,
 ) -> torch.Tensor:
     """On CUDA: masks in layout mma-16x64, on torch's current stream."""
-    if reason := why_no_format(weights, "cuda"):
-        raise UsageError(reason)
-    y = x.new_empty((x.shape[0], weight.shape[0]))
-    operands = cuda_call.Operands(weight, x.shape[1], nm, masks)
+    y = x.new_empty((x.shape[0], rows or weight.shape[0]))
+    operands = cuda_call.Operands(weight, x.shape[1], nm, masks, weights=weights, rows=rows)
     cuda_call.enqueue(SHIPPED, operands, x.contiguous(), y, activation)
     return y
 
 
 def _fake(
-    x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str, weights: str = SAME
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    masks: torch.Tensor,
+    nm: int,
+    activation: str,
+    weights: str = SAME,
+    rows: int = 0,
 ) -> torch.Tensor:
-    return x.new_empty((x.shape[0], weight.shape[0]))
+    return x.new_empty((x.shape[0], rows or weight.shape[0]))
 
 
 _operator = torch.library.custom_op("mglubench::flash_mglu", _on_cpu, mutates_args=(), device_types="cpu")
@@ -200,7 +227,8 @@ _operator.register_fake(_fake)
 # The same without autograd and checks of aliasing: what eager inference calls.
 _EAGER = "mglubench::flash_mglu_eager"
 torch.library.define(
-    _EAGER, "(Tensor x, Tensor weight, Tensor masks, int nm, str activation, str weights='same') -> Tensor"
+    _EAGER,
+    "(Tensor x, Tensor weight, Tensor masks, int nm, str activation, str weights='same', int rows=0) -> Tensor",
 )
 torch.library.impl(_EAGER, "cpu", _on_cpu)
 torch.library.impl(_EAGER, "cuda", _on_cuda)

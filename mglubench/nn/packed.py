@@ -16,9 +16,10 @@ from mglubench.errors import UsageError
 from mglubench.kernels.cuda_catalogue import ROUTED
 from mglubench.kernels.on_device import dtype_of, pad_columns
 from mglubench.kernels.operator_backends import BACKENDS, why_no_format
+from mglubench.layer.formats.weight_format import WeightFormat
 from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.layer.masks import pack
-from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight, with_masks
+from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight, with_codes, with_masks
 from mglubench.nn.gated_sum import ACTIVATION
 from mglubench.nn.layer_checks import check_nm, check_operand, check_shape, positive
 from mglubench.nn.mask_planes import from_planes, masked_weight
@@ -100,13 +101,20 @@ class PackedMGLU(nn.Module):
         if reason := why_no_format(self.weights, self.weight.device.type):
             raise UsageError(reason)
         if self.format is not None:
-            masks = torch.from_numpy(pack(self.hard_masks().numpy(), BACKENDS["cpu"].layout).data)
-            self._kernel = PackedWeight(self.weight, masks, self.nm, self.h, self.weights)
+            self._kernel = self._coded_weight(self.format)
         elif self.router_weight is None:
             self._kernel = pack_weight(self.weight, from_planes(self.mask_planes, self.h))
         elif self._routed_by_kernel():
             self._kernel = self._routed_weight()
         return self
+
+    def _coded_weight(self, form: WeightFormat) -> PackedWeight:
+        """Codes and masks as the kernel of this device reads them; on a CPU the codes are the buffer itself."""
+        device, layout = self.weight.device, BACKENDS[self.weight.device.type].layout
+        masks = torch.from_numpy(pack(self.hard_masks().cpu().numpy(), layout).data)
+        if device.type == "cpu":
+            return PackedWeight(self.weight, masks, self.nm, self.h, self.weights)
+        return with_codes(form.from_cpu_rows(self.weight.cpu(), self.h), masks, self.nm, device)
 
     def _routed_by_kernel(self) -> bool:
         """Whether a kernel takes a routed layer of this kind here; elsewhere it goes through products."""

@@ -13,7 +13,7 @@ from mglubench.cases.vocabulary import SAME
 from mglubench.hardware.cuda_toolchain import why_cannot_build
 from mglubench.kernels import cuda_catalogue as catalogue
 from mglubench.kernels.cuda_call import Operands, bind
-from mglubench.kernels.cuda_kernel import ROW_MULTIPLE, CudaKernel
+from mglubench.kernels.cuda_kernel import CODED_DTYPE, ROW_MULTIPLE, CudaKernel
 from mglubench.kernels.on_device import masks_on_device, pad_columns, why_no_gpu, why_too_old
 from mglubench.layer.declared import Ledger, declare
 from mglubench.layer.dense_inputs import Matrix
@@ -25,9 +25,6 @@ from mglubench.variants.base import Launch, Variant
 
 if TYPE_CHECKING:
     import torch
-
-# Of x, where W is of a format.
-CODED_DTYPE = "float16"
 
 
 class CudaVariant(Variant):

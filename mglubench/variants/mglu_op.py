@@ -15,8 +15,9 @@ from mglubench.hardware.cuda_toolchain import why_cannot_build
 from mglubench.kernels.cpu_choice import MGLU
 from mglubench.kernels.cuda_catalogue import SHIPPED
 from mglubench.kernels.on_device import masks_on_device, why_no_gpu
-from mglubench.kernels.operator_backends import BACKENDS, why_no_format
+from mglubench.kernels.operator_backends import BACKENDS, why_no_dtype, why_no_format
 from mglubench.layer.declared import Ledger, declare
+from mglubench.layer.formats.tiles import matrix_tile_bytes
 from mglubench.layer.formats.weight_formats import format_of
 from mglubench.layer.masks import get_layout, round_up
 from mglubench.layer.problem import Problem
@@ -50,10 +51,9 @@ class MGLUOperator(Variant):
 
     def why_unsupported(self, case: Case) -> str | None:
         """What the operator takes depends on the kind of device."""
-        dtypes = BACKENDS[case.device_kind].dtypes
-        if case.dtype not in dtypes:
-            return f"dtype {case.dtype} is not among {', '.join(dtypes)} on {case.device_kind}"
-        return why_no_format(case.weights, case.device_kind) or super().why_unsupported(case)
+        kind = case.device_kind
+        reason = why_no_dtype(case.dtype, case.weights, kind) or why_no_format(case.weights, kind)
+        return reason or super().why_unsupported(case)
 
     def accepted_nm(self, device_kind: str) -> tuple[int, ...]:
         """The operator's own statement."""
@@ -63,7 +63,7 @@ class MGLUOperator(Variant):
         """Rows and masks with their padding, once per pass; y is written, copied and read once more."""
         backend, floor = BACKENDS[case.device_kind], declare("mglu", case)
         passes = -(-case.batch // backend.tokens_per_pass) if backend.tokens_per_pass else 1
-        weights = case.d * self._row_bytes(case)
+        weights = self._matrix_bytes(case)
         masks = get_layout(backend.layout).nbytes(case.nm, case.d, case.h)
         return Ledger(passes * weights, passes * masks, floor.x, floor.y, floor.flops, scratch=2 * floor.y)
 
@@ -72,26 +72,28 @@ class MGLUOperator(Variant):
         backend = BACKENDS[case.device_kind]
         copies = 1 if case.weights != SAME or case.h % backend.row_multiple == 0 else 2
         masks = get_layout(backend.layout).nbytes(case.nm, case.d, case.h)
-        return copies * case.d * self._row_bytes(case) + masks
+        return copies * self._matrix_bytes(case) + masks
 
     @staticmethod
-    def _row_bytes(case: Case) -> int:
+    def _matrix_bytes(case: Case) -> int:
         """Of W, padding and scales included."""
-        if (made := format_of(case)) is not None:
-            return made.cpu_row_bytes(case.h)
-        return round_up(case.h, BACKENDS[case.device_kind].row_multiple) * case.itemsize
+        if (made := format_of(case)) is None:
+            return case.d * round_up(case.h, BACKENDS[case.device_kind].row_multiple) * case.itemsize
+        if case.device_kind == "cpu":
+            return case.d * made.cpu_row_bytes(case.h)
+        return matrix_tile_bytes(made, case.d, case.h)
 
     def prepare(self, problem: Problem) -> Launch:
         """Pack, and call once so that the kernel is compiled."""
-        from mglubench.nn.functional import PackedWeight, with_masks
+        from mglubench.nn.functional import with_codes, with_masks
 
-        case = problem.case
+        case, device = problem.case, problem.weight.device
         layout = BACKENDS[case.device_kind].layout
-        masks = masks_on_device(problem.inputs, case.nm, layout, problem.weight.device)
-        if (made := format_of(case)) is None:
+        masks = masks_on_device(problem.inputs, case.nm, layout, device)
+        if case.weights == SAME:
             packed = with_masks(problem.weight, masks, case.nm)
         else:
-            packed = PackedWeight(made.cpu_rows(problem.stored()), masks, case.nm, case.h, case.weights)
+            packed = with_codes(problem.stored(), masks, case.nm, device)
         launch = launch_of(packed, problem)
         launch()
         return launch

@@ -52,6 +52,14 @@ def test_launches_go_to_their_stream_and_into_graphs(variables: dict[str, str], 
     assert max(errors[name] for name in ("launch", "replay 2", "replay 3")) <= TOLERANCES["float16"].relative
 
 
+def test_the_operator_launches_weights_of_every_format(variables: dict[str, str]) -> None:
+    done = run(variables, "tests.kernels_cuda.operator_program")
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert set(told) == {"int8", "int4", "fp8-e4m3", "mxfp4"}
+    assert all(max(found) <= TOLERANCES["float16"].relative for found in told.values()), told
+
+
 def test_a_launch_on_another_stream_is_noticed(variables: dict[str, str]) -> None:
     done = run(variables, PROGRAM, "flash_mglu_mma", "default stream")
     errors: dict[str, float] = json.loads(done.stdout)

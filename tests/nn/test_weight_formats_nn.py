@@ -7,6 +7,7 @@ import torch
 
 from mglubench import flash_mglu, pack_weight
 from mglubench.errors import UsageError
+from mglubench.kernels import operator_backends
 from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.nn import MGLU, SwiMGLU, export_packed
 
@@ -41,6 +42,32 @@ def test_an_exported_layer_serves_a_format_and_comes_back_from_its_state(name):
     other.load_state_dict(packed.state_dict())
     torch.testing.assert_close(other(x), y)
     assert f"weights={name}" in repr(packed)
+
+
+def test_a_format_that_a_gpu_lacks_is_refused_with_what_would_work(monkeypatch):
+    def reason(oldest):
+        return "needs compute capability 8.9 or newer, this GPU has 8.6" if oldest > 86 else None
+
+    monkeypatch.setattr(operator_backends, "why_too_old", reason)
+    said = operator_backends.why_no_format("fp8-e4m3", "cuda")
+    assert said == (
+        "weights fp8-e4m3: needs compute capability 8.9 or newer, this GPU has 8.6; "
+        "use same or int8 or int4 or mxfp4 there, or fp8-e4m3 on cpu"
+    )
+    assert operator_backends.why_no_format("int8", "cuda") is None
+    assert operator_backends.why_no_format("fp8-e4m3", "cpu") is None
+    assert operator_backends.why_no_dtype("float16", "int8", "cuda") is None
+    assert operator_backends.why_no_dtype("float32", "int8", "cuda") == (
+        "weights int8 are computed with in float16 on cuda, x is float32; convert it"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_stored_of_a_layer_comes_back_on_its_own_device(name):
+    """No table of a format stays behind on the CPU."""
+    rows = torch.zeros(8, FORMATS[name].cpu_row_bytes(200), dtype=torch.uint8, device="meta")
+    made = FORMATS[name].from_cpu_rows(rows, 200).dequantised()
+    assert (made.device.type, made.shape) == ("meta", (8, 200))
 
 
 def test_what_no_kernel_takes_is_one_line():

@@ -36,7 +36,7 @@ def test_what_a_variant_does_not_know_is_one_line():
         == "torch's int4 product takes 128 columns and 16 rows at a time, not 100x10"
     )
     assert refused(make_case(nm=0, weights="mxfp4")) == "weights mxfp4 are not among int8, int4"
-    on_gpu = make_case(device="cuda", dtype="float16", weights="int8")
-    words = "weights int8 have no kernel on cuda; use same there, or int8 on cpu"
+    on_gpu = make_case(device="cuda", dtype="bfloat16", weights="int8")
+    words = "weights int8 are computed with in float16 on cuda, x is bfloat16; convert it"
     assert get_variant("mglu-op").why_refused(on_gpu) == words
     assert get_variant("swiglu").why_refused(make_case(nm=0, weights="int8")) == "weights int8 are not among same"

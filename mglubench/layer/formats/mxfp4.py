@@ -41,7 +41,7 @@ class Mxfp4(NibbleFormat):
         """By the table."""
         import torch
 
-        return torch.tensor([*MAGNITUDES, *(-size for size in MAGNITUDES)])[codes.int()]
+        return torch.tensor([*MAGNITUDES, *(-size for size in MAGNITUDES)], device=codes.device)[codes.int()]
 
     def scales_of(self, peaks: torch.Tensor) -> torch.Tensor:
         """A power of two; what lies above 6 of it is clamped."""
@@ -60,4 +60,4 @@ class Mxfp4(NibbleFormat):
         """Powers of two."""
         import torch
 
-        return torch.ldexp(torch.ones(stored.shape), stored.int() - BIAS)
+        return torch.ldexp(torch.ones(stored.shape, device=stored.device), stored.int() - BIAS)
