@@ -8,7 +8,7 @@ A cluster of this machine, two nodes with a pretended GPU each, fake sets. In tu
 - driver: it is killed with SIGKILL, twice at most, and continued.
 
 Promised: every row of the sweep is there once, and measured; faults that the fleet has met are in its record.
-The journal has a line for each trial; one that was stopped goes on behind it.
+The journal has a line for each trial; what was stopped, or had a cluster that did not start, goes on behind it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -64,6 +64,10 @@ class After(Progress):
         self._left -= 1
         if not self._left:
             self._act()
+
+
+class NoClusterError(Exception):
+    """Ray gives a node half a minute to start, which a busy machine may not keep."""
 
 
 class World:
@@ -154,7 +158,10 @@ class World:
     @contextmanager
     def third(self, **variables: str) -> Iterator[object]:
         """One node more, which may be gone before the end."""
-        extra = self.cluster.add_node(**NODE, env_vars=variables)
+        try:
+            extra = self.cluster.add_node(**NODE, env_vars=variables)
+        except Exception as error:
+            raise NoClusterError from error
         try:
             wait_until(lambda: ray.cluster_resources().get("GPU") == 3)
             yield extra
@@ -186,11 +193,9 @@ def why_not_whole(out: Path, told: str) -> str:
     return f"nothing {told}" if told and told not in [line["what"] for line in read_fleet(out)] else ""
 
 
-def ray_trials(journal: Path, trials: int) -> list[Trial]:
+def ray_trials(journal: Path, trials: int) -> None:
     """So many, with those that the journal has."""
     done = known(journal)
-    if len(done) >= trials:
-        return done
     with tempfile.TemporaryDirectory() as scratch, journal.open("a") as kept, world_in(Path(scratch)) as world:
         kinds = (world.node, world.actor, world.hang, world.version, world.folder, world.driver)
         for trial in range(len(done), trials):
@@ -198,26 +203,28 @@ def ray_trials(journal: Path, trials: int) -> list[Trial]:
             world.chance.seed(trial)
             try:
                 why = why_not_whole(out, kind(out))
+            except NoClusterError:
+                raise
             except Exception as error:
                 # Whatever it is, this sweep is not whole.
                 why = f"{type(error).__name__}: {error}"
             seconds = round(time.monotonic() - began, 1)
-            done.append({"trial": trial, "kind": kind.__name__, "why": why, "seconds": seconds})
-            kept.write(json.dumps(done[-1]) + "\n")
+            line: Trial = {"trial": trial, "kind": kind.__name__, "why": why, "seconds": seconds}
+            kept.write(json.dumps(line) + "\n")
             kept.flush()
-    return done
 
 
 def known(journal: Path) -> list[Trial]:
     return [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
 
 
-def told(done: Sequence[Trial]) -> tuple[bool, str]:
-    """Whether all were whole, and how many of each kind."""
+def told(journal: Path, trials: int) -> tuple[bool, str]:
+    """Whether so many were whole, and how many of each kind."""
+    done = known(journal)
     kinds, good = Counter(one["kind"] for one in done), Counter(one["kind"] for one in done if not one["why"])
     whole = good.total()
     each = ", ".join(f"{kind} {good[kind]} of {count}" for kind, count in kinds.items())
-    return whole == len(done), f"{whole} of {len(done)} sweeps on Ray whole: {each}"
+    return whole == len(done) == trials, f"{whole} of {len(done)} sweeps on Ray whole: {each}"
 
 
 @contextmanager
@@ -235,4 +242,4 @@ def world_in(scratch: Path) -> Iterator[World]:
 
 
 if __name__ == "__main__":
-    print(told(ray_trials(Path(sys.argv[1]).resolve(), int(sys.argv[2])))[1])
+    ray_trials(Path(sys.argv[1]).resolve(), int(sys.argv[2]))
