@@ -213,7 +213,8 @@ def promises() -> Iterator[tuple[bool, str]]:
     with tempfile.TemporaryDirectory() as folder:
         journal, trials = str(Path(folder) / "trials.jsonl"), str(TRIALS)
         for _ in range(STARTS):
-            if not subprocess.run([sys.executable, "-m", "tests.benchmarks.fleet_trials", journal, trials]).returncode:
+            command = [sys.executable, "-m", "tests.benchmarks.fleet_trials", journal, trials]
+            if not subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
                 break
         yield told(Path(journal), TRIALS)
 

@@ -129,6 +129,18 @@ def test_a_full_object_store_is_named():
     assert why_lost(error).startswith("Ray's object store is full: ")
 
 
+def test_trials_are_told_as_they_are_stored(tmp_path):
+    from tests.benchmarks.fleet_trials import told
+
+    stored = ROOT / "reports" / "fleet"
+    rows = (stored / "trials.jsonl").read_text().splitlines()
+    assert told(stored / "trials.jsonl", len(rows)) == (True, (stored / "trials.txt").read_text().rstrip("\n"))
+    bad = tmp_path / "trials.jsonl"
+    bad.write_text("\n".join([*rows[:-1], rows[-1].replace('"why": ""', '"why": "59 rows"')]) + "\n")
+    assert not told(bad, len(rows))[0]
+    assert not told(stored / "trials.jsonl", len(rows) + 1)[0]
+
+
 def test_a_node_that_is_removed_in_the_middle_costs_no_set(cluster):
     """The second of two; no test after this one has it."""
     fleet, told = opened(RayTransport(FAKE))
