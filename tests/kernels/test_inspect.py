@@ -242,3 +242,36 @@ def test_the_kernels_are_as_they_are_pinned(compiled: dict[str, list[dict[str, A
     assert len(found.held) >= 30
     different = [held_row(item)["words"] for item in found.held if item.fate != Fate.SAME]
     assert different == [], "look at `mglubench inspect --against`, then pin anew with --save FILE --force"
+
+
+LOWBIT = PINNED.with_name("lowbit.json")
+# Warp instructions per weight that were promised of int8, by nm.
+INT8_BUDGETS = {1: 0.20, 4: 0.35}
+
+
+@pytest.mark.skipif(not LOWBIT.is_file(), reason="a source distribution has no reports")
+def test_what_is_pinned_of_weight_formats_keeps_its_promises() -> None:
+    """The kernels that a few tokens are launched with; of all others one is known to spill."""
+    rows = [row for found in read_pins(LOWBIT).rows.values() for row in found.values()]
+    few = [row for row in rows if row["entry"]]
+    assert {(row["variant"], row["dtype"]) for row in few} == {
+        (kernel.name, name) for kernel in KERNELS if kernel.kernel.formats for name in kernel.kernel.formats
+    }
+    assert all(row["spill_instructions"] == row["local_bytes"] == 0 and row["loads_less"] == 0 for row in few)
+    assert all(row["loads_16"] >= 6 for row in few)
+    told = {row["nm"]: row["instructions_per_element"] for row in few if row["dtype"] == "int8"}
+    assert all(told[nm] <= most for nm, most in INT8_BUDGETS.items()), told
+    spilled = {(row["dtype"], row["nm"], row["kernel"]) for row in rows if row["local_bytes"]}
+    assert spilled <= {("mxfp4", 8, "flash_mglu_mma<2,1>")}
+
+
+@needs_tools
+@pytest.mark.skipif(not LOWBIT.is_file(), reason="a source distribution has no reports")
+def test_the_int8_kernel_is_as_it_is_pinned() -> None:
+    """One of them compiled again; all are by `mglubench inspect --against reports/inspect-sm_90a/lowbit.json`."""
+    pins, compiler, item = read_pins(LOWBIT), compiler_release(), Subject("flash-mglu-mma", "sm_90a", 1, "int8")
+    if not any(compiler in found for found in pins.rows.values()):
+        pytest.skip(f"nothing is pinned for compiler {compiler}")
+    found = hold_against(pins, examine(MMA, item), {item}, compiler)
+    assert [held_row(each)["words"] for each in found.held if each.fate != Fate.SAME] == []
+    assert found.held
