@@ -10,7 +10,7 @@ from mglubench.report.table import Column, Table
 # Between two columns.
 GAP = 2
 # A narrower column of sentences is no pleasure; a name is broken before it is lost, but not into less than this.
-LEAST_PROSE, LEAST_NAME = 20, 8
+LEAST_PROSE, LEAST_SENTENCE, LEAST_NAME = 20, 14, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,11 @@ def _widths(columns: Sequence[Column], needs: Sequence[tuple[int, int]], width: 
         widths[i] += min(room, needs[i][1] - widths[i])
     while _line(widths) > width:
         texts = [i for i, column in enumerate(columns) if column.text and widths[i] > LEAST_NAME]
+        # Sentences are for breaking; a name is broken where they are as narrow as can be.
+        sentences = [i for i in texts if columns[i].prose and widths[i] > LEAST_SENTENCE]
         if not texts:
             break
-        widths[max(texts, key=lambda i: widths[i])] -= 1
+        widths[max(sentences or texts, key=lambda i: widths[i])] -= 1
     return widths
 
 
