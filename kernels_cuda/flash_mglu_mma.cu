@@ -36,7 +36,7 @@ template <int kTokenTiles, bool kVectorX>
 __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>()) flash_mglu_mma(const Params p) {
     MGLU_DYNAMIC_SHARED(float, shared);
     // 1. This warp's share: chunks first, first + kWarps, ... of the block's range.
-    const Part part = part_of(p.grid);
+    const Part part = part_of(p.grid, blockIdx.x);
     const WarpShare share = warp_share(p.h, part, p.grid.units_per_part);
     const void* const w[1] = {p.w};
     TileReader<1, kTokenTiles, kVectorX> reader(w, p.masks, p.x, part.tile, share.first, p.d, p.h, p.batch,

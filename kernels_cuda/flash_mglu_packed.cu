@@ -2,7 +2,8 @@
 //
 //   y[b, r] = sum_i g(gate_i) * (T - gate_i),   T = x[b] . W[r],   gate_i = the terms of T whose mask bit is set
 //
-// Partition: a warp owns MGLU_ROWS rows and steps through chunks of 1024 columns; gridDim.y walks the tokens.
+// Partition: a warp owns MGLU_ROWS rows (one row from 3 tokens on) and steps through chunks of 1024 columns. Up to 8 tokens,
+// as many as their sums leave registers for, share a pass over w; gridDim.y walks the passes.
 //
 //   row r  |  u = 0: lanes 0..31, 8 elements each  |  u = 1  |  u = 2  |  u = 3  |     four 16-byte loads per lane
 //
@@ -24,10 +25,12 @@ namespace mglu {
 
 static_assert(!Format::kCoded, "reads weights of the dtype of x");
 
-constexpr int kRows = MGLU_ROWS;
 constexpr int kSums = kMasks + 1;
 constexpr int kChunk = 1024;
 constexpr int kMaskChunkBytes = kChunk * kMasks / 8;
+
+constexpr int kTokensMost = kMasks <= 8 ? 8 : 4;  // of a pass: 72 and 68 sums
+__host__ __device__ constexpr int rows(int tokens) { return tokens > 2 ? 1 : MGLU_ROWS; }
 
 struct Params {
     const element_t* w;    // [d, w_row_stride]
@@ -57,6 +60,9 @@ __device__ __forceinline__ float add_lanes(float v) {
 
 template <int kTokens, bool kVectorX>
 __global__ void __launch_bounds__(kThreads, MGLU_MIN_BLOCKS) flash_mglu_packed(const Params p) {
+    constexpr int kRows = rows(kTokens);
+    // x is loaded with the weights for few tokens; for many a vector at a time, when it is used.
+    constexpr bool kTokensAhead = kTokens <= 2;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int first_row = (blockIdx.x * kWarps + warp) * kRows;
     const int first_token = blockIdx.y * kTokens;
@@ -81,6 +87,17 @@ __global__ void __launch_bounds__(kThreads, MGLU_MIN_BLOCKS) flash_mglu_packed(c
     float sums[kRows][kTokens][kSums] = {};
     for (int chunk = 0; chunk < chunks; chunk++) {
         uint4 wv[kRows][4], xv[kTokens][4];
+        auto load_x = [&](int u) {
+            const int column = chunk * kChunk + u * 256;
+#pragma unroll
+            for (int n = 0; n < kTokens; n++) {
+                if (kVectorX && chunk < whole_chunks) {
+                    xv[n][u] = ptx::ld_cached_v4(x[n] + column);
+                } else {
+                    xv[n][u] = gather_first(x[n] + column, p.h - column - lane * 8);
+                }
+            }
+        };
         uint32_t word[kRows][kMasks];
 #pragma unroll
         for (int u = 0; u < 4; u++) {
@@ -95,14 +112,7 @@ __global__ void __launch_bounds__(kThreads, MGLU_MIN_BLOCKS) flash_mglu_packed(c
                     if (count > 0) wv[r][u] = keep_first(ptx::ld_stream_v4(w[r] + column), count);
                 }
             }
-#pragma unroll
-            for (int n = 0; n < kTokens; n++) {
-                if (kVectorX && chunk < whole_chunks) {
-                    xv[n][u] = ptx::ld_cached_v4(x[n] + column);
-                } else {
-                    xv[n][u] = gather_first(x[n] + column, count);
-                }
-            }
+            if (kTokensAhead) load_x(u);
         }
 #pragma unroll
         for (int r = 0; r < kRows; r++)
@@ -111,6 +121,7 @@ __global__ void __launch_bounds__(kThreads, MGLU_MIN_BLOCKS) flash_mglu_packed(c
 #pragma unroll
         for (int u = 0; u < 4; u++) {
             float wf[kRows][8], xf[kTokens][8];
+            if (!kTokensAhead) load_x(u);
 #pragma unroll
             for (int r = 0; r < kRows; r++) to_floats(wf[r], wv[r][u]);
 #pragma unroll
@@ -160,7 +171,16 @@ int launch(const MgluArgs& a, void* stream) {
                       static_cast<const element_t*>(a.x), static_cast<element_t*>(a.y),
                       a.h, a.d, a.batch, a.w_row_stride, a.activation};
     return launch_kernel(vector_x(a) ? flash_mglu_packed<kTokens, true> : flash_mglu_packed<kTokens, false>,
-                         dim3(ceil_div(a.d, kWarps * kRows), ceil_div(a.batch, kTokens)), kThreads, 0, stream, p);
+                         dim3(ceil_div(a.d, kWarps * rows(kTokens)), ceil_div(a.batch, kTokens)), kThreads, 0, stream, p);
+}
+
+// With the fewest tokens a pass that make the fewest passes.
+template <int kTokens = 1>
+int launch_fewest(const MgluArgs& a, void* stream) {
+    if constexpr (kTokens < kTokensMost) {
+        if (ceil_div(a.batch, kTokens) > ceil_div(a.batch, kTokensMost)) return launch_fewest<2 * kTokens>(a, stream);
+    }
+    return launch<kTokens>(a, stream);
 }
 
 }  // namespace mglu
@@ -173,7 +193,7 @@ int mglu_launch(const MgluArgs* args, void* stream) {
     if (!args) return MGLU_ERR_NULL_POINTER;
     const int status = mglu::check_args(*args, true, false, true, 0);
     if (status != MGLU_OK) return status;
-    return args->batch > 1 ? mglu::launch<2>(*args, stream) : mglu::launch<1>(*args, stream);
+    return mglu::launch_fewest(*args, stream);
 }
 
 int mglu_prepare(const MgluArgs*) { return MGLU_OK; }

@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles, kVectorX>())
     MGLU_DYNAMIC_SHARED(float, shared);
     const int lane = threadIdx.x % 32;
     // 1. This warp's share, and the planes that count.
-    const Part part = part_of(p.grid);
+    const Part part = part_of(p.grid, blockIdx.x);
     const WarpShare share = warp_share(p.h, part, p.grid.units_per_part);
     const void* const w[1] = {p.w};
     TileReader<1, kTokenTiles, kVectorX> reader(w, p.masks, p.x, part.tile, share.first, p.d, p.h, p.batch,

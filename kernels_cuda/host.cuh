@@ -1,4 +1,4 @@
-// host.cuh - the host half of every library: argument checks, split-K choice, checked launches.
+// host.cuh - the host half of every library: argument checks, checked launches.
 #pragma once
 #include <stddef.h>
 
@@ -31,17 +31,6 @@ inline int check_args(const MgluArgs& a, bool needs_masks, bool needs_w2, bool n
 // Whether every row of x starts on a 16-byte boundary, so that it can be loaded 16 bytes at a time.
 inline bool vector_x(const MgluArgs& a) { return aligned(a.x, 16) && (a.h % 8 == 0 || a.batch == 1); }
 
-// Blocks that share one tile along k. 1 when the tiles alone fill the resident blocks of all multiprocessors; otherwise
-// as many as still fit in one wave, each with at least `min_units` of the tile's `units` steps.
-inline int choose_split(const MgluArgs& a, int tiles, int units, int min_units, int blocks_per_sm) {
-    const int most = units > min_units ? units / min_units : 1;
-    int split = a.split_k > 0 ? a.split_k : a.sm_count * blocks_per_sm / tiles;
-    const int cap = a.split_k > 0 ? units : most;
-    if (split > cap) split = cap;
-    if (split > 65535) split = 65535;
-    return split < 1 ? 1 : split;
-}
-
 // kernel<<<grid, block, shared_bytes, stream>>>(args...) with its error code.
 template <class... Params, class... Args>
 int launch_kernel(void (*kernel)(Params...), dim3 grid, int threads, size_t shared_bytes, void* stream, Args... args) {
@@ -53,9 +42,15 @@ int launch_kernel(void (*kernel)(Params...), dim3 grid, int threads, size_t shar
     return static_cast<int>(cudaLaunchKernelEx(&config, kernel, Params(args)...));
 }
 
-// Let the kernel use `shared_bytes` of dynamic shared memory (needed above 48 KB).
+// Let the kernel use `shared_bytes` of dynamic shared memory (needed above 48 KB), if the current device has as much.
 template <class Kernel>
 int allow_shared_memory(Kernel* kernel, size_t shared_bytes) {
+    int device = 0, most = 0;
+    cudaError_t status = cudaGetDevice(&device);
+    if (status == cudaSuccess)
+        status = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    if (status != cudaSuccess) return static_cast<int>(status);
+    if (shared_bytes > static_cast<size_t>(most)) return MGLU_ERR_SHARED_MEMORY;
     return static_cast<int>(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                                  cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                  static_cast<int>(shared_bytes)));

@@ -41,7 +41,7 @@ template <int kTokenTiles, bool kVectorX>
 __global__ void __launch_bounds__(kThreads, min_blocks<kTokenTiles>()) swiglu_fused(const Params p) {
     MGLU_DYNAMIC_SHARED(float, shared);
     // 1. This warp's share: chunks first, first + kWarps, ... of the block's range.
-    const Part part = part_of(p.grid);
+    const Part part = part_of(p.grid, blockIdx.x);
     const WarpShare share = warp_share(p.h, part, p.grid.units_per_part);
     const void* const w[2] = {p.gate, p.value};
     TileReader<2, kTokenTiles, kVectorX> reader(w, nullptr, p.x, part.tile, share.first, p.d, p.h, p.batch,

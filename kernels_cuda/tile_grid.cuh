@@ -24,14 +24,14 @@ struct Part {
     int slot, slots;   // which of the shared tiles it is
 };
 
-__device__ __forceinline__ Part part_of(const TileGrid& grid) {
-    const int block = blockIdx.x, slots = grid.tiles - grid.whole;
+__device__ __forceinline__ Part part_of(const TileGrid& grid, int block) {
+    const int slots = grid.tiles - grid.whole;
     if (block < grid.whole) return {block, 0, 1, 0, slots};
     const int rest = block - grid.whole;
     return {grid.whole + rest % slots, rest / slots, grid.split, rest % slots, slots};
 }
 
-inline int blocks_of(const TileGrid& grid) { return grid.whole + (grid.tiles - grid.whole) * grid.split; }
+__host__ __device__ constexpr int blocks_of(const TileGrid& grid) { return grid.whole + (grid.tiles - grid.whole) * grid.split; }
 
 // The grid for tiles of `units` steps. A part has at least `min_units` of them and costs half as many beside its own;
 // with split_k every tile is shared by so many blocks.
@@ -42,7 +42,8 @@ constexpr TileGrid choose_grid(const MgluArgs& a, int tiles, int units, int min_
     const int launchable = 0x7fffffff / tiles;  // parts of every tile
     int cap = chosen ? units / min_units : a.split_k < units ? a.split_k : units;
     if (cap > launchable) cap = launchable;
-    int split = !chosen && cap > 1 ? cap : 1;
+    // Of equal parts as few as are needed, so that none is left without a step.
+    int split = !chosen && cap > 1 ? ceil_div(units, ceil_div(units, cap)) : 1;
     int64_t least = INT64_MAX;
     for (int parts = 1; chosen && (parts == 1 || parts <= cap); parts++) {
         const int64_t waves = ceil_div<int64_t>(static_cast<int64_t>(rest) * parts, slots);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from mglubench.kernels.cuda_build import FORMAT_CODES
 from mglubench.kernels.cuda_kernel import WARPS, CudaKernel, reduction_bytes
@@ -56,8 +57,16 @@ class PackedKernel(CudaKernel):
     source = "flash_mglu_packed"
     layout = "row-1024"
     entry = "flash_mglu_packed<1,1>"
-    wide = "flash_mglu_packed<2,1>"
-    tokens_per_pass = 2
+    wide = "flash_mglu_packed<8,1>"
+    wide_times = tokens_per_pass = 8
+
+    def passes(self, nm: int, batch: int) -> int:
+        """Sums of 16 masks leave registers for 4 tokens."""
+        return ceil_div(batch, self.tokens_per_pass if nm <= 8 else 4)
+
+    def pinned_title(self, batch: int) -> str:
+        """Nothing is said of those for 2 to 4 tokens."""
+        return self.entry if batch == 1 else self.wide if batch > 4 else ""
 
     def rule(self, job: Job, chip: Gpu) -> Choice:
         """One row per warp where two would leave multiprocessors without a block."""
@@ -70,10 +79,11 @@ class PackedKernel(CudaKernel):
 
     def flight(self, job: Job, choice: Choice, gpu: Gpu, resident: int) -> Flight:
         """All loads of 1024 columns of a warp's rows, then none until they are used up."""
-        rows, warps = choice.get("ROWS", 1 if job.nm > 8 else 2), choice.get("WARPS", WARPS)
+        rows = choice.get("ROWS", 1 if job.nm > 8 else 2) if job.batch <= 2 else 1
+        warps = choice.get("WARPS", WARPS)
         of_row = job.h * (2 + job.nm / 8)
         return Flight(
-            blocks=ceil_div(job.d, rows * warps) * ceil_div(job.batch, self.tokens_per_pass),
+            blocks=ceil_div(job.d, rows * warps) * self.passes(job.nm, job.batch),
             warps=warps,
             block_bytes=warps * rows * of_row,
             warp_bytes=rows * 1024 * (2 + job.nm / 8),
@@ -141,46 +151,39 @@ class BulkKernel(MmaKernel):
         return WARPS
 
     def rule(self, job: Job, chip: Gpu) -> Choice:
-        """The kernel's own ring if it fits a block's shared memory, else shorter ones."""
-        for choice in (Choice(), Choice.of(RING=2), Choice.of(RING=2, SEGMENT=64)):
-            if self.fits(job.nm, choice, chip.arch):
-                return choice
-        return Choice.of(RING=2, SEGMENT=64, WARPS=2)
+        """The kernel's own ring if it fits a block's shared memory, else a shorter one."""
+        shorter = (Choice.of(RING=2), Choice.of(RING=2, SEGMENT=256))
+        return next((choice for choice in (Choice(), *shorter) if self.fits(job.nm, choice, chip.arch)), shorter[-1])
 
     def tried(self) -> Iterable[Choice]:
         """Splits, warps, columns per ring stage, stages."""
-        return grid((0, 1, 2), WARPS=(2, 4, 8), SEGMENT=(64, 128, 256, 512), RING=(2, 3, 4))
+        for choice in grid((0, 1, 2), WARPS=(2, 4, 8), SEGMENT=(256, 512, 1024), RING=(2, 3, 4, 6)):
+            if choice.get("SEGMENT", 0) % (64 * choice.get("WARPS", WARPS)) == 0:
+                yield choice
 
     @staticmethod
     def segment(nm: int, choice: Choice) -> int:
         """Columns of a ring stage."""
-        return choice.get("SEGMENT", 256 if nm <= 4 else 128)
+        return choice.get("SEGMENT", 1024 if nm <= 4 or choice.get("WARPS", WARPS) > 8 else 512)
 
     @staticmethod
     def ring(nm: int, choice: Choice) -> int:
-        """Stages of a warp's ring."""
-        return choice.get("RING", 2 if nm <= 4 or nm == 16 else 3)
+        """Stages of a block's ring."""
+        return choice.get("RING", 2 if nm <= 4 or nm == 16 or choice.get("WARPS", WARPS) > 8 else 3)
 
     def shared_bytes(self, nm: int, choice: Choice) -> int:
-        """A ring of segments per warp (weights, masks, a barrier each), and the sums."""
-        segment, ring = self.segment(nm, choice), self.ring(nm, choice)
+        """A ring of segments (weights, masks, a barrier each), and the sums."""
+        segment = self.segment(nm, choice)
         stage = 16 * (segment * 2 + 64) + segment // 64 * 128 * nm
-        return choice.get("WARPS", WARPS) * ring * (stage + 8) + reduction_bytes(choice, nm + 1)
+        return self.ring(nm, choice) * (stage + 8) + reduction_bytes(choice, nm + 1)
 
     def flight(self, job: Job, choice: Choice, gpu: Gpu, resident: int) -> Flight:
         """Whole rings, and no end to them between tiles."""
-        segment, ring = self.segment(job.nm, choice), self.ring(job.nm, choice)
-        warps, tiles = choice.get("WARPS", WARPS), ceil_div(job.d, 16)
-        return Flight(
-            blocks=tiles,
-            warps=warps,
-            block_bytes=16 * job.h * (2 + job.nm / 8),
-            warp_bytes=ring * 16 * segment * (2 + job.nm / 8),
-            overlapped=True,
-            shared_bytes=self.shared_bytes(job.nm, choice),
-            persistent=True,
-            copies=17 * ceil_div(job.h, segment),
-        )
+        segment = self.segment(job.nm, choice)
+        tiles = tile_flight(self, job, choice, gpu, resident, job.nm / 8, overlapped=True, step=segment, least=1)
+        ring_bytes = self.ring(job.nm, choice) * 16 * segment * (2 + job.nm / 8)
+        copies = 17 * ceil_div(job.h, segment) * ceil_div(job.d, 16) / tiles.blocks
+        return replace(tiles, warp_bytes=ring_bytes / tiles.warps, persistent=True, copies=copies)
 
     def shared_limit(self, arch: str) -> int:
         """It opts in to all that the architecture has."""
@@ -243,15 +246,26 @@ class StreamKernel(CudaKernel):
 
 
 def tile_flight(
-    kernel: CudaKernel, job: Job, choice: Choice, gpu: Gpu, resident: int, beside: float, *, overlapped: bool
+    kernel: CudaKernel,
+    job: Job,
+    choice: Choice,
+    gpu: Gpu,
+    resident: int,
+    beside: float,
+    *,
+    overlapped: bool,
+    step: int = 64,
+    least: int = 0,
 ) -> Flight:
     """Of the kernels whose block holds 16 rows, split along k until the blocks fill the GPU once.
 
     Args:
-        beside: bytes per element beside the first matrix's two.
+        beside: bytes per element beside the first matrix's two. step: columns that k is split by. least: of these
+            that a part has, or two a warp.
     """
     warps, tiles = choice.get("WARPS", WARPS), ceil_div(job.d, 16)
-    shared, parts = shared_tiles(tiles, ceil_div(job.h, 64), 2 * warps, gpu.sm_count * resident, choice.split_k)
+    slots = gpu.sm_count * resident
+    shared, parts = shared_tiles(tiles, ceil_div(job.h, step), least or 2 * warps, slots, choice.split_k)
     every = parts if shared == tiles else 1
     return Flight(
         blocks=tiles * every,
@@ -272,7 +286,7 @@ def shared_tiles(tiles: int, steps: int, least: int, slots: int, split_k: int) -
     """
     shared = tiles if split_k or not slots else tiles % slots
     if split_k or not slots:
-        return shared, max(1, min(split_k, steps))
+        return shared, ceil_div(steps, ceil_div(steps, max(1, min(split_k, steps))))
     tried = range(1, max(1, steps // least) + 1)
     return shared, min(tried, key=lambda parts: ceil_div(shared * parts, slots) * (2 * ceil_div(steps, parts) + least))
 
@@ -285,9 +299,11 @@ def ceil_div(value: int, by: int) -> int:
 def tiled() -> Iterable[Choice]:
     """What a search tries for the kernels that hold a 16-row tile per block: the same for MGLU and its baseline.
 
-    Warps a tile, register stages, bytes per L2 fetch and resident blocks; and for each, tiles shared as the kernel
-    chooses (a last wave in parts), never, or all of them by 2 or 4 blocks.
+    First the kernel's own choice with its last wave in parts, with no tile shared, with all of them shared by 2 blocks:
+    a search that is cut short has decided between these. Then warps a tile, register stages, bytes per L2 fetch and
+    resident blocks, with the same splits, some by 4.
     """
+    yield from grid((0, 1, 2))
     yield from grid((0, 1, 2, 4), WARPS=(2, 4, 8), STAGES=(1, 2), L2_PREFETCH=(128, 256))
     yield from grid((0, 1), WARPS=(1,), STAGES=(1, 2))
     yield from grid((0, 1), WARPS=(WARPS,), STAGES=(1, 2), MIN_BLOCKS=(2, 3, 5, 6))

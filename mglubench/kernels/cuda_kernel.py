@@ -66,6 +66,14 @@ class CudaKernel(Inspectable, Tunable[Gpu]):
         """Warps of a multiprocessor that the launch bounds leave registers for; 0 where nothing is said."""
         return 0
 
+    def passes(self, nm: int, batch: int) -> int:
+        """Times that a launch of so many tokens reads W."""
+        return -(-batch // self.tokens_per_pass)
+
+    def pinned_title(self, batch: int) -> str:
+        """Which of the inspected kernels so many tokens are launched with; empty if it is another."""
+        return self.wide if self.wide and batch > self.tokens_per_pass // 2 else self.entry
+
     def oldest_for(self, dtype: str) -> int:
         """The conversion of e4m3 is there from compute capability 8.9 on."""
         return max(self.oldest, FP8_OLDEST) if dtype == "fp8-e4m3" else self.oldest

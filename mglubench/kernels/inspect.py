@@ -34,14 +34,15 @@ class Inspectable(ABC):
     """A kernel whose machine code can be made for any architecture on any machine.
 
     Attributes:
-        entry: name of the kernel that does the work for one token. wide: of the one whose every instruction on weights
-            serves twice as many tokens, if there is one. oldest: ten times the least compute capability that
-            it can be compiled for. dtypes: of W, x and y. formats: of W beside those. nms: numbers of masks that it
-            takes; 0 alone without masks.
+        entry: name of the kernel that does the work for one token. wide: of the one for many, if there is one.
+            wide_times: how often the latter spends what :meth:`work` says for each weight element. oldest: ten times
+            the least compute capability that it can be compiled for. dtypes: of W, x and y. formats: of W beside
+            those. nms: numbers of masks that it takes; 0 alone without masks.
     """
 
     entry: ClassVar[str]
     wide: ClassVar[str] = ""
+    wide_times: ClassVar[int] = 2
     oldest: ClassVar[int] = 80
     dtypes: ClassVar[tuple[str, ...]]
     formats: ClassVar[tuple[str, ...]] = ()
@@ -141,8 +142,7 @@ def _row(compiled: Kernel, kernel: Inspectable, item: Subject) -> InspectRow:
     if row["entry"] or compiled.title == kernel.wide:
         row |= _resident(compiled, kernel.block(item.arch, item.nm), item.arch)
         work = kernel.work(item.nm)
-        # Twice the tokens take twice the instructions for an element.
-        work = work if row["entry"] else Work(work.opcode, work.elements / 2)
+        work = work if row["entry"] else Work(work.opcode, work.elements / kernel.wide_times)
         if loop := compiled.main_loop(work):
             row |= _loop_row(loop, loop.elements(work))
     return row

@@ -66,8 +66,8 @@ def modelled(kernel: CudaKernel, code: Code, job: Job, card: Card, choice: Choic
     flight = kernel.flight(job, choice, gpu, resident)
     if flight is None or not resident:
         return None
-    passes = -(-job.batch // kernel.tokens_per_pass)
-    return estimate(flight, code, card, float(job.h * job.d * kernel.matrices * passes))
+    elements = job.h * job.d * kernel.matrices * kernel.passes(job.nm, job.batch)
+    return estimate(flight, code, card, float(elements))
 
 
 def best_of(

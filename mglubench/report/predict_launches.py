@@ -99,8 +99,7 @@ def variant_row(
         rule_only: launched as the kernel chooses, whatever a search has found.
     """
     kernel = variant.kernel
-    title = kernel.wide if kernel.wide and batch > kernel.tokens_per_pass // 2 else kernel.entry
-    code = code_of(pins, variant.name, title, nm)
+    code = code_of(pins, variant.name, kernel.pinned_title(batch), nm)
     job, gpu = kernel.job(h, d, nm, batch, "float16"), Gpu("", card.arch, card.sms)
     choice = kernel.rule(job, gpu) if rule_only else kernel.choose(job, gpu)
     made = code and modelled(kernel, code, job, card, choice)

@@ -62,7 +62,7 @@ class CudaVariant(Variant):
 
     def declare(self, case: Case) -> Ledger:
         """Padding and repeated passes included; a launch that splits k adds its partial sums once it is prepared."""
-        passes = -(-case.batch // self.kernel.tokens_per_pass)
+        passes = self.kernel.passes(case.nm, case.batch)
         floor = declare(self.layer, case)
         return Ledger(
             weights=passes * self.kernel.matrices * _matrix_bytes(case),

@@ -73,6 +73,13 @@ def test_tables_of_runs_are_what_report_prints_and_the_readme_tells_no_other(cli
         assert not [row for row in rows if row not in tables.splitlines()]
 
 
+@pytest.mark.parametrize("run", ["main-job", "two-shapes"])
+def test_estimates_beside_runs_are_what_predict_prints(cli, run):
+    folder = REPEATS.parent / "h100" / run
+    done = cli("predict", "--against", str(folder), "--datasheet", "--markdown")
+    assert done.out == (folder / "predicted.md").read_text()
+
+
 def test_what_was_verified_on_a_card_was_right():
     files = sorted((REPEATS.parent / "h100" / "verify").glob("*.json"))
     found = [entry for file in files for entry in json.loads(file.read_text())["variants"]]

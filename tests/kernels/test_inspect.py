@@ -114,7 +114,7 @@ EMULATION = HERE.parent / "kernels_cuda" / "emu"
 @pytest.mark.parametrize("nm", [1, 4, 8, 16])
 @pytest.mark.parametrize("kernel", [MMA, BULK, SWIGLU], ids=lambda kernel: kernel.source)
 def test_shared_memory_is_what_the_source_computes(kernel: CudaKernel, nm: int, tmp_path: Path) -> None:
-    choice = Choice.of(RING=2, SEGMENT=128) if kernel is BULK else Choice()
+    choice = Choice.of(RING=2, SEGMENT=256) if kernel is BULK else Choice()
     for tried in (Choice(), choice):
         wanted = kernel.shared_bytes(nm, tried)
         actual = "kSharedBytes" if kernel is BULK else "reduction_bytes<mglu::kSums>()"

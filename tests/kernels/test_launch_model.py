@@ -58,6 +58,12 @@ def test_a_multiprocessor_starts_one_bulk_copy_at_a_time():
     many = estimate(replace(FLIGHT, copies=1000.0), CODE, CARD, ELEMENTS)
     assert many.binds == "bulk copies"
     assert many.us == pytest.approx(4 * 1000 * COPY_US + LAUNCH_US + LATENCY_US)
+    h100 = card_of(gpu_named("H100"))
+    assert h100 is not None
+    for nm in (1, 8):
+        job, code = BULK.job(4096, 14336, nm, 1, "float16"), pinned("flash-mglu-bulk", BULK.entry, nm)
+        assert modelled(BULK, code, job, h100, Choice.of(SEGMENT=128, WARPS=2)).binds == "bulk copies"
+        assert modelled(BULK, code, job, h100, Choice()).binds not in ("bulk copies", "waves")
     assert estimate(replace(FLIGHT, launches=3), CODE, CARD, ELEMENTS).us == pytest.approx(
         estimate(FLIGHT, CODE, CARD, ELEMENTS).us + 2 * NEXT_US
     )
@@ -118,13 +124,15 @@ def test_the_baseline_is_searched_as_widely_as_the_kernel():
     mine = set(MMA.candidates(job, gpu))
     assert mine == set(SWIGLU.candidates(SWIGLU.job(4096, 14336, 0, 1, "float16"), gpu))
     assert {choice.split_k for choice in mine} == {0, 1, 2, 4}
+    # A search that is cut short has tried the last wave in parts and in whole tiles, which no card has timed yet.
+    assert MMA.candidates(job, gpu)[:3] == [Choice(), Choice.of(1), Choice.of(2)]
     for name, values in {"WARPS": {1, 2, 4, 8}, "STAGES": {1, 2}, "L2_PREFETCH": {128, 256}}.items():
         assert values <= {choice.get(name, 0) for choice in mine}
 
 
 def test_what_does_not_fit_a_card_has_no_estimate():
     rtx = card_of(gpu_named("RTX 5090"))
-    job = BULK.job(4096, 14336, 8, 1, "float16")
+    job = BULK.job(4096, 14336, 16, 1, "float16")
     code = pinned("flash-mglu-bulk", BULK.entry, 8)
     assert modelled(BULK, code, job, rtx, Choice()) is None
     assert modelled(BULK, code, job, rtx, BULK.rule(job, Gpu("", rtx.arch, rtx.sms))) is not None

@@ -188,7 +188,7 @@ def refused(kernel: str, nm: int, bf16: bool) -> list[Problem]:
 
 
 # Resident blocks of 4 warps that the split is chosen for, up to 8 tokens and beyond: kernels_cuda/README.md, "Bytes in
-# flight". A part has at least 8 chunks of 64 columns, of flash_mglu_bulk 4 segments of 256 or 128.
+# flight". A part has at least 8 chunks of 64 columns, of flash_mglu_bulk one segment of 1024 or 512.
 RESIDENT = {(MMA, 3): (4, 3), (MMA, 16): (2, 2), (BULK, 3): (2, 2), (BULK, 16): (2, 2), (SWIGLU, 0): (4, 3)}
 RESIDENT |= {(ROUTED, 3): (4, 3), (ROUTED, 16): (2, 2)}
 
@@ -199,19 +199,15 @@ def chosen_splits(kernel: str, nm: int, bf16: bool) -> list[Problem]:
         return []
     problems = []
     h = 2112
-    least = 8 * 64 if kernel != BULK else 4 * (256 if nm <= 4 else 128)
-    columns = 64 if kernel != BULK else least // 4
-    steps, parts_of = -(-h // columns), least // columns
+    columns, parts_of = (64, 8) if kernel != BULK else (1024 if nm <= 4 else 512, 1)
+    steps = -(-h // columns)
     shapes = ((16, 1, 1), (33, 8, 2), (16, 9, 1), (33, 9, 3), (80, 1, 2), (16, 1, 132), (147, 8, 2), (147, 9, 1))
     for d, batch, multiprocessors in shapes:
         tiles, wide = -(-d // 16), batch > 8
         slots = multiprocessors * RESIDENT[kernel, nm][wide]
-        if kernel == BULK:
-            shared, split = tiles, max(1, min(slots // tiles, steps // parts_of))
-        else:
-            shared = tiles % slots  # those of a last wave that is not full
-            most = range(1, steps // parts_of + 1)
-            split = min(most, key=lambda s: -(-shared * s // slots) * (2 * -(-steps // s) + parts_of))
+        shared = tiles % slots  # those of a last wave that is not full
+        most = range(1, steps // parts_of + 1)
+        split = min(most, key=lambda s: -(-shared * s // slots) * (2 * -(-steps // s) + parts_of))
         partial = 512 * ((nm or 1) + 1) * shared * split * (1 + wide)
         asked = 16 * -(-shared // 4) + partial if split > 1 else 0
         options = {"sm_count": multiprocessors, "workspace": asked, "launches": 2}
@@ -238,7 +234,7 @@ def many_masks(nm: int, bf16: bool) -> list[Problem]:
 def macros(kernel: str) -> list[tuple[str, ...]]:
     """Values other than the defaults, so that every branch on them is taken."""
     return {
-        BULK: [("MGLU_WARPS=1", "MGLU_RING=1"), ("MGLU_SEGMENT=64", "MGLU_RING=3", "MGLU_MIN_BLOCKS=1")],
+        BULK: [("MGLU_WARPS=1", "MGLU_RING=1"), ("MGLU_WARPS=16", "MGLU_RING=3", "MGLU_MIN_BLOCKS=1")],
         MMA: [("MGLU_WARPS=8", "MGLU_STAGES=1"), ("MGLU_WARPS=1", "MGLU_MIN_BLOCKS=5")],
         ROUTED: [("MGLU_WARPS=8", "MGLU_STAGES=1"), ("MGLU_WARPS=1", "MGLU_MIN_BLOCKS=5")],
         PACKED: [("MGLU_ROWS=1", "MGLU_WARPS=2")],
@@ -262,18 +258,18 @@ def refusals(kernel: str) -> Iterator[Stage]:
     if kernel != BULK:
         return
     problem = make("integer", kernel, 16, 64, 1, 1, False)
-    for status, defines in (
-        (-7, ("__CUDA_ARCH_LIST__=900,800",)),
-        (-9, ("MGLU_RING=8", "MGLU_SEGMENT=256")),
-        (-9, ("__CUDA_ARCH_LIST__=1200", "MGLU_RING=3")),  # 118 KB, of 99
-        (0, ("__CUDA_ARCH_LIST__=900,1000",)),
+    for status, unprepared, defines in (
+        (-7, -7, ("__CUDA_ARCH_LIST__=900,800",)),
+        (-9, -9, ("MGLU_RING=8", "MGLU_SEGMENT=1024")),
+        (-9, -9, ("__CUDA_ARCH_LIST__=1200", "MGLU_RING=3")),  # 112 KB, of 99
+        (-9, 1, ("CUDA_EMU_SHARED_MOST=65536",)),  # 76 KB, of the device's 64
+        (0, 1, ("__CUDA_ARCH_LIST__=900,1000",)),
     ):
-        for prepare in (True, False):
-            answer = 1 if status == 0 and not prepare else status
+        for prepare, answer in ((True, status), (False, unprepared)):
             tried = make("integer", kernel, 16, 64, 1, 1, False, prepare=prepare, status=answer)
             yield Stage(" ".join(defines), Library(kernel, defines=defines), [tried, problem][: 2 - (status != 0)])
-    # Two blocks share a multiprocessor of 228 KB and split 5 tiles; one of 100 KB has room for one.
-    for arch, asked in ((900, 32 + 2 * 512 * 2 * 5), (1210, 0)):
+    # Three blocks share a multiprocessor of 228 KB and split 5 tiles; one of 100 KB has room for one.
+    for arch, asked in ((900, 32 + 2 * 512 * 3 * 5), (1210, 0)):
         split = make("integer", kernel, 80, 2112, 1, 1, False, sm_count=5, workspace=asked)
         yield Stage(f"blocks of {arch}", Library(kernel, defines=(f"__CUDA_ARCH_LIST__={arch}",)), [split])
 

@@ -43,8 +43,9 @@ WRONG_ARITHMETIC = {
     "sums of one warp only": (PAPER, "flash_mglu_paper.cu", "i < kWarps; i++", "i < 1; i++"),
 }
 
-FAST_WAIT = "* kChunk);\n                ptx::mbarrier_wait_parity(&bars[stage], parity);"
-RING_STAGE = "const from = ring + stage * kStageBytes;"
+FAST_WAIT = "* kChunk);\n                    ptx::mbarrier_wait_parity(&bars[stage], parity);"
+RING_STAGE = "const from = shared + stage * kStageBytes;"
+REFILL = "__syncthreads();\n            if (ahead.more(p)) {"
 STORED_SUMS = "sums[i][n][q];\n        }\n"
 BROKEN_SYNCHRONISATION = {
     "sums read before all are stored": (MMA, "mma_tile.cuh", STORED_SUMS + "        __syncthreads();", STORED_SUMS),
@@ -59,8 +60,22 @@ BROKEN_SYNCHRONISATION = {
         RING_STAGE,
         RING_STAGE.replace("stage *", "(stage + 1) % kRing *"),
     ),
-    "fewer bytes announced than copied": (BULK, "flash_mglu_bulk.cu", "row_bytes + mask_bytes", "row_bytes"),
-    "more bytes announced than copied": (BULK, "flash_mglu_bulk.cu", "+ mask_bytes);", "+ mask_bytes + 16);"),
+    "fewer bytes announced than copied": (BULK, "flash_mglu_bulk.cu", "row_bytes + own_mask_bytes", "row_bytes"),
+    "more bytes announced than copied": (BULK, "flash_mglu_bulk.cu", "+ own_mask_bytes);", "+ own_mask_bytes + 16);"),
+    "mbarrier completed by one warp": (
+        BULK,
+        "flash_mglu_bulk.cu",
+        "mbarrier_init(&bars[s], kWarps)",
+        "mbarrier_init(&bars[s], 1)",
+    ),
+    "part without its own segments": (BULK, "flash_mglu_bulk.cu", "part.index * p.grid.units_per_part", "0"),
+    "rows of another warp": (BULK, "flash_mglu_bulk.cu", "lane * kWarps + warp;", "lane * kWarps;"),
+    "work done twice": (
+        BULK,
+        "flash_mglu_bulk.cu",
+        "work += gridDim.x;\n        if",
+        "work += gridDim.x + 1;\n        if",
+    ),
     "mbarriers not initialised": (BULK, "flash_mglu_bulk.cu", "s < kRing; s++) ptx", "s < 1; s++) ptx"),
 }
 
@@ -115,7 +130,14 @@ def test_broken_split_is_found(bug: str) -> None:
         ),
         (MMA, ("mma_tile.cuh", "if (count > 0) v =", "v =")),
         (MMA, ("host.cuh", "(a.h % 8 == 0 || a.batch == 1)", "true")),
-        (BULK, ("flash_mglu_bulk.cu", "min(at.tile * kTileRows + lane, p.d - 1)", "at.tile * kTileRows + lane")),
+        (
+            BULK,
+            (
+                "flash_mglu_bulk.cu",
+                "min(at.tile * kTileRows + row_of_tile, p.d - 1)",
+                "at.tile * kTileRows + row_of_tile",
+            ),
+        ),
         (PACKED, ("flash_mglu_packed.cu", "if (count > 0) wv[r][u] =", "wv[r][u] =")),
         (PAPER, ("flash_mglu_paper.cu", "min(begin + p.columns_per_block, p.h)", "begin + p.columns_per_block")),
     ],
@@ -138,7 +160,7 @@ RACES = {
         "float old, next;",
         "*p += v;\n    return;\n    float old, next;",
     ),
-    "sums area reused too early": (BULK, "flash_mglu_bulk.cu", "__syncthreads();  // the sums area is free again", ""),
+    "stage refilled while it is read": (BULK, "flash_mglu_bulk.cu", REFILL, REFILL.replace("__syncthreads();", "")),
 }
 
 
@@ -148,7 +170,7 @@ def test_races_are_found(bug: str) -> None:
     kernel, *patch = RACES[bug]
     library = Library(kernel, 1, sanitizer="tsan", patch=(patch[0], patch[1], patch[2]))
     if kernel == BULK:  # several tiles per block
-        problem = integer_problem(64, 300, 1, 1, False, seed=1, sm_count=1)
+        problem = integer_problem(64, 2600, 1, 1, False, seed=1, sm_count=1)
     else:  # several blocks per tile
         problem = integer_problem(9, 300, 1, 1, False, seed=1, split_k=3, concurrent_blocks=True)
     with pytest.raises(AssertionError, match="data race"):

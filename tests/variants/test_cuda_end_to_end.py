@@ -142,9 +142,9 @@ def test_the_operator_ships_a_tuned_bulk_kernel(emulated: Any, monkeypatch: pyte
     monkeypatch.setattr(cuda_kernel, "build", lambda target: built.append(target.label) or emulated(target))
     problem = problem_of(FlashMGLUMma, "float16", 700, 21, 3, 2)
     job = BULK.job(700, 21, 3, 2, "float16")
-    remember(GPU.name, job, Choice.of(2, RING=2, SEGMENT=64), 1000.0)
+    remember(GPU.name, job, Choice.of(2, RING=2, SEGMENT=256), 1000.0)
     assert operator_error(problem) <= TOLERANCES["float16"].relative
-    assert built == ["flash_mglu_bulk-nm3-float16-sm_90a-ring2-segment64"]
+    assert built == ["flash_mglu_bulk-nm3-float16-sm_90a-ring2-segment256"]
 
 
 def test_calls_of_one_stream_share_what_is_kept_and_stay_right() -> None:

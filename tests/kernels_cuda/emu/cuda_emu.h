@@ -153,6 +153,7 @@ inline unsigned char* dynamic_shared() { return simt::self().shared; }
 
 using cudaStream_t = struct CUstream_st*;
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9 };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 struct cudaLaunchConfig_t {
     dim3 gridDim = 0, blockDim = 0;
@@ -161,10 +162,21 @@ struct cudaLaunchConfig_t {
 };
 
 namespace cuda_emu {
-constexpr int kSharedUnasked = 48 * 1024, kSharedMost = 227 * 1024;  // sm_90: without opting in, and at most
+#ifndef CUDA_EMU_SHARED_MOST  // bytes that a block of the device can have by opting in: sm_90's
+#define CUDA_EMU_SHARED_MOST (227 * 1024)
+#endif
+constexpr int kSharedUnasked = 48 * 1024, kSharedMost = CUDA_EMU_SHARED_MOST;
 inline std::map<const void*, int> shared_limits;
 }  // namespace cuda_emu
 
+inline cudaError_t cudaGetDevice(int* device) {
+    *device = 0;
+    return cudaSuccess;
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+    *value = cuda_emu::kSharedMost;
+    return cudaSuccess;
+}
 inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int bytes) {
     if (bytes > cuda_emu::kSharedMost) return cudaErrorInvalidValue;
     cuda_emu::shared_limits[kernel] = bytes;
