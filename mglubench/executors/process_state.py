@@ -208,6 +208,8 @@ def _thaw(value: int) -> None:
     gc.unfreeze()
 
 
+# Python 3.12 is born with some.
+_BORN_FROZEN = gc.get_freeze_count()
 _PROCESS = (
     Setting("the working folder", lambda: str(Path.cwd()), os.chdir),
     Setting("environment variables", _environment, _set_environment),
@@ -226,7 +228,7 @@ _PROCESS = (
 _INTERPRETER = (
     Setting("the garbage collector", gc.isenabled, _set_gc),
     Setting("the garbage collector's thresholds", gc.get_threshold, lambda value: gc.set_threshold(*value)),
-    Setting("the garbage collector's frozen objects", lambda: gc.get_freeze_count() > 0, _thaw),
+    Setting("the garbage collector's frozen objects", lambda: gc.get_freeze_count() > _BORN_FROZEN, _thaw),
     Setting("sys.path", _path, _set_path),
     Setting("the switch interval", sys.getswitchinterval, sys.setswitchinterval),
     Setting("warnings filters", _filters, _set_filters),
