@@ -128,7 +128,9 @@ def aligned(given: torch.Tensor) -> torch.Tensor:
     return given.clone() if given.data_ptr() % ALIGNMENT else given
 
 
-def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") -> torch.Tensor:
+def flash_mglu(
+    x: torch.Tensor, packed: PackedWeight, activation: str = "silu", *, out: torch.Tensor | None = None
+) -> torch.Tensor:
     """y = sum_i g(x (M_i * W)^T) * (x ((1 - M_i) * W)^T), summed in fp32 in one pass over W for a few tokens.
 
     For many tokens products with masked copies of W are faster. The copies are not made here, where a weight may have
@@ -138,6 +140,8 @@ def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") 
         x: [..., h], of the weight's device and dtype; where W is of a format, of any dtype on a CPU, fp16 on CUDA.
         packed: from :func:`pack_weight`.
         activation: g, ``silu``, ``gelu`` (exact) or ``relu``.
+        out: where y goes, [..., d], of x's dtype and device, sharing no memory with x; a new tensor if left out. On a
+            CPU the kernel writes there, which saves a decoder the allocation; elsewhere y is copied.
 
     Returns:
         y, [..., d], of x's dtype.
@@ -153,10 +157,19 @@ def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") 
         raise UsageError(f"x is {x.dtype} on {x.device}, the weight {packed.weight.dtype} on {packed.weight.device}")
     if coded and (reason := why_no_dtype(dtype_of(x), packed.weights, x.device.type)):
         raise UsageError(reason)
+    if out is not None and (out.shape != (*x.shape[:-1], packed.d) or out.dtype != x.dtype or out.device != x.device):
+        wanted = f"{[*x.shape[:-1], packed.d]} {x.dtype} on {x.device}"
+        raise UsageError(f"out must be {wanted}, as x is, got {list(out.shape)} {out.dtype} on {out.device}")
     g = activation if activation in ACTIVATIONS else activation_name(activation)
     tokens = x if x.ndim == 2 else x.reshape(-1, packed.h)
+    direct = x.is_cpu and _nobody_asks(x)
+    if direct and out is not None and _nobody_keeps(out):
+        packed.on_cpu(g)(tokens, out if out.ndim == 2 else out.view(-1, packed.d))
+        # A graph that has kept the tensor complains, instead of going on with what it holds now.
+        torch.autograd.graph.increment_version(out)
+        return out
     y: torch.Tensor
-    if x.is_cpu and _nobody_asks(x):
+    if direct:
         y = torch.empty((tokens.shape[0], packed.d), dtype=x.dtype, device=x.device)
         packed.on_cpu(g)(tokens, y)
     else:
@@ -164,7 +177,13 @@ def flash_mglu(x: torch.Tensor, packed: PackedWeight, activation: str = "silu") 
         traced = torch.compiler.is_compiling() or (x.requires_grad and torch.is_grad_enabled())
         operator = _operator if traced else _eager
         y = operator(tokens, packed.weight, packed.masks, packed.nm, g, packed.weights, packed.rows)
-    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], packed.d)
+    y = y if x.ndim == 2 else y.reshape(*x.shape[:-1], packed.d)
+    return y if out is None else out.copy_(y)
+
+
+def _nobody_keeps(out: torch.Tensor) -> bool:
+    """Whether a tensor is plain memory, no part of a graph: what is not is written by torch, which knows the rules."""
+    return type(out) in _PLAIN and not out.requires_grad and out.is_contiguous() and not out.is_inference()
 
 
 def _nobody_asks(x: torch.Tensor) -> bool:

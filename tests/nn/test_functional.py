@@ -41,6 +41,41 @@ def test_agrees_with_float64(nm: int, h: int, d: int, batch: int, dtype: str) ->
     assert error <= TOLERANCES[dtype].relative
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(3, 37), (37,), (2, 3, 37)])
+def test_y_goes_where_it_is_wanted(shape: tuple[int, ...], dtype: str) -> None:
+    inputs, case = example(dtype=dtype)
+    packed = packed_example(inputs, case)
+    x = torch.randn(*shape).to(inputs.dtype)
+    wanted = flash_mglu(x, packed)
+    out = torch.full_like(wanted, 7.0)
+    assert flash_mglu(x, packed, out=out) is out
+    assert torch.equal(out, wanted)
+    apart = torch.full((*wanted.shape, 2), 7.0, dtype=inputs.dtype)
+    flash_mglu(x, packed, out=apart[..., 0])
+    assert torch.equal(apart[..., 0], wanted)
+    assert bool((apart[..., 1] == 7.0).all())
+
+
+def test_a_graph_that_has_kept_y_s_place_is_told_of_the_change() -> None:
+    inputs, case = example()
+    packed, x = packed_example(inputs, case), inputs.x(0)
+    out, factor = torch.ones(case.batch, case.d), torch.ones(case.batch, case.d, requires_grad=True)
+    loss = (out * factor).sum()
+    flash_mglu(x, packed, out=out)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+    with pytest.raises(RuntimeError, match="leaf Variable"):
+        flash_mglu(x, packed, out=factor)
+
+
+@pytest.mark.parametrize("out", [torch.empty(3, 9), torch.empty(10), torch.empty(3, 10, dtype=torch.float64)])
+def test_a_place_that_does_not_fit_is_refused(out: torch.Tensor) -> None:
+    inputs, case = example()
+    with pytest.raises(UsageError, match=r"out must be \[3, 10\] torch.float32 on cpu"):
+        flash_mglu(inputs.x(0), packed_example(inputs, case), out=out)
+
+
 @pytest.mark.parametrize("activation", ["silu", "gelu", "relu"])
 def test_activations_are_those_of_torch(activation: str) -> None:
     inputs, case = example()

@@ -63,18 +63,21 @@ def test_it_is_the_operator_that_is_timed(monkeypatch):
     problem, _ = prepare(h=64, d=10)
     seen = []
     shipped = functional.flash_mglu
-    monkeypatch.setattr(functional, "flash_mglu", lambda *args: seen.append(args) or shipped(*args))
+    monkeypatch.setattr(
+        functional, "flash_mglu", lambda *args, out: seen.append((*args, out)) or shipped(*args, out=out)
+    )
     launch = get_variant(NAME).prepare(problem)
     launch()
     assert len(seen) == 2
     assert all(args[0] is problem.x for args in seen)
+    assert all(args[-1] is problem.y for args in seen)
     assert seen[0][1].weight.data_ptr() == problem.weight.data_ptr(), "a weight that needs no padding is not copied"
 
 
 def test_replicas_have_masks_of_their_own(monkeypatch):
     problem, _ = prepare(h=64, d=10)
     packed = []
-    monkeypatch.setattr(functional, "flash_mglu", lambda x, weight, activation: packed.append(weight) or problem.y)
+    monkeypatch.setattr(functional, "flash_mglu", lambda x, weight, activation, out: packed.append(weight))
     get_variant(NAME).prepare(problem)
     get_variant(NAME).prepare(problem.replica())
     assert packed[0].masks.data_ptr() != packed[1].masks.data_ptr()
@@ -94,11 +97,12 @@ def test_what_it_takes_depends_on_the_device():
         assert variant.why_unavailable("cuda") == "no CUDA GPU can be used here"
 
 
-def test_declared_bytes_are_the_kernel_s_and_a_second_y():
+def test_declared_bytes_are_the_kernel_s_and_on_cuda_a_second_y():
     case = make_case(variant=NAME, h=100, d=33, nm=3, batch=20, dtype="float16")
     ours, bare = get_variant(NAME).declare(case), get_variant("mglu-numba-cpu").declare(case)
     assert (ours.weights, ours.masks, ours.x, ours.y) == (bare.weights, bare.masks, bare.x, bare.y)
-    assert ours.scratch == 2 * ours.y
+    assert ours.scratch == 0
     gpu = make_case(variant=NAME, h=100, d=33, nm=3, batch=20, dtype="float16", device="cuda")
     assert get_variant(NAME).declare(gpu).weights == 2 * 33 * 104 * 2
+    assert get_variant(NAME).declare(gpu).scratch == 2 * get_variant(NAME).declare(gpu).y
     assert get_variant(NAME).declare(gpu).masks == 2 * 48 * 128 * 3 // 8
