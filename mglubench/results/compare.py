@@ -141,7 +141,7 @@ def _judged(
             plain = rule.alone(figure.plain)
             cycles = None if figure.cycles is None else rule.alone(figure.cycles)
             level = moved.get((figure.case.device, figure.case.mode), 0.0)
-            said = wording.of_latency(change, plain, cycles, level, figure.against_others)
+            said = wording.of_latency(change, plain, cycles, level, figure.against_others, figure.alike)
         else:
             said = wording.of_ratio(change)
         found.setdefault(figure.key, []).append(_judgement(figure, change, said))

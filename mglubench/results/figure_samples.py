@@ -45,7 +45,8 @@ class FigureSample:
         base, new: values, a run each that has it. over: variants that a ratio is over, on either side.
         judged: logarithms, of a latency against the others of its run where there are enough of them. plain: as they
             are. cycles: of a latency times its clock, where every run tells it.
-        against_others: whether ``judged`` is. spread: whether repeats knew this figure.
+        against_others: whether ``judged`` is. alike: change of a latency in rounds in which its companions took the
+            same time on both sides, NaN where they tell too little.
     """
 
     what: str
@@ -58,6 +59,7 @@ class FigureSample:
     plain: Sample
     cycles: Sample | None
     against_others: bool
+    alike: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,9 @@ def _figures(key: str, pair: Pair, beside: Companions | None, memory: _Memory) -
         readings = [reading for _, reading in (*before, *now)]
         within = [(reading.half_width / _Z) ** 2 for reading in readings if reading.known]
         plain = Sample(_logs(before), _logs(now), within, memory.of(what, key, pair.case))
-        judged = plain
+        judged, alike = plain, math.nan
         if what == LATENCY and beside is not None:
-            judged = _among(key, pair, beside, memory)
+            judged, alike = _among(key, pair, beside, memory), beside.both.alike
         yield FigureSample(
             what,
             pair.case,
@@ -148,6 +150,7 @@ def _figures(key: str, pair: Pair, beside: Companions | None, memory: _Memory) -
             plain,
             _in_cycles(pair, before, now, plain) if what == LATENCY else None,
             judged is not plain,
+            alike,
         )
 
 

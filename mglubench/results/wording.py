@@ -38,19 +38,25 @@ class Wording:
     margin: float
 
     def of_latency(
-        self, change: Change, plain: Change, cycles: Change | None, level: float, against_others: bool
+        self,
+        change: Change,
+        plain: Change,
+        cycles: Change | None,
+        level: float,
+        against_others: bool,
+        alike: float = math.nan,
     ) -> Said:
         """A latency: more is slower.
 
         Args:
             change: that is judged. plain: of the latency itself. cycles: of latency times clock. level: what all cases
-                of the device moved by, log.
+                of the device moved by, log. alike: change of the latency where the machine was in the same state on
+                both sides, log; NaN where nothing tells.
         """
         if change.believed and _relative(abs(change.size)) >= NEGLIGIBLE:
-            if against_others and plain.size * _sign(change.size) < OWN_SHARE * abs(change.size):
-                words = (
-                    f"moved by {_percent(change.size)} against the others, but itself by {_percent(plain.size)} only"
-                )
+            own = alike if math.isfinite(alike) else plain.size
+            if against_others and own * _sign(change.size) < OWN_SHARE * abs(change.size):
+                words = f"moved by {_percent(change.size)} against the others, but itself by {_percent(own)} only"
                 return Said(Verdict.UNCLEAR, Reason.ONLY_AGAINST_OTHERS, words, AGAIN_IN_TURNS)
             if cycles is not None and (cycles.size * change.size <= 0 or cycles.tail > IN_CYCLES):
                 words = f"the clock moved: in cycles it is {_percent(cycles.size)}, which runs differ by"

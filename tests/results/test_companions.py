@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mglubench.results.companions import companions
+from mglubench.results.companions import companions, in_like_rounds, share_followed
 
 VARIANTS = {"a1": "a", "a2": "a", "b": "b", "c": "c", "d": "d"}
 # How much each case feels of what the machine does to memory.
@@ -78,3 +78,45 @@ def test_companions_that_repeats_knew_are_taken_first():
     found = companions(runs, VARIANTS, sides, known=known)["a1"]
     assert {against.group for against in found.each} == {"c", "d"}
     assert found.both.name("a1") == "a1 against c and d"
+
+
+def two_speeds(rounds, fast, seed=0, share=0.6, changed=0.0, others=0.0):
+    """Moves of a case and its companions, [2, R], on a machine whose memory is fast in some rounds."""
+    rng = np.random.default_rng(seed)
+    memory = np.where(np.arange(rounds) < fast * rounds, -0.35, 0.0)
+    noise = rng.normal(0, 0.02, (2, rounds))
+    return np.array([share * memory + changed, memory + others]) + noise
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 1.5])
+def test_a_case_follows_its_companions_by_a_share_of_its_own(share):
+    sides = [two_speeds(24, 0.5, 0, share), two_speeds(24, 0.25, 1, share, changed=0.1)]
+    assert share_followed(sides) == pytest.approx(share, abs=0.1)
+
+
+def test_what_only_one_side_does_or_nobody_does_is_no_share():
+    # One speed a side: between the sides the case may have changed, and in them there is noise alone.
+    assert share_followed([two_speeds(200, 0.0, 0), two_speeds(200, 1.0, 1)]) == pytest.approx(1, abs=0.2)
+    assert share_followed([np.zeros((2, 0)), np.zeros((2, 6))]) == 1.0
+
+
+@pytest.mark.parametrize("changed", [-0.1, 0.0, 0.1])
+def test_a_change_is_seen_in_rounds_in_which_memory_was_as_fast(changed):
+    base, new = two_speeds(48, 0.1, 0), two_speeds(48, 0.5, 1, changed=changed)
+    assert in_like_rounds(base, new) == pytest.approx(changed, abs=0.03)
+    assert np.median(new[0]) - np.median(base[0]) < changed - 0.05
+    runs = [base[:, :24], base[:, 24:], new[:, :24], new[:, 24:]]
+    variants = {"own": "a", "one": "b", "two": "c"}
+    rounds = [
+        {key: {(0, n): float(run[row, n]) for n in range(24)} for key, row in (("own", 0), ("one", 1), ("two", 1))}
+        for run in runs
+    ]
+    found = companions(rounds, variants, [0, 0, 1, 1])["own"].both
+    assert found.alike == pytest.approx(changed, abs=0.03)
+    assert found.values[2:].mean() - found.values[:2].mean() == pytest.approx(changed, abs=0.04)
+
+
+def test_sides_without_rounds_in_common_say_nothing_of_a_change():
+    assert np.isnan(in_like_rounds(two_speeds(48, 0.0, 0), two_speeds(48, 1.0, 1)))
+    # Companions that all became faster are no other state of the machine.
+    assert np.isnan(in_like_rounds(two_speeds(48, 0.0, 0), two_speeds(48, 0.0, 1, others=-0.15)))
