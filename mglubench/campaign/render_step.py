@@ -27,7 +27,7 @@ from mglubench.results.store import HEADER
 from mglubench.status import Status
 from mglubench.system.files import publish
 from mglubench.system.plain_text import plain, text_of
-from mglubench.system.strict_json import strict_loads
+from mglubench.system.strict_json import strict_load
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,7 +157,7 @@ def _tune(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
 def _doctor(bench: Bench, step: Step, _: Frames) -> Iterator[Table]:
     path = bench.folder / f"{step.name}.json"
     if path.exists():
-        yield tables.rows_table("Doctor", strict_loads(path.read_bytes())["findings"], DOCTOR)
+        yield tables.rows_table("Doctor", strict_load(path)["findings"], DOCTOR)
 
 
 def _nothing(bench: Bench, step: Step, frames: Frames) -> Iterator[Table]:

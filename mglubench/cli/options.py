@@ -32,6 +32,30 @@ def path(text: str | Path) -> Path:
     return Path(text)
 
 
+def out_file(text: str | Path) -> Path:
+    """A file that is to be written: whoever cannot have it is told so before any work.
+
+    Raises:
+        typer.BadParameter: it is empty. UsageError: it cannot be written.
+    """
+    from mglubench.errors import UsageError
+    from mglubench.system.files import why_not_publishable
+
+    file = path(text)
+    if why := why_not_publishable(file):
+        raise UsageError(f"cannot write {file}: {why}")
+    return file
+
+
+def table_file(text: str | Path) -> Path:
+    """A file that rows are to be written to; errors as :func:`out_file`, and of an ending that none of them has."""
+    from mglubench.results.frame import refuse_other_endings
+
+    file = path(text)
+    refuse_other_endings(file)
+    return out_file(file)
+
+
 def run_folder(text: str | Path) -> Path:
     """A run's folder, or the newest run for ``last``.
 
@@ -74,7 +98,7 @@ Html = Annotated[
     Path | None,
     typer.Option(
         "--html",
-        parser=path,
+        parser=out_file,
         help="Write one self-contained HTML page to this file; it is there whole or not at all.",
         rich_help_panel=OUTPUT,
     ),
@@ -85,7 +109,7 @@ Force = Annotated[
 OutJson = Annotated[
     Path | None,
     typer.Option(
-        parser=path,
+        parser=out_file,
         help="Also write the JSON document to this file; it is there whole or not at all.",
         rich_help_panel=OUTPUT,
     ),
@@ -111,11 +135,11 @@ SummaryPage = Annotated[
 ]
 Github = Annotated[bool, typer.Option("--github", help="Print annotations of GitHub Actions.", rich_help_panel=OUTPUT)]
 OutMarkdown = Annotated[
-    Path | None, typer.Option(parser=path, help="Also write the page to this file.", rich_help_panel=OUTPUT)
+    Path | None, typer.Option(parser=out_file, help="Also write the page to this file.", rich_help_panel=OUTPUT)
 ]
 Junit = Annotated[
-    Path | None, typer.Option(parser=path, help="Also write JUnit XML to this file.", rich_help_panel=OUTPUT)
+    Path | None, typer.Option(parser=out_file, help="Also write JUnit XML to this file.", rich_help_panel=OUTPUT)
 ]
 OutPage = Annotated[
-    Path | None, typer.Option("--html", parser=path, help="Also write one self-contained HTML page to this file.")
+    Path | None, typer.Option("--html", parser=out_file, help="Also write one self-contained HTML page to this file.")
 ]

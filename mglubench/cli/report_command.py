@@ -27,7 +27,7 @@ SETTINGS_SHOWN = 25
 def report(
     run: Annotated[Path, typer.Argument(parser=options.run_folder, help=options.RUN_HELP)],
     export: Annotated[
-        Path | None, typer.Option(parser=options.path, help="Also write all rows to this .parquet or .csv file.")
+        Path | None, typer.Option(parser=options.table_file, help="Also write all rows to this .parquet or .csv file.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help=f"Show all settings, not the first {SETTINGS_SHOWN}.")

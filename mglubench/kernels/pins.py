@@ -19,7 +19,7 @@ from mglubench.errors import StoreError, UsageError
 from mglubench.kernels.inspect import InspectRow, Subject
 from mglubench.system.files import publish
 from mglubench.system.lines import reason_of
-from mglubench.system.strict_json import strict_loads
+from mglubench.system.strict_json import strict_load
 
 FORMAT = 1
 # Bytes per lane of the main loop's loads; those of less than 4 bytes are counted together.
@@ -90,7 +90,7 @@ def read_pins(path: Path) -> Pins:
         UsageError: there is none. StoreError: it is damaged, from a newer version, or pins nothing.
     """
     try:
-        values = strict_loads(path.read_bytes())
+        values = strict_load(path)
         found = values.get("format") if isinstance(values, dict) else None
         if isinstance(found, int) and found > FORMAT:
             raise StoreError(f"{path} has format {found}, this mglubench reads up to {FORMAT}; upgrade mglubench")

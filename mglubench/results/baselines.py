@@ -26,7 +26,7 @@ from mglubench.results.store import HEADER, list_runs
 from mglubench.system.lines import reason_of
 from mglubench.system.plain_text import plain
 from mglubench.system.resources import RUNS_FOLDER
-from mglubench.system.strict_json import strict_loads
+from mglubench.system.strict_json import strict_load
 
 MANIFEST = "baseline.json"
 FORMAT = 1
@@ -131,7 +131,7 @@ def read_baseline(folder: Path) -> Baseline:
     """
     path = folder / MANIFEST
     try:
-        values = strict_loads(path.read_bytes())
+        values = strict_load(path)
         found = values.get("format") if isinstance(values, dict) else None
         if isinstance(found, int) and found > FORMAT:
             raise StoreError(f"{path} has format {found}, this mglubench reads up to {FORMAT}; upgrade mglubench")

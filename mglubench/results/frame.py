@@ -117,8 +117,7 @@ def export(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         UsageError: another ending, or Parquet without pyarrow, or a folder that cannot be written.
     """
-    if path.suffix not in (".csv", ".parquet"):
-        raise UsageError(f"cannot export to {path.name or str(path)!r}; use a name that ends in .parquet or .csv")
+    refuse_other_endings(path)
     partial = path.with_name(f".{path.name}.partial")
     harmless = with_plain_text(frame)
     harmless.attrs = {}
@@ -134,6 +133,12 @@ def export(frame: pd.DataFrame, path: Path) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def refuse_other_endings(path: Path) -> None:
+    """Raise :class:`UsageError` for a file that is neither ``.parquet`` nor ``.csv``."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise UsageError(f"cannot export to {path.name or str(path)!r}; use a name that ends in .parquet or .csv")
 
 
 def with_plain_text(frame: pd.DataFrame) -> pd.DataFrame:

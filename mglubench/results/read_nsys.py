@@ -138,12 +138,12 @@ class _Export:
         tables = {table for table in NEEDED for name in self._columns if name.startswith(table)}
         kernels = self._count(KERNELS) + self._count(GRAPHS)
         if not tables:
-            return f"it recorded neither CUDA nor NVTX: {_TRACE}"
+            return f"recorded neither CUDA nor NVTX: {_TRACE}"
         if NVTX not in tables:
-            return f"it recorded no NVTX ranges ({kernels} kernels belong to nothing): {_TRACE}"
+            return f"recorded no NVTX ranges ({kernels} kernels belong to nothing): {_TRACE}"
         if not kernels:
-            return f"it has neither kernels nor a range that is named by a case: {_TRACE}"
-        return f"it has {kernels} kernels, but no range that is named by a case: was mglubench profiled?"
+            return f"has neither kernels nor a range that is named by a case: {_TRACE}"
+        return f"has {kernels} kernels, but no range that is named by a case: was mglubench profiled?"
 
     def _note(self, suffix: str) -> str:
         """What is missing for every case."""

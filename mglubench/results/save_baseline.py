@@ -26,7 +26,7 @@ from mglubench.results.baselines import (
 )
 from mglubench.results.header import Header
 from mglubench.results.store import COUNTERS, HEADER, ROWS, read_header, read_rows
-from mglubench.system.files import publish
+from mglubench.system.files import open_file, publish
 from mglubench.system.lines import reason_of
 
 KEPT = (HEADER, ROWS, COUNTERS)
@@ -133,7 +133,7 @@ def _write(folder: Path, manifest: Manifest, runs: Sequence[Path]) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     """A copy that is on the disk when this returns."""
-    with source.open("rb") as read, target.open("wb") as written:
+    with open_file(source) as read, target.open("wb") as written:
         shutil.copyfileobj(read, written)
         written.flush()
         os.fsync(written.fileno())

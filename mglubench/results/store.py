@@ -30,7 +30,7 @@ from mglubench.results.row_reader import RowReader
 from mglubench.results.rows import SCHEMA, CounterRow, Row
 from mglubench.system.files import publish
 from mglubench.system.lines import Lines, decoded, decoded_blocks, reason_of, take_lock
-from mglubench.system.strict_json import strict_loads
+from mglubench.system.strict_json import strict_load, strict_loads
 
 HEADER = "run.json"
 ROWS = "rows.jsonl"
@@ -153,7 +153,9 @@ def read_header(folder: Path) -> Header:
     """
     path = folder / HEADER
     try:
-        values = strict_loads(path.read_bytes())
+        values = strict_load(path)
+        if not isinstance(values, dict):
+            raise StoreError(f"{path} cannot be read: it is no object, but {json.dumps(values)[:40]}")
         if isinstance(schema := values["schema"], int) and schema > SCHEMA:
             raise StoreError(f"{path} has schema {schema}, this mglubench reads up to {SCHEMA}; upgrade mglubench")
         return checked_header(values)

@@ -25,7 +25,7 @@ from mglubench.errors import StoreError, UsageError
 from mglubench.results.store import HEADER, ROWS
 from mglubench.system.files import publish
 from mglubench.system.lines import reason_of, take_lock
-from mglubench.system.strict_json import strict_loads
+from mglubench.system.strict_json import strict_load
 
 GATE = "gate.json"
 FORMAT = 1
@@ -67,7 +67,7 @@ class GateFolder:
         """
         path = self.folder / GATE
         try:
-            stored = msgspec.convert(strict_loads(path.read_bytes()), GateRecord)
+            stored = msgspec.convert(strict_load(path), GateRecord)
         except FileNotFoundError:
             if self.folder.exists() and (not self.folder.is_dir() or any(_visible(self.folder))):
                 raise UsageError(f"{self.folder} holds something else than a gate; choose another --out") from None

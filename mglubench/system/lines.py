@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from mglubench.errors import StoreError, UsageError
+from mglubench.system.files import open_file
 from mglubench.system.strict_json import strict_loads
 
 T = TypeVar("T")
@@ -165,7 +166,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
         left = _whole_lines(path)
         if left != path.stat().st_size:
             warnings.warn(f"{path}: the last row was cut short and is left out", stacklevel=4)
-        with path.open("rb", buffering=0) as file:
+        with open_file(path) as file:
             begun = [b""]
             while left and (data := file.read(min(left, BLOCK))):
                 left -= len(data)
@@ -218,7 +219,7 @@ def reason_of(error: OSError) -> str:
 
 def _whole_lines(path: Path) -> int:
     """Bytes up to and including the last newline."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         end = file.seek(0, os.SEEK_END)
         while end > 0:
             start = max(0, end - (1 << 16))

@@ -15,7 +15,7 @@ from typing import Any
 
 from mglubench.errors import StoreError, UsageError
 from mglubench.system.files import publish
-from mglubench.system.strict_json import strict_loads
+from mglubench.system.strict_json import strict_load
 from mglubench.system.user_folders import data_folder_of_user
 
 LOCK_SECONDS = 60
@@ -54,7 +54,7 @@ class Notebook:
         if path is None:
             return {}
         try:
-            table = strict_loads(path.read_bytes())
+            table = strict_load(path)
             if table["version"] != self.version:
                 raise ValueError(f"version {table['version']}")
             return dict(table[self.content])

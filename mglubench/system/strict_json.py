@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
+
+from mglubench.system.files import open_file
 
 
 def strict_loads(text: str | bytes) -> Any:
@@ -18,6 +21,12 @@ def strict_loads(text: str | bytes) -> Any:
         return json.loads(words, object_pairs_hook=_once, parse_constant=_refused, parse_float=_finite)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def strict_load(path: Path) -> Any:
+    """The same of a file; raises :class:`OSError`, too."""
+    with open_file(path) as file:
+        return strict_loads(file.read())
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -338,8 +338,27 @@ def test_a_document_is_published_as_a_file_too(cli, tmp_path):
     assert json.loads((tmp_path / "found.json").read_text()) == json.loads(result.out)
     refused = cli(*words, "--out-json", "nowhere/found.json")
     assert refused.code == 2
-    assert refused.err == "error: cannot write nowhere/found.json: No such file or directory\n"
+    assert refused.err == "error: cannot write nowhere/found.json: there is no folder nowhere\n"
     assert [path.name for path in tmp_path.iterdir()] == ["found.json"]
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_any_work(cli, tmp_path):
+    assert cli("sweep", *FAKE, *TINY, "--out", "run").code == 0
+    (tmp_path / "folder").mkdir()
+    before = tree(tmp_path)
+    build = ("build", "--arch", "sm_90a", "--variants", "swiglu-fused", "--nm", "1")
+    for words, said in (
+        ((*build, "--out-json", "folder/"), "cannot write folder: it is there already, and a folder"),
+        (("report", "run", "--html", "page.html", "--export", "rows.xlsx"), "cannot export to 'rows.xlsx'"),
+        (("report", "run", "--html", "page.html", "--export", "folder/no/rows.csv"), "cannot write folder/no/rows.csv"),
+        (("report", "run", "--export", "rows.csv", "--html", "x" * 300), "cannot write xxx"),
+        (("compare", "run", "run", "--out-markdown", "page.md", "--junit", "no/j.xml"), "cannot write no/j.xml"),
+        (("verify", "--executor", "fake", "--variants", "lu", "--out-json", "run/run.json/x"), "Not a directory"),
+    ):
+        refused = cli(*words)
+        assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1), refused.err
+        assert said in refused.err
+    assert tree(tmp_path) == before
 
 
 def test_help_is_told_without_what_only_draws() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -289,3 +290,20 @@ def test_runs_are_listed_oldest_first(tmp_path):
     (tmp_path / "no-run").mkdir()
     assert [run.name for run in list_runs(tmp_path)] == ["a", "c", "b"]
     assert list_runs(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("name", ["run.json", "rows.jsonl"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path, name):
+    folder = tmp_path / "run"
+    RunStore.create(folder, make_header()).close()
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(StoreError, match=f"{name} cannot be read: .*pipe or a device, no file"):
+        list(read_rows(folder)) if name == "rows.jsonl" else read_header(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "5"])
+def test_a_header_that_is_no_object_is_told_in_words(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(StoreError, match="cannot be read: it is no object, but " + re.escape(text)):
+        read_header(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 
 import pytest
@@ -43,3 +44,15 @@ def test_a_folder_is_not_replaced(tmp_path):
     with pytest.raises(OSError):
         publish(tmp_path / "folder", "words")
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_a_killed_process_began_goes_with_the_next_one_that_ends(tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    node = os.uname().nodename[:32]
+    begun = [f".a.json.{node}.{gone.pid}", f".a.json.{node}.{os.getppid()}", f".a.json.other.{gone.pid}", ".a.json.x"]
+    for name in begun:
+        (tmp_path / name).write_text("half")
+    publish(tmp_path / "a.json", "whole")
+    kept = {"a.json", *begun[1:]}
+    assert {path.name for path in tmp_path.iterdir()} == kept

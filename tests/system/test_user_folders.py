@@ -10,6 +10,7 @@ import platformdirs
 import pytest
 
 from mglubench.errors import StoreError, UsageError
+from mglubench.system import strict_json
 from mglubench.system.notebook import Notebook
 from mglubench.system.user_folders import cache_folder_of_user, data_folder_of_user
 
@@ -82,10 +83,10 @@ def test_a_home_that_is_none_holds_nothing(homeless, monkeypatch):
 
 
 def test_a_home_of_somebody_else_is_not_read_but_a_file_that_was_named_must_be(homeless, monkeypatch):
-    def refuse(self, **options):
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(strict_json, "open_file", refuse)
     monkeypatch.setenv("HOME", str(homeless))
     assert BOOK.read() == {}
     monkeypatch.setenv(BOOK.variable, str(homeless / "named.json"))
