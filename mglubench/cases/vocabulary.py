@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from mglubench.errors import UsageError
@@ -66,14 +66,12 @@ _DEVICE = re.compile(r"(cpu|cuda)(:\d{1,4})?")
 
 def dtype_name(text: str) -> str:
     """Canonical dtype name (``bf16`` becomes ``bfloat16``)."""
-    name = DTYPE_ALIASES.get(text.lower(), text.lower())
-    return one_of(name, ITEMSIZE, "dtype")
+    return one_of(_spelt(text, DTYPE_ALIASES), ITEMSIZE, "dtype")
 
 
 def weights_name(text: str) -> str:
     """Canonical weight format (``fp8`` becomes ``fp8-e4m3``)."""
-    name = WEIGHTS_ALIASES.get(text.lower(), text.lower())
-    return one_of(name, WEIGHTS, "weights")
+    return one_of(_spelt(text, WEIGHTS_ALIASES), WEIGHTS, "weights")
 
 
 def block_name(text: str) -> str:
@@ -83,7 +81,7 @@ def block_name(text: str) -> str:
 
 def activation_name(text: str) -> str:
     """Canonical activation name."""
-    return one_of(ACTIVATION_ALIASES.get(text.lower(), text.lower()), ACTIVATIONS, "activation")
+    return one_of(_spelt(text, ACTIVATION_ALIASES), ACTIVATIONS, "activation")
 
 
 def mode_name(text: str) -> str:
@@ -127,10 +125,15 @@ def one_of(name: str, known: Iterable[str], what: str) -> str:
     raise UsageError(f"unknown {what} {name!r}; {near(name, options)}")
 
 
+def _spelt(text: str, aliases: Mapping[str, str]) -> str:
+    """A name as it is known here; what Python code gives that is no text, a function say, is no name."""
+    return aliases.get(text.lower(), text.lower()) if isinstance(text, str) else text
+
+
 def near(name: str, options: Iterable[str]) -> str:
     """``did you mean ...?`` if something is near, else the list of what is known."""
     known = list(options)
-    matches = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    matches = difflib.get_close_matches(name, known, n=3, cutoff=0.5) if isinstance(name, str) else []
     if matches:
         return f"did you mean {' or '.join(matches)}?"
     return f"known: {', '.join(known)}"

@@ -44,6 +44,8 @@ def why_not_exported(layer: MGLU) -> str | None:
     """Why no packed layer computes what ``layer`` does; ``None`` if one does."""
     if layer.masked != "both":
         return f"masked={layer.masked!r}, and the kernels mask both gate and value"
+    if layer.weight.is_meta:
+        return "its weights are on the meta device; load them first"
     return None
 
 

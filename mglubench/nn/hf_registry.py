@@ -28,7 +28,11 @@ ACTIVATIONS = {
     "GELU": "gelu",
     "ReLU": "relu",
 }
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_HOOKS = (
+    *("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"),
+    *("_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
+)
+_HOOKS_OF_WEIGHT = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
 class Dense(NamedTuple):
@@ -103,13 +107,17 @@ def _why_parts_differ(module: nn.Module) -> str | None:
 
 
 def _why_changed(module: nn.Module) -> str | None:
-    for name, part in (("it", module), *((name, getattr(module, name)) for name in PROJECTIONS)):
+    for name, part in (("it", module), *((name, getattr(module, name)) for name in (*PROJECTIONS, "act_fn"))):
         if hasattr(part, "_hf_hook"):
             return f"{name} has a hook of accelerate (device_map); load the model on one device"
         if "forward" in vars(part):
             return f"the forward of {name} is patched on the instance"
+        if getattr(part, "_compiled_call_impl", None) is not None:
+            return f"{name} is compiled; swap first and compile then"
         if any(getattr(part, hooks, None) for hooks in _HOOKS):
             return f"{name} has hooks"
+        if any(getattr(getattr(part, "weight", None), hooks, None) for hooks in _HOOKS_OF_WEIGHT):
+            return f"the weight of {name} has hooks"
     gate, up, down = (getattr(module, name).weight for name in PROJECTIONS)
     if gate is up:
         return "its gate and up projections are one parameter"

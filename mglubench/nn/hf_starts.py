@@ -16,11 +16,11 @@ from torch import nn
 from mglubench.cases.vocabulary import one_of
 from mglubench.errors import UsageError
 from mglubench.nn.hf_registry import Dense
-from mglubench.nn.layer_checks import check_nm
+from mglubench.nn.layer_checks import check_nm, not_negative
 from mglubench.nn.mask_planes import to_planes
 from mglubench.nn.packed import PackedMGLU
 from mglubench.nn.swimglu import LOGIT_STD, MGLU
-from mglubench.nn.topk import check
+from mglubench.nn.topk import ORDERS, check
 
 MODES = {
     "fresh": "a new layer, to train from scratch",
@@ -51,6 +51,9 @@ class SwapConfig:
     def __post_init__(self) -> None:
         check_nm(self.nm)
         one_of(self.mode, MODES, "mode")
+        one_of(self.router, ORDERS, "router")
+        if self.std is not None:
+            not_negative("std", self.std)
         if self.top_k is not None:
             check(self.top_k, self.nm, self.router)
             if self.mode != "fresh":

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, NoReturn
 
 from torch import nn
 
+from mglubench.cases.vocabulary import ITEMSIZE
 from mglubench.errors import UsageError
+from mglubench.kernels.on_device import dtype_of
 from mglubench.nn.hf_registry import (
     ARCHITECTURES,
     is_candidate,
@@ -81,7 +84,7 @@ def swap_mlps(
     kind = type(model).__name__
     if reason := why_model_refused(model):
         raise UsageError(f"no MLP of {kind} can be swapped: {reason}")
-    report, found = Report(), _decide(model, filter_fn)
+    report, found = Report(), _decide(model, config, filter_fn)
     for name, module, why in found:
         if why:
             report.kept.append(Kept(name, qualified_name(module), why))
@@ -107,14 +110,27 @@ def swap_mlps(
     return report
 
 
-def _decide(model: nn.Module, filter_fn: FilterFn | None) -> list[tuple[str, nn.Module, str | None]]:
+def _decide(
+    model: nn.Module, config: SwapConfig, filter_fn: FilterFn | None
+) -> list[tuple[str, nn.Module, str | None]]:
     """Every MLP with the reason that keeps it."""
     found = []
     for name, module in model.named_modules(remove_duplicate=False):
         if name and is_candidate(module) and not isinstance(module, MaskedMLP):
             chosen = filter_fn is None or filter_fn(name, module)
-            found.append((name, module, why_not_swapped(module) if chosen else FILTERED))
+            found.append((name, module, _why_not(name, module, config) if chosen else FILTERED))
     return found
+
+
+def _why_not(name: str, module: nn.Module, config: SwapConfig) -> str | None:
+    """Why this MLP cannot become what ``config`` says."""
+    if name.endswith("._orig_mod"):
+        return "torch.compile holds it and would go on calling it; swap first and compile then"
+    reason = why_not_swapped(module)
+    if reason is None and config.mode == "stand-in":
+        dtype = dtype_of(parts_of(module).gate.weight)
+        return None if dtype in ITEMSIZE else f"a stand-in is of {', '.join(ITEMSIZE)}, not {dtype}; convert the model"
+    return reason
 
 
 def _why_nothing(kept: list[Kept]) -> str:
@@ -142,6 +158,8 @@ def _guard(model: nn.Module, stand_ins: list[MaskedMLP], report: Report) -> None
 
     for module in stand_ins:
         module.register_state_dict_pre_hook(refuse)  # type: ignore[no-untyped-call]
-    if hasattr(model, "generate"):
-        vars(model)["generate"] = refuse
-        report._undo.append(lambda: vars(model).pop("generate", None))
+    # save_pretrained writes a config before it asks for the state.
+    for name in ("generate", "save_pretrained"):
+        if hasattr(model, name):
+            vars(model)[name] = refuse
+            report._undo.append(partial(vars(model).__delitem__, name))

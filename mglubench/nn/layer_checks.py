@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
+
+import torch
 
 from mglubench.cases.vocabulary import NM_MAX
 from mglubench.errors import UsageError
-
-if TYPE_CHECKING:
-    import torch
 
 
 def positive(name: str, value: int) -> int:
@@ -25,8 +25,42 @@ def check_nm(nm: int) -> int:
     return nm
 
 
+def not_negative(name: str, value: float) -> float:
+    """``value`` if it is a finite number from 0 on."""
+    try:
+        fits = 0 <= value < math.inf
+    except TypeError:
+        fits = False
+    if not fits:
+        raise UsageError(f"{name} must be a finite number from 0 on, got {value!r}")
+    return value
+
+
+def check_place(device: torch.device | str | int | None, dtype: torch.dtype | None, among: Sequence[str]) -> None:
+    """Raise a :class:`UsageError` unless a layer of a dtype, named as torch does, can be made on a device.
+
+    Args:
+        among: what a layer may be of.
+    """
+    if dtype is not None and str(dtype) not in (f"torch.{name}" for name in among):
+        raise UsageError(
+            f"a layer's dtype is a floating-point one such as float32 or bfloat16, got {dtype!r}; "
+            f"known: {', '.join(f'torch.{name}' for name in among)}"
+        )
+    if device is None:
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0].partition(" device type at start")[0]
+        raise UsageError(f"no layer can be made on device {device!r} ({reason}); use cpu or a GPU here") from None
+
+
 def check_shape(x: torch.Tensor, weight: torch.Tensor, h: int) -> None:
     """Raise a :class:`UsageError` unless x is [..., h] and on the weight's device."""
+    if not isinstance(x, torch.Tensor) or x.layout is not torch.strided:
+        kind = str(x.layout) if isinstance(x, torch.Tensor) else type(x).__name__
+        raise UsageError(f"x must be a dense tensor [..., {h}], got {kind}")
     if x.ndim == 0 or x.shape[-1] != h:
         raise UsageError(f"x must be [..., {h}], got {list(x.shape)}")
     if x.device != weight.device:

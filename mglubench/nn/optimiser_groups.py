@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-import torch
 from torch import nn
 
 from mglubench.errors import UsageError
+from mglubench.nn.layer_checks import not_negative
 from mglubench.nn.swimglu import MGLU
 
 
@@ -38,8 +38,7 @@ def parameter_groups(
         UsageError: a rate, factor or decay that is negative or not finite; a model without trainable parameters.
     """
     for name, value in (("lr", lr), ("mask_lr_factor", mask_lr_factor), ("weight_decay", weight_decay)):
-        if not 0 <= value < torch.inf:
-            raise UsageError(f"{name} must be a finite number from 0 on, got {value}")
+        not_negative(name, value)
     logits = {id(module.masks) for module in model.modules() if isinstance(module, MGLU)}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:

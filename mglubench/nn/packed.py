@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mglubench.cases.vocabulary import ITEMSIZE, SAME, activation_name, weights_name
+from mglubench.cases.vocabulary import ITEMSIZE, SAME, activation_name, one_of, weights_name
 from mglubench.errors import UsageError
 from mglubench.kernels.cuda_catalogue import ROUTED
 from mglubench.kernels.on_device import dtype_of, pad_columns
@@ -21,10 +21,10 @@ from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.layer.masks import pack
 from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight, with_codes, with_masks
 from mglubench.nn.gated_sum import ACTIVATION
-from mglubench.nn.layer_checks import check_nm, check_operand, check_shape, positive
+from mglubench.nn.layer_checks import check_nm, check_operand, check_place, check_shape, not_negative, positive
 from mglubench.nn.mask_planes import from_planes, masked_weight
 from mglubench.nn.routed import routed_mglu
-from mglubench.nn.topk import check, routing
+from mglubench.nn.topk import ORDERS, check, routing
 
 # Tokens up to which the kernel is the faster one, with one mask and with more; tests/benchmarks/serving.py measured it
 # on a CPU (512 is the most that was tried). For GPUs it is taken over and was not measured.
@@ -70,9 +70,10 @@ class PackedMGLU(nn.Module):
         super().__init__()
         self.h, self.d, self.nm = positive("h", h), positive("d", d), check_nm(nm)
         self.activation = activation_name(activation)
+        check_place(device, dtype, tuple(ITEMSIZE))
         usual = KERNEL_TOKENS if nm == 1 else KERNEL_TOKENS_SEVERAL
-        self.kernel_tokens = usual if kernel_tokens is None else kernel_tokens
-        self.top_k, self.order = top_k, router
+        self.kernel_tokens = usual if kernel_tokens is None else not_negative("kernel_tokens", kernel_tokens)
+        self.top_k, self.order = top_k, one_of(router, ORDERS, "router")
         if top_k is not None:
             check(top_k, nm, router)
         self.weights = weights_name(weights)

@@ -13,14 +13,15 @@ from typing import ClassVar, TypedDict, Unpack
 import torch
 from torch import nn
 
-from mglubench.cases.vocabulary import activation_name, one_of
+from mglubench.cases.vocabulary import ITEMSIZE, activation_name, one_of
 from mglubench.errors import UsageError
-from mglubench.nn.layer_checks import check_nm, check_shape, positive
-from mglubench.nn.topk import check, routing, why_untrained
+from mglubench.nn.layer_checks import check_nm, check_place, check_shape, positive
+from mglubench.nn.topk import ORDERS, check, routing, why_untrained
 from mglubench.nn.training_forms import FORMS, MASKED, tied
 
 # The paper's logits at the start, so that a step of training can flip them.
 LOGIT_STD = 0.01
+DTYPES = (*ITEMSIZE, "float64")
 
 
 class Options(TypedDict, total=False):
@@ -80,9 +81,9 @@ class MGLU(nn.Module):
     ) -> None:
         super().__init__()
         self.h, self.d, self.nm = positive("h", h), positive("d", d), _check_nm(nm, masked)
-        self.activation = activation_name(activation or self.ACTIVATION)
+        self.activation = activation_name(self.ACTIVATION if activation is None else activation)
         self.masked, self.form = one_of(masked, MASKED, "masked"), one_of(form, FORMS, "form")
-        _check_dtype(dtype)
+        check_place(device, dtype, DTYPES)
         self.weight = nn.Parameter(torch.empty((d, h), device=device, dtype=dtype))
         drawn = torch.empty((nm, d, h), device=device, dtype=dtype)
         if masked == "none":
@@ -93,7 +94,7 @@ class MGLU(nn.Module):
             self.masks = nn.Parameter(drawn)
         else:
             self.register_buffer("masks", torch.empty_like(drawn, dtype=torch.bool))
-        self.top_k, self.order = top_k, router
+        self.top_k, self.order = top_k, one_of(router, ORDERS, "router")
         self.router: nn.Linear | None = None
         if top_k is not None:
             _check_routing(top_k, nm, router, masked, untrained_router)
@@ -152,13 +153,15 @@ class MGLU(nn.Module):
 
     def _operands(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """X and W, of one dtype."""
-        weight, kind = self.weight, x.device.type
+        weight = self.weight
         check_shape(x, weight, self.h)
-        if torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind) and x.is_floating_point() and x.dtype != torch.float64:
             dtype = torch.get_autocast_dtype(kind)
             return x.to(dtype), weight.to(dtype)
         if x.dtype != weight.dtype:
-            raise UsageError(f"x is {x.dtype}, the layer {weight.dtype}; convert one of them or use torch.autocast")
+            autocast = " or use torch.autocast" if x.is_floating_point() else ""
+            raise UsageError(f"x is {x.dtype}, the layer {weight.dtype}; convert one of them{autocast}")
         return x, weight
 
     def extra_repr(self) -> str:
@@ -220,11 +223,6 @@ def _check_nm(nm: int, masked: str) -> int:
     return check_nm(nm)
 
 
-def _check_dtype(dtype: torch.dtype | None) -> None:
-    if dtype is not None and not dtype.is_floating_point:
-        raise UsageError(f"a layer's dtype is a floating-point one such as float32 or bfloat16, got {dtype}")
-
-
 def _check_routing(top_k: int, nm: int, order: str, masked: str, untrained: bool) -> None:
     check(top_k, nm, order)
     if masked != "both":
@@ -239,4 +237,6 @@ def _given(masks: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
         raise UsageError(f"masks must be [nm, d, h] = {list(shape)}, got {list(masks.shape)}")
     if masks.dtype != torch.bool and not masks.dtype.is_floating_point:
         raise UsageError(f"masks must be boolean, or floating-point logits to learn from, got {masks.dtype}")
+    if masks.is_floating_point() and masks.isnan().any():
+        raise UsageError("masks hold NaN, which says neither gate nor value and never learns; give numbers")
     return masks.detach()

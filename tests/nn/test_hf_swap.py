@@ -68,6 +68,7 @@ def test_a_stand_in_neither_saves_nor_generates_without_being_asked(tmp_path):
     for refused in (lambda: model.generate(tokens()), lambda: model.save_pretrained(tmp_path), model.state_dict):
         with pytest.raises(UsageError, match="holds stand-ins, whose outputs mean nothing"):
             refused()
+    assert not list(tmp_path.iterdir())
     assert logits(model).shape == (2, 7, 50)
     report.undo()
     assert model.generate(tokens(), max_new_tokens=2, do_sample=False).shape[0] == 2
@@ -84,6 +85,10 @@ def damaged(harm):
 
 def patch(mlp, _):
     mlp.forward = lambda x: x
+
+
+def compiled_alone(mlp, model):
+    model.model.layers[0].mlp = torch.compile(mlp, backend="eager")
 
 
 def another_forward(mlp, _):
@@ -106,6 +111,11 @@ class Mine(torch.nn.Linear):
         (lambda mlp, _: setattr(mlp, "act_fn", torch.nn.Tanh()), "its activation Tanh is not among silu, gelu, relu"),
         (lambda mlp, _: mlp.register_forward_hook(print), "it has hooks"),
         (lambda mlp, _: mlp.down_proj.register_forward_pre_hook(print), "down_proj has hooks"),
+        (lambda mlp, _: mlp.act_fn.register_forward_hook(print), "act_fn has hooks"),
+        (lambda mlp, _: mlp.register_state_dict_post_hook(lambda *_: None), "it has hooks"),
+        (lambda mlp, _: mlp.up_proj.weight.register_hook(print), "the weight of up_proj has hooks"),
+        (lambda mlp, _: mlp.compile(backend="eager"), "it is compiled; swap first and compile then"),
+        (compiled_alone, "torch.compile holds it and would go on calling it"),
         (patch, "the forward of it is patched on the instance"),
         (another_forward, "its output is not down_proj"),
         (lambda mlp, _: mlp.up_proj.__setattr__("weight", mlp.gate_proj.weight), "are one parameter"),
@@ -155,7 +165,10 @@ def test_a_model_without_known_gated_mlps_is_told_and_not_touched():
     ("given", "said"),
     [
         ({"mode": "stand_in"}, "unknown mode 'stand_in'; did you mean stand-in?"),
+        ({"mode": None}, "unknown mode None; known: fresh, stand-in, larger, sum"),
         ({"nm": 17}, "nm must be 1 to 16, got 17"),
+        ({"std": -1.0}, "std must be a finite number from 0 on, got -1.0"),
+        ({"router": "x"}, "unknown router 'x'"),
         ({"top_k": 5}, "top_k must be 1 to nm = 4, got 5"),
         ({"top_k": 2, "mode": "sum"}, "a router has nothing to start from in 'sum'"),
     ],

@@ -194,6 +194,11 @@ def test_parameter_groups_hold_every_parameter_once_and_masks_apart():
     assert {group["name"] for group in parameter_groups(torch.nn.Linear(2, 2, bias=False), 0.1)} == {"matrices"}
 
 
+def autocast(layer, x):
+    with torch.autocast("cpu", torch.bfloat16):
+        return layer(x)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -202,6 +207,14 @@ def test_parameter_groups_hold_every_parameter_once_and_masks_apart():
         (lambda: SwiMGLU(4, 4, 17), "nm must be 1 to 16, got 17"),
         (lambda: SwiMGLU(4, 4, 0), "nm must be a whole number from 1 on, got 0"),
         (lambda: SwiMGLU(4, 4, activation="tanh"), "unknown activation 'tanh'"),
+        (lambda: SwiMGLU(4, 4, activation=torch.nn.SiLU()), r"unknown activation SiLU\(\); known: silu, gelu, relu"),
+        (lambda: SwiMGLU(4, 4, activation=""), "unknown activation ''; known"),
+        (lambda: SwiMGLU(4, 4, masks=None), "unknown masks None; known: learned, fixed"),
+        (lambda: SwiMGLU(4, 4, 1, masks=torch.full((1, 4, 4), torch.nan)), "masks hold NaN"),
+        (lambda: SwiMGLU(4, 4, router="x"), "unknown router 'x'"),
+        (lambda: SwiMGLU(4, 4, dtype="float32"), "got 'float32'; known: torch.float32, torch.bfloat16"),
+        (lambda: SwiMGLU(4, 4, dtype=torch.float8_e4m3fn), "got torch.float8_e4m3fn; known"),
+        (lambda: SwiMGLU(4, 4, device="gpu"), "no layer can be made on device 'gpu' .*; use cpu or a GPU here"),
         (lambda: SwiMGLU(4, 4, masks="lerned"), "unknown masks 'lerned'; did you mean learned?"),
         (lambda: SwiMGLU(4, 4, masked="gates"), "unknown masked 'gates'; did you mean gate?"),
         (lambda: SwiMGLU(4, 4, form="fat"), "unknown form 'fat'"),
@@ -210,9 +223,17 @@ def test_parameter_groups_hold_every_parameter_once_and_masks_apart():
         (lambda: SwiMGLU(4, 4, dtype=torch.int8), "floating-point one such as float32 or bfloat16, got torch.int8"),
         (lambda: SwiMGLU(4, 5, 1, masks=torch.ones(1, 4, 5)), r"masks must be \[nm, d, h\] = \[1, 5, 4\], got"),
         (lambda: SwiMGLU(4, 4, 1, masks=torch.ones(1, 4, 4).int()), "masks must be boolean, or floating-point"),
+        (lambda: SwiMGLU(4, 4)(None), r"x must be a dense tensor \[..., 4\], got NoneType"),
+        (lambda: SwiMGLU(4, 4)(torch.eye(4).to_sparse()), r"x must be a dense tensor \[..., 4\], got torch.sparse_coo"),
+        (
+            lambda: autocast(SwiMGLU(4, 4), torch.zeros(2, 4).int()),
+            "x is torch.int32, the layer torch.float32; convert",
+        ),
+        (lambda: autocast(SwiMGLU(4, 4), torch.zeros(2, 4).cfloat()), "x is torch.complex64, the layer torch.float32"),
         (lambda: SwiMGLU(4, 4)(torch.zeros(2, 5)), r"x must be \[..., 4\], got \[2, 5\]"),
         (lambda: SwiMGLU(4, 4)(torch.zeros(2, 4).half()), "x is torch.float16, the layer torch.float32; convert"),
         (lambda: SwiMGLU(4, 4, device="meta")(torch.zeros(2, 4)), "x is on cpu, the layer on meta"),
+        (lambda: parameter_groups(SwiMGLU(4, 4), "1e-3"), "lr must be a finite number from 0 on, got '1e-3'"),
         (lambda: parameter_groups(SwiMGLU(4, 4), -1.0), "lr must be a finite number from 0 on, got -1.0"),
         (lambda: parameter_groups(torch.nn.Identity(), 0.1), "Identity has no parameter that requires a gradient"),
     ],
