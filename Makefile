@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-BENCHMARKS := truth coverage reach cpu_limit lowbit repeats verdicts layer page serving fleet fuzz
+BENCHMARKS := truth coverage reach cpu_limit lowbit repeats verdicts layer page serving batch fleet fuzz
 SOURCES := pyproject.toml constraints.txt Makefile
 
 .PHONY: sweep test check bench mutants example clean

@@ -96,6 +96,7 @@ def test_make_bench_runs_every_benchmark():
         "layer",
         "fleet",
         "serving",
+        "batch",
         "page",
         "fuzz",
     } == set(named[1].split())

@@ -28,6 +28,7 @@ from mglubench.kernels.operator_backends import BACKENDS, coded_weight, why_no_d
 from mglubench.layer.formats.weight_format import Quantised
 from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.layer.masks import pack
+from mglubench.nn.products import by_products, copies_of_lanes, many_on_cpu
 
 # What the kernels load at once, in bytes.
 ALIGNMENT = 16
@@ -133,8 +134,10 @@ def flash_mglu(
 ) -> torch.Tensor:
     """y = sum_i g(x (M_i * W)^T) * (x ((1 - M_i) * W)^T), summed in fp32 in one pass over W for a few tokens.
 
-    For many tokens products with masked copies of W are faster. The copies are not made here, where a weight may have
-    no room for them: :class:`mglubench.nn.PackedMGLU` takes that way beyond its ``kernel_tokens``.
+    On a CPU in float32 with one mask, 512 tokens and more go through products with masked copies of W instead, made one
+    at a time: that is the faster way from there on. With two masks, and in float16, one pass was faster up to the most
+    tokens that were tried, 2,048 and 1,024; in bfloat16 products are faster and their sums no longer fp32, so they are
+    left to :class:`mglubench.nn.PackedMGLU`. Weights of a format and GPUs were not measured and keep to one pass.
 
     Args:
         x: [..., h], of the weight's device and dtype; where W is of a format, of any dtype on a CPU, fp16 on CUDA.
@@ -163,13 +166,16 @@ def flash_mglu(
     g = activation if activation in ACTIVATIONS else activation_name(activation)
     tokens = x if x.ndim == 2 else x.reshape(-1, packed.h)
     direct = x.is_cpu and _nobody_asks(x)
-    if direct and out is not None and _nobody_keeps(out):
+    many = direct and many_on_cpu(tokens, packed.nm, packed.weights, rounded=False)
+    if direct and not many and out is not None and _nobody_keeps(out):
         packed.on_cpu(g)(tokens, out if out.ndim == 2 else out.view(-1, packed.d))
         # A graph that has kept the tensor complains, instead of going on with what it holds now.
         torch.autograd.graph.increment_version(out)
         return out
     y: torch.Tensor
-    if direct:
+    if many:
+        y = _by_products(tokens, packed.weight, packed.masks, packed.nm, g)
+    elif direct:
         y = torch.empty((tokens.shape[0], packed.d), dtype=x.dtype, device=x.device)
         packed.on_cpu(g)(tokens, y)
     else:
@@ -196,6 +202,13 @@ def _nobody_asks(x: torch.Tensor) -> bool:
     return not any(asks() for asks in _ASKING)
 
 
+@torch.no_grad()
+def _by_products(x: torch.Tensor, weight: torch.Tensor, masks: torch.Tensor, nm: int, activation: str) -> torch.Tensor:
+    """As :func:`_on_cpu`."""
+    x = torch.nn.functional.pad(x, (0, weight.shape[1] - x.shape[1]))
+    return by_products(x, weight, copies_of_lanes(weight, masks, nm), activation)
+
+
 def _on_cpu(
     x: torch.Tensor,
     weight: torch.Tensor,
@@ -206,6 +219,8 @@ def _on_cpu(
     rows: int = 0,
 ) -> torch.Tensor:
     """On a CPU: x [tokens, h], weight [d, columns], masks in layout row-lanes32; y [tokens, d]."""
+    if many_on_cpu(x, nm, weights, rounded=False):
+        return _by_products(x, weight, masks, nm, activation)
     y = torch.empty((x.shape[0], weight.shape[0]), dtype=x.dtype, device="cpu")
     cpu_call.mglu_call(weight, masks, nm, activation, weights=weights)(x, y)
     return y

@@ -20,14 +20,13 @@ from mglubench.layer.formats.weight_format import WeightFormat
 from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.layer.masks import pack
 from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight, with_codes, with_masks
-from mglubench.nn.gated_sum import ACTIVATION
 from mglubench.nn.layer_checks import check_nm, check_operand, check_place, check_shape, not_negative, positive
 from mglubench.nn.mask_planes import from_planes, masked_weight
+from mglubench.nn.products import by_products, many_on_cpu
 from mglubench.nn.routed import routed_mglu
 from mglubench.nn.topk import ORDERS, check, routing
 
-# Tokens up to which the kernel is the faster one, with one mask and with more; tests/benchmarks/serving.py measured it
-# on a CPU (512 is the most that was tried). For GPUs it is taken over and was not measured.
+# Tokens up to which the kernel is taken on GPUs, and of a routed layer, with one mask and with more: not measured.
 KERNEL_TOKENS, KERNEL_TOKENS_SEVERAL = 256, 512
 
 
@@ -43,7 +42,8 @@ class PackedMGLU(nn.Module):
     Args:
         h, d, nm, activation, top_k, router: as of :class:`mglubench.nn.MGLU`.
         weights: format of ``weight``, such as ``int8``; ``same`` is the layer's dtype. A routed layer has none.
-        kernel_tokens: most tokens of a call that go through the packed kernel; what was measured if ``None``.
+        kernel_tokens: most tokens of a call that go through the packed kernel; what was measured if ``None``, see
+            :data:`mglubench.nn.products.PRODUCTS_FROM`.
 
     Raises:
         UsageError: a value that no layer of this kind has.
@@ -71,8 +71,7 @@ class PackedMGLU(nn.Module):
         self.h, self.d, self.nm = positive("h", h), positive("d", d), check_nm(nm)
         self.activation = activation_name(activation)
         check_place(device, dtype, tuple(ITEMSIZE))
-        usual = KERNEL_TOKENS if nm == 1 else KERNEL_TOKENS_SEVERAL
-        self.kernel_tokens = usual if kernel_tokens is None else not_negative("kernel_tokens", kernel_tokens)
+        self.kernel_tokens = None if kernel_tokens is None else not_negative("kernel_tokens", kernel_tokens)
         self.top_k, self.order = top_k, one_of(router, ORDERS, "router")
         if top_k is not None:
             check(top_k, nm, router)
@@ -152,9 +151,17 @@ class PackedMGLU(nn.Module):
             )
         flat = x.reshape(-1, self.h)
         weights = self.gate_weights(flat)
-        few = flat.shape[0] <= self.kernel_tokens and (weights is None or self._routed_by_kernel())
+        few = self._is_few(flat) and (weights is None or self._routed_by_kernel())
         y = self._by_kernel(flat, weights) if few else self._dense(flat, weights)
         return y.reshape(*x.shape[:-1], self.d)
+
+    def _is_few(self, x: torch.Tensor) -> bool:
+        """Whether the packed kernel is taken for so many tokens."""
+        if self.kernel_tokens is not None:
+            return x.shape[0] <= self.kernel_tokens
+        if x.is_cpu and self.top_k is None:
+            return not many_on_cpu(x, self.nm, self.weights, rounded=True)
+        return x.shape[0] <= (KERNEL_TOKENS if self.nm == 1 else KERNEL_TOKENS_SEVERAL)
 
     def _by_kernel(self, x: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         """One pass over W and the masks, of a routed layer those that some token keeps."""
@@ -169,15 +176,9 @@ class PackedMGLU(nn.Module):
     @torch.no_grad()
     def _dense(self, x: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         """nm + 1 products."""
-        g = ACTIVATION[self.activation].g
         weight = self.full_weight(x.dtype)
-        t = x @ weight.T
-        y = torch.zeros_like(t)
-        for i, plane in enumerate(self.mask_planes):
-            s = x @ masked_weight(weight, plane).T
-            value = t - s
-            y.addcmul_(g(s), value if weights is None else value.mul_(weights[:, i, None]))
-        return y
+        copies = (masked_weight(weight, plane) for plane in self.mask_planes)
+        return by_products(x, weight, copies, self.activation, weights)
 
     def full_weight(self, dtype: torch.dtype) -> torch.Tensor:
         """W [d, h]; of a format what its codes stand for, in ``dtype``."""

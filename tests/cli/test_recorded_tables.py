@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.benchmarks import layer, serving
+from tests.benchmarks import batch, layer, serving
 from tests.conftest import ROOT
 
 REPEATS = ROOT / "reports" / "cpu-repeats"
@@ -25,7 +25,7 @@ def test_what_runs_differ_by_is_printed_from_the_runs(cli):
     assert done.out == (REPEATS / "tables.md").read_text()
 
 
-@pytest.mark.parametrize(("name", "main"), [("layer", layer.main), ("serving", serving.main)])
+@pytest.mark.parametrize(("name", "main"), [("layer", layer.main), ("serving", serving.main), ("batch", batch.main)])
 def test_tables_of_the_models_page_are_printed_from_what_processes_found(capsys, name, main):
     main(["--from", str(ROOT / "reports" / "model-layer" / f"{name}.json")])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]

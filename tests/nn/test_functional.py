@@ -17,6 +17,7 @@ from mglubench.layer.input_set import InputSet
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.nn import functional
 from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
+from mglubench.nn.products import PRODUCTS_FROM, copies_of_lanes, many_on_cpu
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -74,6 +75,38 @@ def test_a_place_that_does_not_fit_is_refused(out: torch.Tensor) -> None:
     inputs, case = example()
     with pytest.raises(UsageError, match=r"out must be \[3, 10\] torch.float32 on cpu"):
         flash_mglu(inputs.x(0), packed_example(inputs, case), out=out)
+
+
+@pytest.mark.parametrize("h", [37, 600, 1024])
+def test_many_tokens_go_through_products_that_agree_with_one_pass(h: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(h)
+    x, weight = torch.randn(PRODUCTS_FROM["float32"][0], h), torch.randn(10, h) / h**0.5
+    packed = pack_weight(weight, torch.rand(1, 10, h) < 0.5)
+    expected = torch.cat([flash_mglu(part, packed) for part in x.split(100)])
+    with monkeypatch.context() as patched:
+        patched.setattr(PackedWeight, "on_cpu", lambda *_: pytest.fail("one pass was taken"))
+        out = torch.empty_like(expected)
+        assert flash_mglu(x, packed, out=out) is out
+        torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+        assert torch.equal(flash_mglu(x, packed), out)
+    traced = torch.compile(flash_mglu, backend="aot_eager", fullgraph=True)(x, packed)
+    torch.testing.assert_close(traced, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("nm", [1, 3])
+def test_masked_copies_come_from_the_words_of_a_kernel(nm: int) -> None:
+    weight, masks = torch.randn(6, 1072), torch.rand(nm, 6, 1072) < 0.5
+    packed = pack_weight(weight, masks)
+    for found, mask in zip(copies_of_lanes(packed.weight, packed.masks, nm), masks, strict=True):
+        assert torch.equal(found, weight * mask)
+
+
+def test_sums_of_sixteen_bit_tokens_stay_wide_however_many_they_are() -> None:
+    x = torch.zeros(4096, 16, dtype=torch.bfloat16)
+    assert many_on_cpu(x, 1, "same", rounded=True)
+    assert not many_on_cpu(x, 1, "same", rounded=False)
+    assert not many_on_cpu(x.float(), 1, "int8", rounded=True)
+    assert not many_on_cpu(x.float(), 2, "same", rounded=True)
 
 
 @pytest.mark.parametrize("activation", ["silu", "gelu", "relu"])
