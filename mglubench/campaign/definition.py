@@ -93,12 +93,18 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What the run of one sweep step is judged by; the best of ``variants`` counts. Empty texts filter nothing."""
+    """What the run of one sweep step is judged by; the best of ``variants`` counts. Empty texts filter nothing.
+
+    Attributes:
+        step: whose run counts. first: whose run counts until that step has one. dtypes: judged apart; all together
+            without any.
+    """
 
     step: str = ""
+    first: str = ""
     variants: tuple[str, ...] = ()
     mode: str = "cold"
-    dtype: str = ""
+    dtypes: tuple[str, ...] = ()
     batch: int = 1
     goals: tuple[Goal, ...] = ()
 
@@ -219,9 +225,11 @@ def _targets(values: object, steps: Sequence[Step]) -> Targets:
         return Targets()
     if not isinstance(values, dict):
         raise UsageError(f"write a [targets] table, not {values!r}")
-    _known(values, ("step", "variants", "mode", "dtype", "batch", "goal"))
-    step = str(values.get("step", ""))
+    _known(values, ("step", "first", "variants", "mode", "dtype", "batch", "goal"))
+    step, first = (str(values.get(key, "")) for key in ("step", "first"))
     _names_a_sweep(step, steps, "step")
+    if first:
+        _names_a_sweep(first, steps, "first")
     names = tuple(_option(values.get("variants", []), [], "variants"))
     check_names(names)
     goals: list[Goal] = []
@@ -231,7 +239,8 @@ def _targets(values: object, steps: Sequence[Step]) -> Targets:
     for entry in entries:
         goals += _goals(entry)
     batch = parse_int(values.get("batch", 1), "batch")
-    return Targets(step, names, str(values.get("mode", "cold")), str(values.get("dtype", "")), batch, tuple(goals))
+    dtypes = tuple(_option(values.get("dtype", []), [], "dtype"))
+    return Targets(step, first, names, str(values.get("mode", "cold")), dtypes, batch, tuple(goals))
 
 
 def _goals(entry: Mapping[str, object]) -> list[Goal]:

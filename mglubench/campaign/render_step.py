@@ -106,9 +106,10 @@ def _heading(frame: pd.DataFrame) -> list[str]:
 def _answers(bench: Bench, frames: Frames, problems: list[str]) -> Iterator[str]:
     """The campaign's own tables as markdown, answers first; what is damaged is added to the problems."""
     targets = bench.campaign.targets
-    if targets.goals:
-        yield to_markdown(tables.targets_table(targets, frames.get(targets.step)))
-    judged = {name: frame for name, frame in frames.items() if name == targets.step}
+    for dtype in targets.dtypes or ("",) if targets.goals else ():
+        step = _judging(bench, frames, dtype)
+        yield to_markdown(tables.targets_table(targets, frames.get(step), step, dtype))
+    judged = {name: frame for name, frame in frames.items() if name == _judging(bench, frames, "")}
     for table in (tables.batch_table(frames), tables.bulk_table(judged), tables.bulk_summary(frames)):
         if table is not None:
             yield to_markdown(table)
@@ -119,6 +120,15 @@ def _answers(bench: Bench, frames: Frames, problems: list[str]) -> Iterator[str]
         except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
             problems.append(plain(f"what the step {step.name} has stored is damaged: {text_of(error)}"))
     yield to_markdown(tables.steps_table(list(bench.history.values())))
+
+
+def _judging(bench: Bench, frames: Frames, dtype: str) -> str:
+    """The step whose run has the last word on the targets of a dtype, or of any."""
+    targets = bench.campaign.targets
+    for name in (targets.step, targets.first):
+        if name in frames and (not dtype or dtype in set(frames[name]["dtype"])):
+            return name
+    return targets.step
 
 
 def _agree(bench: Bench, step: Step, frames: Frames) -> Iterator[Table]:

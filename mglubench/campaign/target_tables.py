@@ -58,10 +58,14 @@ def steps_table(states: Sequence[StepState]) -> Table:
     return Table("Steps", columns, rows, [f"{words}; {total:,.0f} s in all; absent: this machine lacks what it needs"])
 
 
-def targets_table(targets: Targets, frame: pd.DataFrame | None) -> Table:
-    """Every goal beside the best of the variants that count; a frame of a fake run, or none, measures nothing."""
+def targets_table(targets: Targets, frame: pd.DataFrame | None, step: str = "", dtype: str = "") -> Table:
+    """Every goal beside the best of the variants that count; a frame of a fake run, or none, measures nothing.
+
+    Args:
+        step: that the frame is of; the targets' own if left out. dtype: judged; all together if left out.
+    """
     fake = frame is not None and bool(frame.attrs.get("run", {}).get("fake"))
-    good = None if frame is None or fake else _judged(targets, frame)
+    good = None if frame is None or fake else _judged(targets, frame, dtype)
     rows = [_goal_row(goal, good) for goal in targets.goals]
     own = any(row.get("own") is not None for row in rows)
     columns = (
@@ -75,20 +79,20 @@ def targets_table(targets: Targets, frame: pd.DataFrame | None) -> Table:
         prose("verdict"),
     )
     counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in (MET, MISSED, UNKNOWN)}
-    words = ", ".join(word for word in (targets.mode, targets.dtype, f"batch {targets.batch}") if word)
+    words = ", ".join(word for word in (targets.mode, dtype, f"batch {targets.batch}") if word)
     notes = [
         ", ".join(f"{count} {verdict}" for verdict, count in counts.items()),
-        f"from step {targets.step}: {words}; the best of {', '.join(targets.variants) or 'all MGLU variants'}",
+        f"from step {step or targets.step}: {words}; the best of {', '.join(targets.variants) or 'all MGLU variants'}",
     ]
     if own:
         notes.append("of own read: the share of the rate at which one matrix of the shape is read, launch and ramp too")
-    return Table("Targets", columns, rows, notes, best="met")
+    return Table(f"Targets, {dtype}" if dtype else "Targets", columns, rows, notes, best="met")
 
 
-def _judged(targets: Targets, frame: pd.DataFrame) -> pd.DataFrame:
+def _judged(targets: Targets, frame: pd.DataFrame, dtype: str) -> pd.DataFrame:
     good = frame[(frame["status"] == "ok") & (frame["layer"] == "mglu") & (frame["batch"] == targets.batch)]
     good = good.assign(vs_slowest_naive=_slowest_naive(good) / good["latency_us"])
-    for column, wanted in (("mode", targets.mode), ("dtype", targets.dtype)):
+    for column, wanted in (("mode", targets.mode), ("dtype", dtype)):
         if wanted:
             good = good[good[column] == wanted]
     return good[good["variant"].isin(targets.variants)] if targets.variants else good

@@ -222,7 +222,7 @@ def test_the_shipped_campaign_is_found_and_parses(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_campaign(name) == data_folder("sweeps") / "campaign.toml"
     campaign = read_campaign(find_campaign(name))
-    assert [step.kind for step in campaign.steps][:4] == ["doctor", "build", "verify", "verify"]
+    assert [step.kind for step in campaign.steps][:4] == ["doctor", "build", "verify", "sweep"]
     assert campaign.steps[-1].kind == "render"
     assert {step.kind for step in campaign.steps} == set(module.STEPS)
     goals = {(goal.figure, goal.h, goal.nm): goal.least for goal in campaign.targets.goals}
@@ -231,8 +231,14 @@ def test_the_shipped_campaign_is_found_and_parses(name, tmp_path, monkeypatch):
     assert {goals["share_of_ceiling", 2048, nm] for nm in (1, 2, 4, 8)} == {0.80}
     for h in (2048, 4096):
         assert (goals["vs_slowest_naive", h, 8], goals["vs_naive", h, 8]) == (40, 20)
-    (judged,) = [step for step in campaign.steps if step.name == campaign.targets.step]
-    assert {"mglu-naive", "mglu-naive-float", "mglu-naive-complement"} <= set(judged.sweep.variants)
+    assert campaign.targets.dtypes == ("float16", "bfloat16")
+    first, last = [step for step in campaign.steps if step.name in (campaign.targets.first, campaign.targets.step)]
+    for judged in (first, last):
+        assert {"mglu-naive", "mglu-naive-float", "mglu-naive-complement"} <= set(judged.sweep.variants)
+        assert {"swiglu", "swiglu-merged", "swiglu-fused"} <= set(judged.sweep.variants)
+    assert first.sweep.dtype == campaign.targets.dtypes
+    assert {(goal.h, goal.d) for goal in campaign.targets.goals} == set(first.sweep.shapes)
+    assert {goal.nm for goal in campaign.targets.goals} == set(first.sweep.nm)
 
 
 BAD = {

@@ -45,7 +45,9 @@ def frame(*rows, fake=False):
 
 
 def goals(*wanted, variants=("a", "b"), **changes):
-    return Targets("run", variants, goals=tuple(Goal(f, 64, 96, nm, least) for f, nm, least in wanted), **changes)
+    return Targets(
+        "run", variants=variants, goals=tuple(Goal(f, 64, 96, nm, least) for f, nm, least in wanted), **changes
+    )
 
 
 def test_targets_are_met_missed_or_not_measured():
@@ -91,7 +93,7 @@ def test_nothing_is_measured_by_no_run_or_a_fake_one(measured):
 
 def test_the_dtype_is_judged_where_one_is_named():
     measured = frame(row("a", vs_glu=3.0, dtype="bfloat16"), row("a", vs_glu=2.0))
-    assert tables.targets_table(goals(("vs_glu", 1, 1.0), dtype="float16"), measured).rows[0]["value"] == 2.0
+    assert tables.targets_table(goals(("vs_glu", 1, 1.0)), measured, dtype="float16").rows[0]["value"] == 2.0
     assert tables.targets_table(goals(("vs_glu", 1, 1.0)), measured).rows[0]["value"] == 3.0
 
 
