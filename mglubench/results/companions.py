@@ -136,14 +136,15 @@ def share_followed(sides: Sequence[FloatArray]) -> float:
     """How much of what its companions do a case does too, by rounds of the same side; 1 where they tell nothing.
 
     The ratio of the standard deviations, as far as rounds agree: noise in the companions does not make it smaller, as
-    it would a least-squares slope.
+    it would a least-squares slope. Of moves larger than any within a side nothing is known: then it is 1, too.
 
     Args:
         sides: moves of the case and of its companions, [2, R] each.
     """
-    own, others = np.hstack(
-        [side - side.mean(axis=1, keepdims=True) for side in sides if side.shape[1]] or [np.zeros((2, 1))]
-    )
+    told = [side for side in sides if side.shape[1]]
+    if not told or np.ptp([np.median(side[1]) for side in told]) > max(np.ptp(side[1]) for side in told):
+        return 1.0
+    own, others = np.hstack([side - side.mean(axis=1, keepdims=True) for side in told])
     squares, of_others, both = (own**2).sum(), (others**2).sum(), (own * others).sum()
     if both <= 0:
         return 1.0
