@@ -21,7 +21,7 @@ from llvmlite import ir
 
 from mglubench.kernels.cpu_rows import LANES
 from mglubench.kernels.cpu_target import has_feature
-from mglubench.kernels.vector_ir import F32, I16, I32, I64, VECTOR, WORDS, load
+from mglubench.kernels.vector_ir import F32, I16, I32, I64, VECTOR, WORDS, load, splat
 from mglubench.layer.formats.int4 import ZERO as INT4_ZERO
 from mglubench.layer.formats.mxfp4 import MAGNITUDES
 
@@ -84,27 +84,30 @@ def row_scale(builder: ir.IRBuilder, total: ir.Value, scales: ir.Value, stored: 
     return builder.fmul(total, builder.fmul(load(builder, scales, F32, 1), ir.Constant(F32, ROW_SCALES[stored])))
 
 
+def group_scale(builder: ir.IRBuilder, scales: ir.Value, group: ir.Value, stored: str) -> ir.Value:
+    """The scale of a group of a row, fp32."""
+    if stored == "int4":
+        bits = load(builder, builder.add(scales, builder.mul(group, I64(2))), I16, 1)
+        return builder.bitcast(builder.shl(builder.zext(bits, I32), I32(16)), F32)
+    bits = load(builder, builder.add(scales, group), I8, 1)
+    return builder.bitcast(builder.shl(builder.zext(bits, I32), I32(23)), F32)
+
+
 def _nibbles(
     builder: ir.IRBuilder, row: ir.Value, scales: ir.Value, block: ir.Value, stored: str, lanes: int
 ) -> ir.Value:
     form, words = NIBBLES[stored], ir.VectorType(I32, lanes)
     word = load(builder, builder.add(row, builder.mul(builder.lshr(block, I64(3)), I64(64))), words, 1)
     shift = builder.trunc(builder.shl(builder.and_(block, I64(7)), I64(2)), I32)
-    index = builder.lshr(word, _splat(builder, shift, lanes))
-    group = builder.lshr(block, I64(form.group_power))
-    if stored == "int4":
-        bits = load(builder, builder.add(scales, builder.mul(group, I64(2))), I16, 1)
-        scale = builder.bitcast(builder.shl(builder.zext(bits, I32), I32(16)), F32)
-    else:
-        bits = load(builder, builder.add(scales, group), I8, 1)
-        scale = builder.bitcast(builder.shl(builder.zext(bits, I32), I32(23)), F32)
+    index = builder.lshr(word, splat(builder, shift, lanes))
+    scale = group_scale(builder, scales, builder.lshr(block, I64(form.group_power)), stored)
     if lanes == LANES and has_table_lookup():
-        table = builder.fmul(ir.Constant(VECTOR, list(form.table)), _splat(builder, scale, lanes))
+        table = builder.fmul(ir.Constant(VECTOR, list(form.table)), splat(builder, scale, lanes))
         kind = ir.FunctionType(VECTOR, [VECTOR, WORDS])
         look_up = builder.module.declare_intrinsic("llvm.x86.avx512.permvar.sf.512", (), kind)
         return builder.call(look_up, [table, index])
     codes = builder.and_(index, _all(words, 15))
-    return builder.fmul(_by_arithmetic(builder, codes, stored), _splat(builder, scale, lanes))
+    return builder.fmul(_by_arithmetic(builder, codes, stored), splat(builder, scale, lanes))
 
 
 def _by_arithmetic(builder: ir.IRBuilder, codes: ir.Value, stored: str) -> ir.Value:
@@ -121,9 +124,3 @@ def _by_arithmetic(builder: ir.IRBuilder, codes: ir.Value, stored: str) -> ir.Va
 
 def _all(kind: ir.Type, value: float) -> ir.Constant:
     return ir.Constant(kind, [value] * kind.count)
-
-
-def _splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
-    kind = ir.VectorType(value.type, lanes)
-    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, I32(0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))

@@ -22,7 +22,9 @@ ARGUMENTS = 11
 _LABEL = re.compile(r"^(\.?L\w+):")
 _INSTRUCTION = re.compile(r"^\t([a-z][\w.]*)(?:\t(.*?))?(?:\s+(?:# |//).*)?$")
 _JUMP = re.compile(r"(?:j[a-z]+|b(?:\.[a-z]+)?|cbn?z|tbn?z)$")
-_ADDED, _FUSED, _PAIRS = (re.compile(words) for words in (r"vaddps$|fadd$", r"vfmadd\d+ps$|fmla$", r"vdpbf16ps$"))
+_ADDED, _FUSED, _PAIRS, _BYTES = (
+    re.compile(words) for words in (r"vaddps$|fadd$", r"vfmadd\d+ps$|fmla$", r"vdpbf16ps$", r"vpdpbusd$")
+)
 _STACK = re.compile(r"\(%rsp|\[sp\b")
 _MEMORY = re.compile(r"\(%r|\[x|\[sp")
 # What leaves a product out: a predicate of AVX-512, elsewhere a bitwise choice between it and 0.
@@ -185,8 +187,9 @@ def _places(span: tuple[int, int], spans: Sequence[tuple[int, int]]) -> list[int
 
 
 def _own(instructions: Sequence[Instruction], shape: RowShape) -> MainLoop | None:
-    wanted = _PAIRS if shape.dots else _ADDED if shape.nm else _FUSED
+    wanted = _BYTES if shape.digits else _PAIRS if shape.dots else _ADDED if shape.nm else _FUSED
     work = [item for item in instructions if wanted.match(item.opcode) and item.vector_bytes]
-    # A lane holds a sum, and of bf16 in pairs two weights; two matrices have weights of their own.
-    lanes = sum(item.vector_bytes for item in work) / 4 * (1 + shape.dots)
+    # A lane holds a sum, and of bf16 in pairs two weights, of bytes four for each digit of x; two matrices have weights
+    # of their own.
+    lanes = sum(item.vector_bytes for item in work) / 4 * (4 / shape.digits if shape.digits else 1 + shape.dots)
     return MainLoop(instructions, work, lanes / (shape.nm + 1) / shape.tile) if work else None

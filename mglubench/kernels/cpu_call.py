@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mglubench.cases.vocabulary import SAME
 from mglubench.kernels.cpu_choice import GLU, MGLU, CpuKernel
-from mglubench.kernels.cpu_layers import Layer, glu_layer, mglu_layer, row_sums
+from mglubench.kernels.cpu_layers import glu_layer, mglu_layer, row_sums
 from mglubench.kernels.cpu_rows import LANES, RowShape, as_bits
 from mglubench.kernels.cpu_threads import threads_used
 from mglubench.kernels.on_device import dtype_of
@@ -57,7 +57,7 @@ def mglu_call(
 
     def call(x: torch.Tensor, y: torch.Tensor) -> None:
         made = shape or chosen(x.shape)
-        _run(mglu_layer(made, activation), operands, x, y, made)
+        _run(activation, operands, x, y, made)
 
     return call
 
@@ -71,7 +71,7 @@ def glu_call(
 
     def call(x: torch.Tensor, y: torch.Tensor) -> None:
         made = shape or chosen(x.shape)
-        _run(glu_layer(made, activation), operands, x, y, made)
+        _run(activation, operands, x, y, made)
 
     return call
 
@@ -101,9 +101,10 @@ def _shapes(kernel: CpuKernel, weight: torch.Tensor, nm: int, weights: str) -> C
     return cache(shape_of)
 
 
-def _run(layer: Layer, operands: tuple[Bits, Bits], x: torch.Tensor, y: torch.Tensor, shape: RowShape) -> None:
+def _run(activation: str, operands: tuple[Bits, Bits], x: torch.Tensor, y: torch.Tensor, shape: RowShape) -> None:
     import torch
 
+    layer = (glu_layer if shape.gated else mglu_layer)(shape, activation)
     tokens, d = y.shape
     if tokens == 0:
         return
@@ -112,6 +113,10 @@ def _run(layer: Layer, operands: tuple[Bits, Bits], x: torch.Tensor, y: torch.Te
     out = y if y.dtype == kind and y.is_contiguous() else _SCRATCH.get("y", tokens, d, d, kind)
     with _alone():
         layer(*operands, as_bits(wide), as_bits(out), threads_used())
+    if shape.digits and bool(out[0, 0].isnan()):
+        # Of an x that is not finite, or that one number stands out of, no digits are made, and nothing is computed.
+        _run(activation, operands, x, y, shape._replace(digits=0))
+        return
     if out is not y:
         y.copy_(out)
 

@@ -26,6 +26,11 @@ UNROLL = 2
 MOST_ACCUMULATORS = 20
 # Its name in LLVM.
 PAIRS_FEATURE = "avx512bf16"
+BYTES_FEATURES = ("avx512vnni", "avx512vbmi", "avx512bw")
+# Bytes that an fp32 x is cut into, of so many columns that one of them is not much of all, and so few that sums of
+# products stay whole in 32 bits; sums of rows side by side, of int8 with a register for each digit.
+DIGITS, LEAST_COLUMNS, MOST_COLUMNS = 3, 512, 1 << 19
+MOST_OF_BYTES, MOST_OF_NIBBLES = 8, 10
 
 
 class CpuKernel(Tunable[Chip]):
@@ -75,7 +80,17 @@ class CpuKernel(Tunable[Chip]):
 
     def _of(self, job: Job, rows: int, unroll: int, ahead: int) -> RowShape:
         lanes = target().lanes
-        return RowShape(job.nm, job.batch, job.dtype, rows, unroll, ahead, self.gated, _dots(job), lanes)
+        digits = DIGITS if self._in_digits(job) else 0
+        return RowShape(job.nm, job.batch, job.dtype, rows, unroll, ahead, self.gated, _dots(job), lanes, digits)
+
+    def _in_digits(self, job: Job) -> bool:
+        """Whether codes meet x in whole numbers: of one token, and where that was faster than fp32 at 2048 x 8192.
+
+        It was not for int8 with 8 masks, whose sums fill the registers, and no different for two int8 matrices.
+        """
+        most = {"int8": 0 if self.gated else 4, "int4": 8}.get(job.dtype, -1)
+        few = job.nm <= most if job.dtype == "int4" else 1 <= job.nm <= most
+        return few and job.batch == 1 and LEAST_COLUMNS <= job.h <= MOST_COLUMNS and adds_bytes()
 
     def shape(self, job: Job) -> RowShape:
         """The shape of a job's loop; the table is read at the first time.
@@ -102,6 +117,11 @@ class CpuKernel(Tunable[Chip]):
 def _of_codes(shape: RowShape) -> RowShape:
     """A line at a time: a look-up table or a request for more serves all blocks of it."""
     shape = shape._replace(unroll=max(UNROLL, shape.blocks_per_line))
+    if shape.digits:
+        most = MOST_OF_BYTES if shape.dtype == "int8" else MOST_OF_NIBBLES
+        while shape.rows > 1 and shape.accumulators > most:
+            shape = shape._replace(rows=shape.rows // 2)
+        return shape
     while shape.rows > 1 and not shape.fits:
         shape = shape._replace(rows=shape.rows // 2)
     return shape
@@ -137,6 +157,11 @@ def _dots(job: Job) -> bool:
 def adds_pairs() -> bool:
     """Whether the processor that Numba compiles for adds pairs of bf16 products (AVX-512 BF16)."""
     return has_feature(PAIRS_FEATURE)
+
+
+def adds_bytes() -> bool:
+    """Whether the processor that Numba compiles for adds products of bytes (AVX-512 VNNI), and permutes bytes."""
+    return all(has_feature(name) for name in BYTES_FEATURES)
 
 
 @cache

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from mglubench.kernels.cpu_rows import LANES, ROW_UNROLL, RowShape, rows_kernel
 from mglubench.kernels.kept_code import keep_code
 
 Layer = Callable[..., None]
+# Functions of Numba, which has no types.
+Compiled = Any
 
 
 @cache
@@ -27,6 +30,7 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
     from mglubench.kernels.activation_ir import next_intrinsic
 
     kernel, activate, next_of, share_of = rows_kernel(shape), _activation(activation), next_intrinsic(), _share()
+    tokens_of = _tokens(shape)
     nm, tile, rows, many = shape.nm, shape.tile, shape.rows, shape.lanes
     itemsize, x_bytes, stored = shape.itemsize, shape.x_bytes, _stored(shape.dots)
 
@@ -35,9 +39,9 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
     def layer(weight, masks, x, y, threads):  # type: ignore[no-untyped-def]
         d, columns = weight.shape[0], x.shape[1]
         batch, blocks = y.shape[0], columns // LANES
-        counter = np.zeros(1, np.int64)
+        tokens, counter = tokens_of(x, y), np.zeros(1, np.int64)
         w_row, m_row = weight.shape[1] * itemsize, blocks * nm * 2
-        for _ in numba.prange(threads):
+        for _ in numba.prange(min(threads, threads * tokens.shape[0])):
             sums = np.empty((nm + 1, rows, LANES), np.float32)
             acted, result = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
             while True:
@@ -51,7 +55,7 @@ def mglu_layer(shape: RowShape, activation: str) -> Layer:
                             weight.ctypes.data + (first + j) * w_row,
                             0,
                             masks.ctypes.data + (first + j) * m_row,
-                            x.ctypes.data + token * columns * x_bytes,
+                            tokens.ctypes.data + token * tokens.shape[1] * x_bytes,
                             columns,
                             blocks,
                             apart * w_row,
@@ -85,6 +89,7 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
     from mglubench.kernels.activation_ir import next_intrinsic
 
     kernel, activate, next_of, share_of = rows_kernel(shape), _activation(activation), next_intrinsic(), _share()
+    tokens_of = _tokens(shape)
     tile, rows, many = shape.tile, shape.rows, shape.lanes
     itemsize, x_bytes, stored = shape.itemsize, shape.x_bytes, _stored(shape.dots)
 
@@ -92,9 +97,9 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
     def layer(gate, value, x, y, threads):  # type: ignore[no-untyped-def]
         d, columns = gate.shape[0], x.shape[1]
         batch, blocks = y.shape[0], columns // LANES
-        counter = np.zeros(1, np.int64)
+        tokens, counter = tokens_of(x, y), np.zeros(1, np.int64)
         w_row = gate.shape[1] * itemsize
-        for _ in numba.prange(threads):
+        for _ in numba.prange(min(threads, threads * tokens.shape[0])):
             sums = np.empty((2, rows, LANES), np.float32)
             acted = np.empty(LANES, np.float32)
             while True:
@@ -108,7 +113,7 @@ def glu_layer(shape: RowShape, activation: str) -> Layer:
                             gate.ctypes.data + (first + j) * w_row,
                             value.ctypes.data + (first + j) * w_row,
                             0,
-                            x.ctypes.data + token * columns * x_bytes,
+                            tokens.ctypes.data + token * tokens.shape[1] * x_bytes,
                             columns,
                             blocks,
                             apart * w_row,
@@ -148,6 +153,39 @@ def row_sums(dtype: str) -> Layer:
                 out[r] = total[0]
 
     return keep_code(layer, "row sums", dtype)
+
+
+@cache
+def _tokens(shape: RowShape) -> Compiled:
+    """``tokens_of(x[B, H], y)``: x as the loop of a shape reads it; no token, and NaN in y, if it cannot be that."""
+    import numba
+    import numpy as np
+
+    def as_they_are(x, y):  # type: ignore[no-untyped-def]
+        return x
+
+    if not shape.digits:
+        return numba.njit(inline="always")(as_they_are)
+
+    from mglubench.kernels.split_ir import LINE, digit_bytes, split_intrinsic
+
+    size_of: Compiled = numba.njit(digit_bytes)
+    split, digits = split_intrinsic(shape), shape.digits
+
+    def cut(x, y):  # type: ignore[no-untyped-def]
+        blocks = x.shape[1] // LANES
+        size = size_of(digits, blocks)
+        room = np.empty(x.shape[0] * size + LINE, np.uint8)
+        start = -room.ctypes.data % LINE
+        held = room[start : start + x.shape[0] * size].reshape((x.shape[0], size))
+        for token in range(x.shape[0]):
+            split(x.ctypes.data + token * x.shape[1] * 4, blocks, held.ctypes.data + token * size)
+            if np.isnan(held[token, :4].view(np.float32)[0]):
+                y[:] = np.nan
+                return held[:0]
+        return held
+
+    return numba.njit(cut)
 
 
 @cache

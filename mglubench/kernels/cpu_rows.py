@@ -40,7 +40,9 @@ class RowShape(NamedTuple):
             each. unroll: blocks of 16 columns per turn of the loop, a power of two. ahead: bytes of a stream asked for
             before their use; 0 leaves that to the hardware. gated: two matrices of the same shape, both without masks.
             dots: bf16 weights meet bf16 x, 32 columns at once (:mod:`~mglubench.kernels.dots_ir`), and ``unroll``
-            counts those. vector: numbers of fp32 in a register; a block of 16 columns is a few of them.
+            counts those. vector: numbers of fp32 in a register; a block of 16 columns is a few of them. digits: bytes
+            that each x is cut into, which meet codes as whole numbers (:mod:`~mglubench.kernels.digits_ir`), of one
+            token at a time; 0: x is fp32. A turn of the loop is 128 columns then, whatever ``unroll`` says.
     """
 
     nm: int
@@ -52,6 +54,7 @@ class RowShape(NamedTuple):
     gated: bool = False
     dots: bool = False
     vector: int = LANES
+    digits: int = 0
 
     @property
     def parts(self) -> int:
@@ -60,8 +63,8 @@ class RowShape(NamedTuple):
 
     @property
     def x_bytes(self) -> int:
-        """Bytes of an element of x."""
-        return 2 if self.dots else 4
+        """Bytes of an element of x as the loop reads it."""
+        return 1 if self.digits else 2 if self.dots else 4
 
     @property
     def sums(self) -> int:
@@ -77,6 +80,8 @@ class RowShape(NamedTuple):
     def partials(self) -> int:
         """Independent partial sums per accumulator, so that a few additions do not wait for each other."""
         partials = 1
+        if self.digits:
+            return partials
         while 2 * partials <= self.unroll and 2 * partials * self.accumulators <= INDEPENDENT:
             partials *= 2
         return partials

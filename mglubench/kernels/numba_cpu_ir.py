@@ -33,6 +33,7 @@ from numba.extending import intrinsic
 
 from mglubench.kernels.code_ir import load_codes, part_bytes, row_scale, scales_of
 from mglubench.kernels.cpu_rows import CHUNK_BLOCKS, RowShape
+from mglubench.kernels.digits_ir import emit_digits
 from mglubench.kernels.dots_ir import HALF_BLOCKS, masked_half, plain_step
 from mglubench.kernels.vector_ir import (
     F32,
@@ -47,6 +48,7 @@ from mglubench.kernels.vector_ir import (
     load_weights,
     loop,
     multiply_add,
+    store_sum,
     tree,
 )
 
@@ -76,6 +78,9 @@ def emit(builder: ir.IRBuilder, args: Sequence[ir.Value], shape: RowShape) -> No
     masks = [builder.add(m, builder.mul(m_apart, I64(a))) for a in range(shape.rows)]
     scales = [scales_of(builder, row, blocks, shape.dtype) for row in streams] if shape.coded else []
     operands = Operands(streams, masks, x, stride, scales)
+    if shape.digits:
+        emit_digits(builder, operands, blocks, (out, out_apart, k_apart), shape)
+        return
     sums = [_all(ir.VectorType(F32, shape.vector), 0.0)] * (shape.accumulators * shape.partials)
 
     body, blocks_of_step, most = _step_of(shape)
@@ -95,9 +100,7 @@ def emit(builder: ir.IRBuilder, args: Sequence[ir.Value], shape: RowShape) -> No
         row, k, t = number // shape.sums, number % shape.sums // shape.tile, number % shape.tile
         if scales:
             total = row_scale(builder, total, scales[row + shape.rows * k * shape.gated], shape.dtype)
-        offset = builder.add(builder.mul(out_apart, I64(row)), builder.mul(k_apart, I64(k)))
-        address = builder.add(builder.add(out, offset), I64(4 * t))
-        builder.store(total, builder.inttoptr(address, F32.as_pointer()))
+        store_sum(builder, total, (out, out_apart, k_apart), (row, k, t))
 
 
 def _step_of(shape: RowShape) -> tuple[Step, int, int]:

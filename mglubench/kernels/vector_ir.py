@@ -78,6 +78,27 @@ def load(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type, align: int) ->
     return value
 
 
+def splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
+    """A number in every lane."""
+    kind = ir.VectorType(value.type, lanes)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, I32(0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
+
+
+def store_sum(builder: ir.IRBuilder, total: ir.Value, out: Sequence[ir.Value], place: tuple[int, int, int]) -> None:
+    """Store a sum of a row.
+
+    Args:
+        out: address, bytes from a row's sums to the next row's, and from a sum of one kind to the next kind. place: the
+            row, the kind and the token.
+    """
+    start, out_apart, k_apart = out
+    row, k, token = place
+    offset = builder.add(builder.mul(out_apart, I64(row)), builder.mul(k_apart, I64(k)))
+    address = builder.add(builder.add(start, offset), I64(4 * token))
+    builder.store(total, builder.inttoptr(address, F32.as_pointer()))
+
+
 def ask_ahead(builder: ir.IRBuilder, row: ir.Value, block: ir.Value, width: int, ahead: int) -> None:
     """Ask for what lies ``ahead`` bytes behind a block, not to be kept; beyond the matrix that has no effect."""
     pointer = ir.IntType(8).as_pointer()
