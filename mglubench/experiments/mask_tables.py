@@ -35,6 +35,7 @@ def _flips(header: Header, rows: Sequence[Row], arms: Sequence[Arm]) -> Table:
                         for name in ("flipped", "noise_flipped", "moved", "noise_moved")
                     },
                     "entropy": fmean(state.entropy for state in states) / arm.nm,
+                    "gates": _gates([row for row in mine if row.step == step]),
                 }
             )
     columns = (
@@ -46,13 +47,21 @@ def _flips(header: Header, rows: Sequence[Row], arms: Sequence[Arm]) -> Table:
         Column("moved", "unlike the start %", number("moved", ".2f", 100)),
         Column("noise_moved", "under noise % ", number("noise_moved", ".2f", 100)),
         Column("entropy", "entropy", number("entropy", ".4f")),
+        Column("gates", "gate share by layer %", text("gates"), text=True),
     )
     notes = [
         f"flipped: bits that differ from {header.setting.every} steps before, mean of layers and seeds; under noise: "
         "the same of logits that start, and are optimised, alike, but get the gradients of logits drawn at random",
         "entropy: of the bit patterns of the weights, bits per mask; 1 if all patterns are alike frequent",
+        "gate share: of all masks and seeds, from the first layer to the last",
     ]
     return Table("Mask bits over a training", columns, found, notes)
+
+
+def _gates(rows: Sequence[Row]) -> str:
+    """The gate share of each layer, mean of masks and seeds."""
+    layers = zip(*(row.masks for row in rows), strict=True)
+    return " ".join(f"{100 * fmean(share for state in states for share in state.gate):.1f}" for states in layers)
 
 
 def _by_layer(rows: Sequence[Row], arms: Sequence[Arm]) -> Table:

@@ -111,6 +111,7 @@ def test_bits_stand_beside_those_under_noise():
     assert [(row["arm"], row["step"], row["seeds"]) for row in flips.rows] == [("nm1", 10, 3), ("nm1", 20, 3)]
     row = flips.rows[0]
     assert (row["flipped"], row["noise_flipped"], row["moved"]) == tuple(map(pytest.approx, (0.1, 0.2, 0.4)))
+    assert [row["gates"] for row in flips.rows] == ["55.0 55.0", "55.0 55.0"]
     layers = tables["Masks by layer"].rows
     assert [(row["arm"], row["layer"]) for row in layers] == [(a, n) for a in ("nm1", "nm1-fixed") for n in (1, 2)]
     assert layers[0]["gate"] == pytest.approx(0.55)
