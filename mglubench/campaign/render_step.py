@@ -107,9 +107,10 @@ def _answers(bench: Bench, frames: Frames, problems: list[str]) -> Iterator[str]
     """The campaign's own tables as markdown, answers first; what is damaged is added to the problems."""
     targets = bench.campaign.targets
     for dtype in targets.dtypes or ("",) if targets.goals else ():
-        step = _judging(bench, frames, dtype)
-        yield to_markdown(tables.targets_table(targets, frames.get(step), step, dtype))
-    judged = {name: frame for name, frame in frames.items() if name == _judging(bench, frames, "")}
+        name = _judging(bench, frames, dtype)
+        yield to_markdown(tables.targets_table(targets, frames.get(name), name, dtype))
+    judging = _judging(bench, frames, "")
+    judged = {judging: frames[judging]} if judging in frames else {}
     for table in (tables.batch_table(frames), tables.bulk_table(judged), tables.bulk_summary(frames)):
         if table is not None:
             yield to_markdown(table)
