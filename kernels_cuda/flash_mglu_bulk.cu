@@ -39,7 +39,7 @@ constexpr int kSums = kMasks + 1;
 constexpr int kSegment = MGLU_SEGMENT;
 constexpr int kRing = MGLU_RING;
 constexpr int kSegmentChunks = kSegment / kChunk;
-constexpr int kOwnChunks = kSegmentChunks / kWarps;  // of a segment, those of a warp
+[[maybe_unused]] constexpr int kOwnChunks = kSegmentChunks / kWarps;  // of a segment, those of a warp
 
 // Shared memory of a block: [kRing] stages, then the sums, then the mbarriers.
 constexpr int kRowPitch = kSegment * 2 + 64;

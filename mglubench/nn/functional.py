@@ -28,7 +28,7 @@ from mglubench.kernels.operator_backends import BACKENDS, coded_weight, why_no_d
 from mglubench.layer.formats.weight_format import Quantised
 from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.layer.masks import pack
-from mglubench.nn.products import by_products, copies_of_lanes, many_on_cpu
+from mglubench.nn.dense_path import by_products, copies_of_lanes, many_on_cpu
 
 # What the kernels load at once, in bytes.
 ALIGNMENT = 16

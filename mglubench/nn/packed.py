@@ -19,10 +19,10 @@ from mglubench.kernels.operator_backends import BACKENDS, why_no_format
 from mglubench.layer.formats.weight_format import WeightFormat
 from mglubench.layer.formats.weight_formats import FORMATS
 from mglubench.layer.masks import pack
+from mglubench.nn.dense_path import by_products, many_on_cpu
 from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight, with_codes, with_masks
 from mglubench.nn.layer_checks import check_nm, check_operand, check_place, check_shape, not_negative, positive
 from mglubench.nn.mask_planes import from_planes, masked_weight
-from mglubench.nn.products import by_products, many_on_cpu
 from mglubench.nn.routed import routed_mglu
 from mglubench.nn.topk import ORDERS, check, routing
 
@@ -43,7 +43,7 @@ class PackedMGLU(nn.Module):
         h, d, nm, activation, top_k, router: as of :class:`mglubench.nn.MGLU`.
         weights: format of ``weight``, such as ``int8``; ``same`` is the layer's dtype. A routed layer has none.
         kernel_tokens: most tokens of a call that go through the packed kernel; what was measured if ``None``, see
-            :data:`mglubench.nn.products.PRODUCTS_FROM`.
+            :data:`mglubench.nn.dense_path.PRODUCTS_FROM`.
 
     Raises:
         UsageError: a value that no layer of this kind has.

@@ -130,8 +130,11 @@ def test_declared_bytes_hold_padding_passes_and_partial_sums() -> None:
     assert mma.masks == 16 * 128 * 3 // 8
     assert mma.scratch == 0
     packed = kinds["flash-mglu-packed"].declare(case)
-    assert packed.weights == 2 * 10 * 104 * 2
-    assert packed.masks == 2 * 10 * 1024 * 3 // 8
+    assert packed.weights == 10 * 104 * 2
+    assert packed.masks == 10 * 1024 * 3 // 8
+    twice = kinds["flash-mglu-packed"].declare(Case("flash-mglu-packed", 100, 10, 3, 9, "float16"))
+    assert twice.weights == 2 * packed.weights
+    assert twice.masks == 2 * packed.masks
     paper = kinds["flash-mglu-paper"].declare(case)
     assert paper.masks == 3 * 10 * 100
     assert paper.scratch == 3 * 4 * (2 * 3 * 10 * 3)

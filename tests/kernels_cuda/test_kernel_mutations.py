@@ -17,6 +17,7 @@ def _problems(nm: int, **options: object) -> list[Problem]:
 MMA, BULK, PACKED, PAPER = "flash_mglu_mma", "flash_mglu_bulk", "flash_mglu_packed", "flash_mglu_paper"
 
 # bug: (kernel, file, text, replacement)
+QUARTER = "kChunk + u * 256;\n            const int count"
 WRONG_ARITHMETIC = {
     "mask bit of another register": (MMA, "mma_tile.cuh", "mask[i] << (15 - (half", "mask[i] << (14 ^ (half"),
     "sign bit of the even element only": (MMA, "mma_tile.cuh", "kSigns = 0x80008000u", "kSigns = 0x00008000u"),
@@ -36,7 +37,7 @@ WRONG_ARITHMETIC = {
     "last register stage dropped": (MMA, "mma_tile.cuh", "begin();\n            use(b);", "begin();"),
     "x of the wrong token": (MMA, "mma_tile.cuh", "min(n * 8 + group, batch - 1)", "max(n * 8 + group - 1, 0)"),
     "bit of the next element": (PACKED, "flash_mglu_packed.cu", ">> (8 * u + e) & 1", ">> (8 * u + (e ^ 1)) & 1"),
-    "vector of the next quarter": (PACKED, "flash_mglu_packed.cu", "kChunk + u * 256;", "kChunk + (u ^ 1) * 256;"),
+    "vector of the next quarter": (PACKED, "flash_mglu_packed.cu", QUARTER, QUARTER.replace("u *", "(u ^ 1) *")),
     "value and gate swapped": (PAPER, "flash_mglu_paper.cu", "bits >> i & 1", "~bits >> i & 1"),
     "mask of the wrong neighbour": (PAPER, "flash_mglu_paper.cu", "__ldg(masks + k + 1)", "__ldg(masks + (k ^ 2) + 1)"),
     "value not what the gate leaves": (PAPER, "flash_mglu_paper.cu", "total - gate);", "total);"),

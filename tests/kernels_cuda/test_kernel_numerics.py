@@ -136,7 +136,7 @@ def test_thread_order_does_not_change_a_bit(kernel: str) -> None:
 
 @pytest.mark.parametrize(
     "defines",
-    [("MGLU_WARPS=1",), ("MGLU_WARPS=8",), ("MGLU_STAGES=1",), ("MGLU_SEGMENT=64", "MGLU_RING=3"), ("MGLU_RING=1",)],
+    [("MGLU_WARPS=1",), ("MGLU_WARPS=8",), ("MGLU_STAGES=1",), ("MGLU_SEGMENT=256", "MGLU_RING=3"), ("MGLU_RING=1",)],
 )
 def test_tuning_macros_do_not_change_results(defines: tuple[str, ...]) -> None:
     kernel = "flash_mglu_bulk" if "RING" in defines[-1] else "flash_mglu_mma"

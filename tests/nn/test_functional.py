@@ -16,8 +16,8 @@ from mglubench.errors import UsageError
 from mglubench.layer.input_set import InputSet
 from mglubench.layer.tolerance import TOLERANCES
 from mglubench.nn import functional
+from mglubench.nn.dense_path import PRODUCTS_FROM, copies_of_lanes, many_on_cpu
 from mglubench.nn.functional import PackedWeight, flash_mglu, pack_weight
-from mglubench.nn.products import PRODUCTS_FROM, copies_of_lanes, many_on_cpu
 
 DTYPES = ("float32", "bfloat16", "float16")
 
