@@ -34,6 +34,20 @@ def test_tables_of_the_models_page_are_printed_from_what_processes_found(capsys,
     assert not [row for row in rows if row not in page]
 
 
+def test_the_readme_tells_what_serving_costs_by_rows_of_the_models_page():
+    told = (ROOT / "README.md").read_text().partition("## Models")[2].splitlines()
+    rows = [line for line in told if line.startswith("| ")]
+    page = (ROOT / "docs" / "models.md").read_text().splitlines()
+    assert [row.split(" | ")[:2] for row in rows[2:]] == [
+        ["| 1", "1"],
+        ["| 1", "512"],
+        ["| 4", "1"],
+        ["| 4", "16"],
+        ["| 4", "512"],
+    ]
+    assert not [row for row in rows if row not in page]
+
+
 # A run's section of the README, and how many lines of its tables stand there at least: of the CPU, the paragraph.
 RUNS = {
     "cpu-main-job": ("## On a CPU: what the main job prints", 1),
