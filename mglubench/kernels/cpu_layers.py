@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from mglubench.kernels.cpu_rows import LANES, ROW_UNROLL, RowShape, rows_kernel
+from mglubench.kernels.cpu_rows import LANES, LINE, ROW_UNROLL, RowShape, rows_kernel
 from mglubench.kernels.kept_code import keep_code
 
 Layer = Callable[..., None]
@@ -167,7 +167,7 @@ def _tokens(shape: RowShape) -> Compiled:
     if not shape.digits:
         return numba.njit(inline="always")(as_they_are)
 
-    from mglubench.kernels.split_ir import LINE, digit_bytes, split_intrinsic
+    from mglubench.kernels.split_ir import digit_bytes, split_intrinsic
 
     size_of: Compiled = numba.njit(digit_bytes)
     split, digits = split_intrinsic(shape), shape.digits

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Bits = npt.NDArray[np.float32] | npt.NDArray[np.uint16] | npt.NDArray[np.uint8]
 
 LANES = 16
+# Bytes of a cache line.
+LINE = 64
 # Blocks of 16 columns whose mask bits share a word per lane.
 CHUNK_BLOCKS = 32
 # Accumulators that stay in registers where there are 32: the loop needs a few for weights, x and products. Where there
@@ -104,7 +106,7 @@ class RowShape(NamedTuple):
     @property
     def blocks_per_line(self) -> int:
         """What a loop unrolls, so many to a cache line."""
-        return 1 if self.dots else 64 // self.width
+        return 1 if self.dots else LINE // self.width
 
     @property
     def fits(self) -> bool:

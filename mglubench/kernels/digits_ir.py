@@ -2,7 +2,7 @@
 
 An instruction of AVX-512 VNNI multiplies 64 codes by 64 bytes and adds the products to 16 sums, so codes are neither
 widened nor converted. x is cut into signed bytes for it (:mod:`~mglubench.kernels.split_ir`), three of which hold a
-number of 23 bits: what is rounded is x, by at most 2^-23 of its largest, and not the sums. One byte is x in 8 bits.
+number of 23 bits: what is rounded is x, by at most 2^-23 of its largest, and not the sums.
 
     for quarter in row:                            128 columns
         bits[row, i] = the quarter's bits of mask i, a byte for each of its 8 blocks of 16 columns
@@ -25,8 +25,17 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from mglubench.kernels.code_ir import NIBBLES, group_scale, row_scale
-from mglubench.kernels.cpu_rows import CHUNK_BLOCKS, LANES, RowShape
-from mglubench.kernels.split_ir import BYTES, LINE, DigitPlaces, add_products, all_of, as_bytes, widened
+from mglubench.kernels.cpu_rows import CHUNK_BLOCKS, LANES, LINE, RowShape
+from mglubench.kernels.split_ir import (
+    BYTES,
+    QUARTER_BLOCKS,
+    SIXTEEN,
+    DigitPlaces,
+    add_products,
+    all_of,
+    as_bytes,
+    widened,
+)
 from mglubench.kernels.vector_ir import (
     F32,
     I16,
@@ -34,6 +43,7 @@ from mglubench.kernels.vector_ir import (
     I64,
     VECTOR,
     WORDS,
+    ZERO,
     Operands,
     across_lanes,
     ask_ahead,
@@ -44,8 +54,6 @@ from mglubench.kernels.vector_ir import (
     store_sum,
 )
 
-SIXTEEN = ir.VectorType(ir.IntType(8), LANES)
-QUARTER_BLOCKS = 8
 RADIX = 256.0
 
 
@@ -89,7 +97,7 @@ def emit_digits(
         first = [load(builder, walk.places.offset(d), WORDS, 1) for d in range(shape.digits)]
         sums = first * count
     else:
-        sums = [ir.Constant(VECTOR, [0.0] * LANES)] * count
+        sums = [ZERO] * count
     quarters = builder.udiv(whole, I64(QUARTER_BLOCKS))
     sums = loop(builder, (I64(0), quarters), sums, lambda k, inner: _quarter(builder, k, inner, walk))
     sums = loop(builder, (whole, blocks), sums, lambda block, inner: _block(builder, block, inner, walk))

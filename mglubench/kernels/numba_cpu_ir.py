@@ -32,7 +32,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from mglubench.kernels.code_ir import load_codes, part_bytes, row_scale, scales_of
-from mglubench.kernels.cpu_rows import CHUNK_BLOCKS, RowShape
+from mglubench.kernels.cpu_rows import CHUNK_BLOCKS, LINE, RowShape
 from mglubench.kernels.digits_ir import emit_digits
 from mglubench.kernels.dots_ir import HALF_BLOCKS, masked_half, plain_step
 from mglubench.kernels.vector_ir import (
@@ -51,8 +51,6 @@ from mglubench.kernels.vector_ir import (
     store_sum,
     tree,
 )
-
-LINE = 64
 
 
 def rows_intrinsic(shape: RowShape) -> Callable[..., None]:

@@ -1,7 +1,7 @@
 """x of one token cut into signed bytes, as :mod:`~mglubench.kernels.digits_ir` reads it, by LLVM vector code.
 
 x times a power of two, so that its largest is below 2^23, rounds to whole numbers, and these to three digits of base
-256 from -128 to 127, the highest first. In one digit it is x times 127 over its largest. What is made of a token:
+256 from -128 to 127, the highest first. What is made of a token:
 
 ====================  ============================================================================================
 a line (64 bytes)     fp32: what a sum of products with digits is to be multiplied by; NaN if no digits serve
@@ -21,20 +21,20 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from mglubench.kernels.cpu_rows import CHUNK_BLOCKS, LANES, RowShape
+from mglubench.kernels.cpu_rows import CHUNK_BLOCKS, LANES, LINE, RowShape
 from mglubench.kernels.vector_ir import F32, I32, I64, VECTOR, WORDS, across_lanes, load, loop, splat
 
 I8 = ir.IntType(8)
-LINE = 64
 BYTES = ir.VectorType(I8, LINE)
 SIXTEEN = ir.VectorType(I8, LANES)
+# Blocks of 16 columns whose mask bits are a byte of each lane.
+QUARTER_BLOCKS = 8
 # What codes without a sign stand above those with one.
 ZERO = {"int8": 128, "int4": 8}
-# An x in more digits than one is below 2^23, and by so much of its mantissa that the highest digit is below 128.
+# x in digits is below 2^23, and by so much of its mantissa that the highest digit is below 128.
 TOP_EXPONENT, SPARE = 22, 0x20000
 # Below 2^-97 the largest x counts as that.
 LEAST_BITS = 30 << 23
-MOST_OF_ONE = 127.0
 # Digits hold what is much smaller than the largest x less exactly than fp32 does: they are made of an x whose largest
 # is no more than so many times the mean of its magnitudes (of normal deviates, 6 times).
 MOST_OF_MEAN = 64.0
@@ -54,7 +54,7 @@ class DigitPlaces:
         own = 0 if self.bytewise else LINE
         self._quarter, self._block = 2 * LINE * shape.digits + own, LANES * shape.digits + own
         self._head = LINE * (1 + shape.digits) if self.bytewise else LINE
-        size = builder.mul(builder.udiv(whole, I64(8)), I64(self._quarter))
+        size = builder.mul(builder.udiv(whole, I64(QUARTER_BLOCKS)), I64(self._quarter))
         self._left = builder.add(builder.add(start, I64(self._head)), size)
 
     def offset(self, digit: int) -> ir.Value:
@@ -89,7 +89,7 @@ class DigitPlaces:
 
 def digit_bytes(digits: int, blocks: int) -> int:
     """Room for what is made of a token of so many blocks, in whole lines: that of int4, which takes more."""
-    return LINE * (1 + digits) + -(-blocks // 8) * 8 * (LANES * digits + LINE)
+    return LINE * (1 + digits) + -(-blocks // QUARTER_BLOCKS) * QUARTER_BLOCKS * (LANES * digits + LINE)
 
 
 @cache
@@ -114,13 +114,11 @@ def emit_split(builder: ir.IRBuilder, args: tuple[ir.Value, ...], shape: RowShap
     whole = builder.mul(builder.udiv(blocks, I64(CHUNK_BLOCKS)), I64(CHUNK_BLOCKS))
     places = DigitPlaces(builder, out, whole, shape)
     peak, total = _peak_and_total(builder, x, blocks)
-    times, back = _factors(builder, peak, shape.digits)
-    if shape.digits > 1:
-        columns = builder.uitofp(builder.mul(blocks, I64(LANES)), F32)
-        alone = builder.fmul(builder.bitcast(peak, F32), columns)
-        stands_out = builder.fcmp_ordered(">", alone, builder.fmul(total, ir.Constant(F32, MOST_OF_MEAN)))
-        back = builder.select(stands_out, NAN, back)
-    _store(builder, back, out)
+    times, back = _factors(builder, peak)
+    columns = builder.uitofp(builder.mul(blocks, I64(LANES)), F32)
+    alone = builder.fmul(builder.bitcast(peak, F32), columns)
+    stands_out = builder.fcmp_ordered(">", alone, builder.fmul(total, ir.Constant(F32, MOST_OF_MEAN)))
+    _store(builder, builder.select(stands_out, NAN, back), out)
 
     def number(block: ir.Value) -> ir.Value:
         value = load(builder, builder.add(x, builder.mul(block, I64(4 * LANES))), VECTOR, 4)
@@ -128,8 +126,8 @@ def emit_split(builder: ir.IRBuilder, args: tuple[ir.Value, ...], shape: RowShap
         return builder.fptosi(builder.call(nearest, [builder.fmul(value, splat(builder, times, LANES))]), WORDS)
 
     def quarter(k: ir.Value, none: list[ir.Value]) -> list[ir.Value]:
-        first = builder.mul(k, I64(8))
-        numbers = [number(builder.add(first, I64(u))) for u in range(8)]
+        first = builder.mul(k, I64(QUARTER_BLOCKS))
+        numbers = [number(builder.add(first, I64(u))) for u in range(QUARTER_BLOCKS)]
         cut = [_digits(builder, each, shape.digits) for each in numbers]
         for half in range(2):
             for d in range(shape.digits):
@@ -151,7 +149,7 @@ def emit_split(builder: ir.IRBuilder, args: tuple[ir.Value, ...], shape: RowShap
             _store(builder, _minus(builder, [value], places.zero), places.left_zero(here))
         return none
 
-    quarters = builder.udiv(whole, I64(8))
+    quarters = builder.udiv(whole, I64(QUARTER_BLOCKS))
     loop(builder, (I64(0), quarters), [], quarter)
     loop(builder, (whole, blocks), [], block)
     if places.bytewise:
@@ -198,16 +196,11 @@ def _peak_and_total(builder: ir.IRBuilder, x: ir.Value, blocks: ir.Value) -> tup
     return builder.extract_element(found, I32(0)), across_lanes(builder, total)
 
 
-def _factors(builder: ir.IRBuilder, peak: ir.Value, digits: int) -> tuple[ir.Value, ir.Value]:
-    """What x is multiplied by, and what undoes it."""
-    if digits == 1:
-        largest = builder.bitcast(peak, F32)
-        most = ir.Constant(F32, MOST_OF_ONE)
-        times, back = builder.fdiv(most, largest), builder.fdiv(largest, most)
-    else:
-        exponent = builder.lshr(builder.add(peak, I32(SPARE)), I32(23))
-        times = builder.bitcast(builder.shl(builder.sub(I32(2 * 127 + TOP_EXPONENT), exponent), I32(23)), F32)
-        back = builder.bitcast(builder.shl(builder.sub(exponent, I32(TOP_EXPONENT)), I32(23)), F32)
+def _factors(builder: ir.IRBuilder, peak: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """What x is multiplied by, and what undoes it; NaN of an x that is not finite."""
+    exponent = builder.lshr(builder.add(peak, I32(SPARE)), I32(23))
+    times = builder.bitcast(builder.shl(builder.sub(I32(2 * 127 + TOP_EXPONENT), exponent), I32(23)), F32)
+    back = builder.bitcast(builder.shl(builder.sub(exponent, I32(TOP_EXPONENT)), I32(23)), F32)
     finite = builder.icmp_unsigned("<", peak, I32(0x7F800000))
     return times, builder.select(finite, back, NAN)
 

@@ -23,12 +23,11 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from mglubench.kernels.cpu_rows import LANES
-from mglubench.kernels.vector_ir import F32, I64, across_lanes, ask_ahead, load_weights, loop, tree
+from mglubench.kernels.cpu_rows import LANES, LINE
+from mglubench.kernels.vector_ir import F32, I64, ZERO, across_lanes, ask_ahead, load_weights, loop, tree
 
 # Blocks of 16 weights of each stream per step, each with a sum of its own: additions to one sum wait for each other.
 UNROLL = 4
-LINE = 64
 
 
 class StreamShape(NamedTuple):
@@ -68,8 +67,7 @@ def _emit(builder: ir.IRBuilder, args: Sequence[ir.Value], shape: StreamShape) -
     w, apart, blocks, out = args
     rows = [builder.add(w, builder.mul(apart, I64(k))) for k in range(shape.streams)]
     steps = builder.udiv(blocks, I64(UNROLL))
-    zero = ir.Constant(ir.VectorType(F32, LANES), [0.0] * LANES)
-    sums = _loop(builder, (I64(0), steps), [zero] * (shape.streams * UNROLL), rows, UNROLL, shape)
+    sums = _loop(builder, (I64(0), steps), [ZERO] * (shape.streams * UNROLL), rows, UNROLL, shape)
     sums = _loop(builder, (builder.mul(steps, I64(UNROLL)), blocks), sums, rows, 1, shape)
     target = builder.inttoptr(out, F32.as_pointer())
     for k in range(shape.streams):
