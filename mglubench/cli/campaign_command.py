@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ import typer
 from mglubench.cli import options
 from mglubench.cli.output import chosen_format, print_json, print_tables, say
 from mglubench.errors import UsageError
+from mglubench.system.variables import variable
 
 if TYPE_CHECKING:
     from mglubench.campaign.definition import Campaign
@@ -108,17 +109,11 @@ def _own_notebooks(folder: Path) -> Iterator[None]:
     from mglubench.kernels import tuning
     from mglubench.results import ceilings, repeat_notebook
 
-    books = [
-        book
-        for book in (ceilings.NOTEBOOK, repeat_notebook.NOTEBOOK, tuning.NOTEBOOK)
-        if book.variable not in os.environ
-    ]
-    os.environ.update({book.variable: str(folder / book.file) for book in books})
-    try:
+    with ExitStack() as ends:
+        for book in (ceilings.NOTEBOOK, repeat_notebook.NOTEBOOK, tuning.NOTEBOOK):
+            if book.variable not in os.environ:
+                ends.enter_context(variable(book.variable, str(folder / book.file)))
         yield
-    finally:
-        for book in books:
-            os.environ.pop(book.variable, None)
 
 
 def _default_folder(device: Device) -> Path:

@@ -44,37 +44,22 @@ def _rates(words: str) -> OptionInfo:
     return option
 
 
-Out = Annotated[
-    Path | None,
-    typer.Option(parser=options.path, help="Run folder. (default: runs/experiment-...)", rich_help_panel=RUN),
-]
+def _file(words: str, group: str) -> OptionInfo:
+    option: OptionInfo = typer.Option(parser=options.path, help=words, rich_help_panel=group)
+    return option
+
+
+Out = Annotated[Path | None, _file("Run folder. (default: runs/experiment-...)", RUN)]
 Resume = Annotated[
     bool,
     typer.Option("--resume", help="Continue the run in --out; other options must be as before.", rich_help_panel=RUN),
 ]
-Of = Annotated[
-    Path | None,
-    typer.Option("--of", parser=options.path, help="A stored run: print it, train nothing.", rich_help_panel=RUN),
-]
-Text = Annotated[
-    Path | None,
-    typer.Option(
-        parser=options.path,
-        help="File or folder to train on. (default: Django's documentation)",
-        rich_help_panel=TRAIN,
-    ),
-]
+Of = Annotated[Path | None, _file("A stored run: print it, train nothing.", RUN)]
+Text = Annotated[Path | None, _file("File or folder to train on. (default: Django's documentation)", TRAIN)]
 Quick = Annotated[
     bool, typer.Option("--quick", help="Small models and few steps, to see it work.", rich_help_panel=TRAIN)
 ]
-Picture = Annotated[
-    Path | None,
-    typer.Option(
-        parser=options.path,
-        help="Also draw the curves into this .png, .svg or .pdf file.",
-        rich_help_panel=OUTPUT,
-    ),
-]
+Picture = Annotated[Path | None, _file("Also draw the curves into this .png, .svg or .pdf file.", OUTPUT)]
 Arms = Annotated[
     str,
     typer.Option(help="Arms. (default: all; four of them with --quick)", metavar=options.WORDS, rich_help_panel=TRAIN),

@@ -23,9 +23,10 @@ def fleet(
     Exit code: 0; 1 if a device is not healthy or a worker was refused; 2 if there is none.
     """
     form = chosen_format(as_json=as_json, wide=wide)
+    from mglubench.fleet import RAY
     from mglubench.fleet.open_fleet import open_fleet
     from mglubench.report.fleet_table import fleet_table
-    from mglubench.runner.fleet_request import ALL, RAY, asked_for
+    from mglubench.runner.fleet_request import ALL, asked_for
 
     everywhere = device if executor == RAY else f"{device}{ALL}"
     asked = asked_for(executor, {"device": everywhere}, address, cores=cores)

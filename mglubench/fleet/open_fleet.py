@@ -13,6 +13,7 @@ import msgspec
 
 from mglubench.cases.vocabulary import device_kind, one_of
 from mglubench.errors import UsageError
+from mglubench.fleet import PROCESSES, RAY
 from mglubench.fleet.driver import Fleet, Tell
 from mglubench.fleet.local_transport import LocalTransport
 from mglubench.fleet.messages import HowToWork, SeatPlan
@@ -21,8 +22,6 @@ from mglubench.fleet.transport import Transport
 from mglubench.hardware.visible_cards import device_uuids
 from mglubench.system.limits import affinity
 
-PROCESSES, RAY = "processes", "ray"
-ALL = ":all"
 # How many cards a fleet of fake workers pretends.
 FAKE_DEVICES = "MGLUBENCH_FAKE_DEVICES"
 _CARRIED = ("MGLUBENCH_", "OMP_", "MKL_", "NUMBA_", "KMP_")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mglubench.cases.config import as_list
 from mglubench.errors import UsageError
+from mglubench.fleet import PROCESSES, RAY
 
 if TYPE_CHECKING:
     from mglubench.fleet.open_fleet import FleetOptions
 
-RAY = "ray"
 # A fleet of processes of this machine, as a device.
 ALL = ":all"
 # What the workers run, in tests.
@@ -41,7 +41,7 @@ def asked_for(
     if executor != RAY and not device.endswith(ALL):
         _refuse({"address": address, "spread": spread != "shapes", "kind": kind, "cores": cores, "set": set_timeout})
         return None
-    from mglubench.fleet.open_fleet import PROCESSES, FleetOptions
+    from mglubench.fleet.open_fleet import FleetOptions
 
     if device.endswith(ALL):
         given["device"] = device = device.removesuffix(ALL)
